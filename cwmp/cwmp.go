@@ -22,6 +22,9 @@ type DeviceID struct {
 type RPC interface {
 	// Name is the element's local name: "GetParameterValues", "InformResponse".
 	Name() string
+
+	// arguments walks over the arguments in the order of the schema, for reading and for writing.
+	arguments(*args)
 }
 
 // Request is an RPC whose answer is of type R.
