@@ -1,7 +1,79 @@
 package cwmp
 
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/beevik/etree"
+)
+
+var writeSettings = etree.WriteSettings{CanonicalEndTags: true, CanonicalText: true, CanonicalAttrVal: true}
+
 // Encode writes a message in the plainest form of XML: what the strictest hand-written parser of a CPE takes. The error is
 // ErrUnencodable where a value holds what XML 1.0 cannot carry.
 func Encode(e *Envelope) ([]byte, error) {
-	return nil, ErrUnencodable
+	var o outcome
+	root := etree.NewElement("SOAP-ENV:Envelope")
+	root.CreateAttr("xmlns:SOAP-ENV", "http://schemas.xmlsoap.org/soap/envelope/")
+	root.CreateAttr("xmlns:SOAP-ENC", "http://schemas.xmlsoap.org/soap/encoding/")
+	root.CreateAttr("xmlns:xsd", "http://www.w3.org/2001/XMLSchema")
+	root.CreateAttr("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance")
+	root.CreateAttr("xmlns:cwmp", published(e.Namespace))
+	e.writeHeader(&args{el: root, write: true, outcome: &o})
+	body := root.CreateElement("SOAP-ENV:Body")
+	if e.Body != nil {
+		prefix := "cwmp:"
+		if _, ok := e.Body.(*Fault); ok {
+			prefix = "SOAP-ENV:"
+		}
+		if u, ok := e.Body.(*Unknown); ok && (u.Method == "" || strings.ContainsFunc(u.Method, notAlphanumeric)) {
+			return nil, fmt.Errorf("method %q: %w", u.Method, ErrUnencodable)
+		}
+		e.Body.arguments(&args{el: body.CreateElement(prefix + e.Body.Name()), write: true, outcome: &o})
+	}
+	if o.err != nil {
+		return nil, fmt.Errorf("encode: %w", o.err)
+	}
+	var b bytes.Buffer
+	root.WriteTo(&b, &writeSettings)
+	return b.Bytes(), nil
+}
+
+// published is the namespace to answer in: there never were cwmp-1-3 and -1-4, and a CPE with a namespace of its own takes 1.0.
+func published(namespace string) string {
+	switch namespace {
+	case NamespaceV1_0, NamespaceV1_1, NamespaceV1_2:
+		return namespace
+	case namespacePrefix + "1-3", namespacePrefix + "1-4":
+		return NamespaceV1_2
+	}
+	return NamespaceV1_0
+}
+
+func (e *Envelope) writeHeader(a *args) {
+	if e.ID == "" && !e.HoldRequests && e.SessionTimeout == 0 && len(e.SupportedCWMPVersions) == 0 && e.UseCWMPVersion == "" {
+		return
+	}
+	h := a.inside(a.el.CreateElement("SOAP-ENV:Header"))
+	put := func(name, text string, mustUnderstand int) {
+		h.put("cwmp:"+name, text).CreateAttr("SOAP-ENV:mustUnderstand", strconv.Itoa(mustUnderstand))
+	}
+	if e.ID != "" {
+		put("ID", e.ID, 1)
+	}
+	if e.HoldRequests {
+		put("HoldRequests", "1", 1)
+	}
+	if e.SessionTimeout != 0 {
+		put("SessionTimeout", strconv.Itoa(int(e.SessionTimeout/time.Second)), 0)
+	}
+	if len(e.SupportedCWMPVersions) != 0 {
+		put("SupportedCWMPVersions", strings.Join(e.SupportedCWMPVersions, ","), 0)
+	}
+	if e.UseCWMPVersion != "" {
+		put("UseCWMPVersion", e.UseCWMPVersion, 1)
+	}
 }
