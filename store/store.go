@@ -77,6 +77,7 @@ var (
 	ErrFenced   = errors.New("store: the shard has another owner")
 	ErrConflict = errors.New("store: record was changed by somebody else")
 	ErrClosed   = errors.New("store: closed")
+	ErrTooBig   = errors.New("store: too big for one write")
 )
 
 // Store is safe for concurrent use.
@@ -90,7 +91,9 @@ type Store interface {
 	// All gives the records of a kind of every device, in key order.
 	All(ctx context.Context, kind Kind) iter.Seq2[Item, error]
 	// Write applies the ops, all of one device. Those of promised kinds are applied together or not at all, and are on disk when
-	// it returns; the others follow, likewise together.
+	// it returns; the others follow, likewise together. Nothing is kept of the ops. A write over the store's bound is ErrTooBig
+	// and changes nothing. ctx ends the wait for a turn, not a write that has begun; after any other error the ops may have
+	// been applied or not.
 	Write(ctx context.Context, lease Lease, ops ...Op) error
 	// Fleet reads a fleet record, or ErrNotFound.
 	Fleet(ctx context.Context, name string) ([]byte, error)

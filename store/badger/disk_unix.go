@@ -1,0 +1,25 @@
+//go:build linux || darwin
+
+package badger
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+// freeSpace is what dir's file system still gives to an unprivileged process, in bytes.
+func freeSpace(dir string) (uint64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return st.Bavail * uint64(st.Bsize), nil
+}
+
+func occupied(info fs.FileInfo) int64 {
+	const block = 512 // of st_blocks, whatever the file system's are
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * block
+	}
+	return info.Size()
+}
