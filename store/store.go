@@ -97,7 +97,8 @@ type Store interface {
 	Write(ctx context.Context, lease Lease, ops ...Op) error
 	// Fleet reads a fleet record, or ErrNotFound.
 	Fleet(ctx context.Context, name string) ([]byte, error)
-	// PutFleet writes a fleet record where it holds old (nil: where there is none), else ErrConflict. It is on disk on return.
+	// PutFleet writes a fleet record (value nil: deletes it) where it holds old (nil: where there is none), else ErrConflict. It is
+	// on disk on return.
 	PutFleet(ctx context.Context, name string, old, value []byte) error
 	// Ready says why the store cannot serve, nil if it can.
 	Ready() error

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ const (
 // Store is the embedded store.Store: two Badger databases under one directory.
 type Store struct {
 	dir      string
-	log      *slog.Logger
+	lock     *os.File // held until Close
 	promises *part
 	cache    *part
 	epoch    uint64
@@ -78,25 +79,46 @@ func Open(dir string, opts *Options) (*Store, error) {
 	if o.MinFreeMB == 0 {
 		o.MinFreeMB = 2 * o.MemoryMB
 	}
-	if err := prepare(dir); err != nil {
+	if err := makePrivate(dir); err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, log: o.Logger, metrics: newMetrics(), lost: make(chan struct{}), idle: make(chan struct{}), stop: make(chan struct{})}
-	var err error
-	if s.promises, err = openPart(dir, promisesDir, &o); err != nil {
+	lock, err := lock(dir)
+	if err != nil {
 		return nil, err
 	}
-	if s.cache, err = openPart(dir, cacheDir, &o); err != nil {
-		return nil, errors.Join(err, s.promises.close())
-	}
-	if err := s.bumpEpoch(); err != nil {
-		return nil, errors.Join(err, s.promises.close(), s.cache.close())
-	}
-	if err := s.metrics.register(o.Registerer, s); err != nil {
-		return nil, errors.Join(err, s.promises.close(), s.cache.close())
+	s := &Store{dir: dir, lock: lock, metrics: newMetrics(), lost: make(chan struct{}), idle: make(chan struct{}), stop: make(chan struct{})}
+	if err := s.open(&o); err != nil {
+		return nil, errors.Join(err, s.closeFiles())
 	}
 	s.housework.Go(s.keepHouse)
 	return s, nil
+}
+
+func (s *Store) open(o *Options) (err error) {
+	if err = checkFormat(s.dir); err != nil {
+		return err
+	}
+	if s.promises, err = openPart(s.dir, promisesDir, o); err != nil {
+		return err
+	}
+	if s.cache, err = openPart(s.dir, cacheDir, o); err != nil {
+		return err
+	}
+	if err = s.bumpEpoch(); err != nil {
+		return err
+	}
+	return s.metrics.register(o.Registerer, s)
+}
+
+// closeFiles closes what is open.
+func (s *Store) closeFiles() error {
+	var errs []error
+	for _, p := range []*part{s.promises, s.cache} {
+		if p != nil {
+			errs = append(errs, p.close())
+		}
+	}
+	return errors.Join(append(errs, s.lock.Close())...)
 }
 
 // bumpEpoch counts the opens: each is a new owner of every shard.
@@ -175,7 +197,7 @@ func (s *Store) Close() error {
 	close(s.stop)
 	s.housework.Wait()
 	s.metrics.unregister()
-	return errors.Join(s.promises.close(), s.cache.close())
+	return s.closeFiles()
 }
 
 // enter and leave keep the databases open while somebody reads their mapped files. A sync.RWMutex would not do: an iteration's

@@ -3,12 +3,12 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // What is in the directory of a store.
@@ -16,20 +16,27 @@ const (
 	promisesDir = "promises"
 	cacheDir    = "cache"
 	formatFile  = "format" // the format version, a decimal number
-	lockFile    = "LOCK"   // Badger's, in promises: the process that has it open
+	lockFile    = "lock"   // locked, and holding the number of the process that has the store open
 )
+
+const maxPID = 32 // bytes of lockFile
 
 // format is the version of everything under the directory: files, keys, and what the owners of the records write.
 const format = 1
 
-// prepare makes dir and checks its format before anything in it is opened.
-func prepare(dir string) error {
+// makePrivate makes dir, for its owner alone.
+func makePrivate(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("creating the store: %w", err)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return fmt.Errorf("store %s: %w", dir, err)
 	}
+	return nil
+}
+
+// checkFormat checks the format of what is in dir before it is opened; an empty dir gets ours.
+func checkFormat(dir string) error {
 	path := filepath.Join(dir, formatFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,16 +87,31 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// openError says who has the store in dir open where that is why Badger refused it.
-func openError(dir string, err error) error {
-	if !errors.Is(err, syscall.EWOULDBLOCK) {
-		return fmt.Errorf("opening store %s: %w", dir, err)
+// lock takes dir for this process until the file is closed, or says which process has it. A process that was killed holds no lock.
+func lock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening store %s: %w", dir, err)
 	}
-	owner := "another process"
-	if b, err := os.ReadFile(filepath.Join(dir, promisesDir, lockFile)); err == nil && len(b) > 0 {
-		owner = "process " + strings.TrimSpace(string(b))
+	held, err := flock(f)
+	if held {
+		owner := "another process"
+		if b, err := io.ReadAll(io.LimitReader(f, maxPID)); err == nil && len(b) > 0 {
+			owner = "process " + strings.TrimSpace(string(b))
+		}
+		err = fmt.Errorf("store %s is in use by %s: stop that first, or give this one another data_dir", dir, owner)
+		return nil, errors.Join(err, f.Close())
 	}
-	return fmt.Errorf("store %s is in use by %s: stop that first, or give this one another data_dir", dir, owner)
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(f, os.Getpid())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking store %s: %w", dir, err), f.Close())
+	}
+	return f, nil
 }
 
 // diskUsage is what the files of dir occupy; a file with holes counts without them.

@@ -3,7 +3,9 @@
 package badger
 
 import (
+	"errors"
 	"io/fs"
+	"os"
 	"syscall"
 )
 
@@ -22,4 +24,10 @@ func occupied(info fs.FileInfo) int64 {
 		return st.Blocks * block
 	}
 	return info.Size()
+}
+
+// flock locks f for this process; held is true where another has it.
+func flock(f *os.File) (held bool, err error) {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	return errors.Is(err, syscall.EWOULDBLOCK), err
 }

@@ -58,7 +58,7 @@ func openPart(parent, name string, o *Options) (*part, error) {
 	}
 	db, err := badger.OpenManaged(badgerOptions(dir, memtable, name == promisesDir, o.Logger))
 	if err != nil {
-		return nil, openError(parent, err)
+		return nil, fmt.Errorf("opening store %s: %w", dir, err)
 	}
 	// Badger counts per entry what it adds to it, and an entry of its own that ends the transaction.
 	const endEntry = 256
