@@ -1,0 +1,83 @@
+package datamodel
+
+import "isthmus/usp/agent"
+
+// Param is what the schema says of a parameter.
+type Param struct {
+	Path      string // generic: "Device.WiFi.SSID.{i}.SSID"
+	Type      agent.ValueType
+	List      bool // comma separated; Type is that of the items
+	Writable  bool
+	WriteOnce bool // in USP settable only while its row is added
+	Secured   bool // reads as empty
+	Trigger   bool // writing true is an action of CWMP; it reads false
+	CanDeny   bool // a CPE may refuse to notify its changes (TR-069 A.3.2.4)
+	Quiet     bool // a counter or clock, whose changes are not worth a notification
+	Reference Reference
+	Enum      []string // the values allowed, nil if any
+}
+
+// Reference says whether a parameter holds the path of another object or parameter.
+type Reference uint8
+
+// The kinds of reference. A strong one becomes empty when what it refers to is deleted.
+const (
+	NoReference Reference = iota
+	StrongReference
+	WeakReference
+)
+
+// Object is what the schema says of an object; a table and its rows are one Object, named by the row: "Device.WiFi.SSID.{i}.".
+type Object struct {
+	Path     string
+	Multi    bool
+	Writable bool // rows can be added and deleted
+	Keys     []Key
+	Count    string // the parameter beside the table that counts its rows, "" if none
+	Enable   string // the parameter of a row that functional keys depend on, "" if none
+
+	columns []*Param  // its parameters that are in force
+	parts   []*Object // the single-instance objects directly in it
+}
+
+// Key is a unique key.
+type Key struct {
+	Params        []string
+	NonFunctional bool // it holds for disabled rows too
+}
+
+// Command is what the schema says of a command, and how CWMP does it.
+type Command struct {
+	agent.CommandDef
+	Class  string // rpc, diagnostics, trigger-param, agent, emulate or none
+	Target string // the RPC, object or parameter that does it in CWMP, "" if none
+}
+
+// Event is what the schema says of an event, and where in CWMP it comes from.
+type Event struct {
+	agent.EventDef
+	Class string // event-code, new-row, value-change, rpc, agent or none
+}
+
+// LookupParam finds a Device:2 parameter by its generic path. What it points to is shared: the caller must not change Enum.
+func LookupParam(generic string) (Param, bool) {
+	if p := tables().params[generic]; p != nil {
+		return *p, true
+	}
+	return Param{}, false
+}
+
+// LookupObject finds a Device:2 object by its generic path with its final dot; a table by its row, "Device.WiFi.SSID.{i}.".
+// The caller must not change Keys.
+func LookupObject(generic string) (Object, bool) {
+	if o := tables().objects[generic]; o != nil {
+		return *o, true
+	}
+	return Object{}, false
+}
+
+// Commands lists the commands of an object, by its generic path. The caller must not change them.
+func Commands(object string) []Command { return tables().commands[object] }
+
+// Events lists the events of an object, by its generic path. The caller must not change them.
+func Events(object string) []Event { return tables().events[object] }

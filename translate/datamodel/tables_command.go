@@ -1,0 +1,135 @@
+package datamodel
+
+import (
+	"fmt"
+	"strings"
+
+	"isthmus/usp/agent"
+)
+
+// servicesRoot has models of its own, which are not among the tables read here.
+const servicesRoot = "Device.Services."
+
+func (s *schema) addCommand(path, access string) error {
+	if access != "sync" && access != "async" {
+		return fmt.Errorf("access %q", access)
+	}
+	if s.command(path) != nil {
+		return fmt.Errorf("second row for the path")
+	}
+	object, name := splitPath(path)
+	if s.objects[object] == nil {
+		return fmt.Errorf("object is missing")
+	}
+	s.commands[object] = append(s.commands[object], Command{CommandDef: agent.CommandDef{Name: name, Async: access == "async"}})
+	return nil
+}
+
+func (s *schema) addEvent(path string) error {
+	if s.event(path) != nil {
+		return fmt.Errorf("second row for the path")
+	}
+	object, name := splitPath(path)
+	if s.objects[object] == nil {
+		return fmt.Errorf("object is missing")
+	}
+	s.events[object] = append(s.events[object], Event{EventDef: agent.EventDef{Name: name}})
+	return nil
+}
+
+// addArgument takes "Device.Reboot()/in/Cause".
+func (s *schema) addArgument(path, kind, access, typ string) error {
+	if _, ok := schemaTypes[typ]; !ok {
+		return fmt.Errorf("type %q", typ)
+	}
+	owner, name, ok := strings.Cut(path, "/"+kind+"/")
+	if !ok {
+		return fmt.Errorf("no /%s/ in the path", kind)
+	}
+	if kind == "arg" {
+		e := s.event(owner)
+		if e == nil {
+			return fmt.Errorf("event is missing")
+		}
+		e.Args = append(e.Args, name)
+		return nil
+	}
+	c := s.command(owner)
+	if c == nil {
+		return fmt.Errorf("command is missing")
+	}
+	switch kind + " " + access {
+	case "in mandatory":
+		c.Mandatory = append(c.Mandatory, name)
+		c.In = append(c.In, name)
+	case "in optional":
+		c.In = append(c.In, name)
+	case "out -":
+		c.Out = append(c.Out, name)
+	default:
+		return fmt.Errorf("access %q", access)
+	}
+	return nil
+}
+
+// commandRow takes a row of commands-to-cwmp.tsv.
+func (s *schema) commandRow(c []string) error {
+	path, class, target := c[0], c[3], c[4]
+	switch class {
+	case "rpc", "diagnostics", "trigger-param", "agent", "emulate", "none":
+	default:
+		return fmt.Errorf("%s: class %q", path, class)
+	}
+	cmd := s.command(path)
+	switch {
+	case cmd != nil:
+		cmd.Class, cmd.Target = class, strings.TrimPrefix(target, "-")
+	case !strings.HasPrefix(path, servicesRoot):
+		return fmt.Errorf("%s: command is missing in the model", path)
+	}
+	return nil
+}
+
+// eventRow takes a row of events-to-cwmp.tsv.
+func (s *schema) eventRow(c []string) error {
+	path, class := c[0], c[2]
+	switch class {
+	case "event-code", "new-row", "value-change", "rpc", "agent", "none":
+	default:
+		return fmt.Errorf("%s: class %q", path, class)
+	}
+	e := s.event(path)
+	switch {
+	case e != nil:
+		e.Class = class
+	case !strings.HasPrefix(path, "(notification) "):
+		return fmt.Errorf("%s: event is missing in the model", path)
+	}
+	return nil
+}
+
+func (s *schema) command(path string) *Command {
+	object, name := splitPath(path)
+	for i := range s.commands[object] {
+		if c := &s.commands[object][i]; c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (s *schema) event(path string) *Event {
+	object, name := splitPath(path)
+	for i := range s.events[object] {
+		if e := &s.events[object][i]; e.Name == name {
+			return e
+		}
+	}
+	return nil
+}
+
+// splitPath parts a path behind its last dot.
+func splitPath(path string) (object, name string) {
+	i := strings.LastIndexByte(path, '.') + 1
+	return path[:i], path[i:]
+}
