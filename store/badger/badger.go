@@ -82,7 +82,7 @@ func Open(dir string, opts *Options) (*Store, error) {
 	if err := makePrivate(dir); err != nil {
 		return nil, err
 	}
-	lock, err := lock(dir)
+	lock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,12 @@ func (s *Store) open(o *Options) (err error) {
 	if err = s.bumpEpoch(); err != nil {
 		return err
 	}
-	return s.metrics.register(o.Registerer, s)
+	if err = s.metrics.register(o.Registerer, s); err != nil {
+		return err
+	}
+	s.promises.done.Go(s.promises.commitAll)
+	s.cache.done.Go(s.cache.commitAll)
+	return nil
 }
 
 // closeFiles closes what is open.
@@ -121,7 +126,7 @@ func (s *Store) closeFiles() error {
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
-// bumpEpoch counts the opens: each is a new owner of every shard.
+// bumpEpoch counts the opens: each is a new owner of every shard. The committers do not run yet.
 func (s *Store) bumpEpoch() error {
 	key := store.MetaKey("epoch")
 	b, err := s.promises.get(key)
@@ -135,7 +140,9 @@ func (s *Store) bumpEpoch() error {
 		s.epoch = binary.BigEndian.Uint64(b)
 	}
 	s.epoch++
-	return s.promises.write(context.Background(), &request{entries: []entry{{key, binary.BigEndian.AppendUint64(nil, s.epoch)}}})
+	r := newRequest(entry{key, binary.BigEndian.AppendUint64(nil, s.epoch)})
+	s.promises.commit([]*request{r})
+	return <-r.result
 }
 
 func (s *Store) keepHouse() {

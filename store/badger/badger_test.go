@@ -29,9 +29,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+var quiet = slog.New(slog.DiscardHandler)
+
 func open(t testing.TB, dir string, opts Options) *Store {
 	t.Helper()
-	opts.Logger = slog.New(slog.DiscardHandler)
+	opts.Logger = quiet
 	s, err := Open(dir, &opts)
 	if err != nil {
 		t.Fatal(err)

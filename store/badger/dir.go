@@ -87,8 +87,8 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// lock takes dir for this process until the file is closed, or says which process has it. A process that was killed holds no lock.
-func lock(dir string) (*os.File, error) {
+// lockDir takes dir for this process until the file is closed, or says which process has it. A process that was killed holds no lock.
+func lockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening store %s: %w", dir, err)

@@ -48,6 +48,11 @@ type request struct {
 
 type entry struct{ key, value []byte }
 
+func newRequest(entries ...entry) *request {
+	return &request{entries: entries, result: make(chan error, 1)}
+}
+
+// openPart opens the database name under parent; its caller starts commitAll.
 func openPart(parent, name string, o *Options) (*part, error) {
 	dir := filepath.Join(parent, name)
 	const mb = 1 << 20
@@ -69,7 +74,6 @@ func openPart(parent, name string, o *Options) (*part, error) {
 	p.begun = db.MaxVersion()
 	p.committed.Store(p.begun)
 	p.discardOld()
-	p.done.Go(p.commitAll)
 	return p, nil
 }
 
@@ -86,7 +90,6 @@ func (p *part) prepare(r *request) error {
 }
 
 func (p *part) write(ctx context.Context, r *request) error {
-	r.result = make(chan error, 1)
 	select {
 	case p.requests <- r:
 		return <-r.result

@@ -138,7 +138,7 @@ func (s *Store) Write(ctx context.Context, l store.Lease, ops ...store.Op) error
 	if l == nil || l.Shard() != store.Shard(device) || l.Epoch() != s.epoch || !l.Valid() {
 		return fmt.Errorf("%w: shard %d of %s", store.ErrFenced, store.Shard(device), device)
 	}
-	var promised, cached request
+	promised, cached := newRequest(), newRequest()
 	for _, op := range ops {
 		if op.Key.Device != device {
 			return fmt.Errorf("%w: one write for %q and %q", store.ErrKey, device, op.Key.Device)
@@ -146,22 +146,22 @@ func (s *Store) Write(ctx context.Context, l store.Lease, ops ...store.Op) error
 		if err := op.Key.Check(); err != nil {
 			return err
 		}
-		r := &cached
+		r := cached
 		if op.Key.Kind.Promised() {
-			r = &promised
+			r = promised
 		}
 		r.entries = append(r.entries, entry{op.Key.Append(nil), op.Value})
 	}
-	if err := s.promises.prepare(&promised); err != nil {
+	if err := s.promises.prepare(promised); err != nil {
 		return err
 	}
-	if err := s.cache.prepare(&cached); err != nil {
+	if err := s.cache.prepare(cached); err != nil {
 		return err
 	}
-	if err := s.commit(ctx, s.promises, &promised); err != nil {
+	if err := s.commit(ctx, s.promises, promised); err != nil {
 		return err
 	}
-	return s.commit(ctx, s.cache, &cached)
+	return s.commit(ctx, s.cache, cached)
 }
 
 // PutFleet implements store.Store.
@@ -173,8 +173,8 @@ func (s *Store) PutFleet(ctx context.Context, name string, old, value []byte) er
 		return err
 	}
 	defer s.leave()
-	r := request{entries: []entry{{store.FleetKey(name), value}}}
-	if err := s.promises.prepare(&r); err != nil {
+	r := newRequest(entry{store.FleetKey(name), value})
+	if err := s.promises.prepare(r); err != nil {
 		return err
 	}
 	r.check = func(txn *badger.Txn) error {
@@ -189,7 +189,7 @@ func (s *Store) PutFleet(ctx context.Context, name string, old, value []byte) er
 		}
 		return nil
 	}
-	return s.commit(ctx, s.promises, &r)
+	return s.commit(ctx, s.promises, r)
 }
 
 func checkFleet(name string) error {
