@@ -63,3 +63,9 @@ const (
 	ErrTooBig mtpError = "mtp: record is larger than the channel takes"
 	ErrDown   mtpError = "mtp: channel is down"
 )
+
+// Truster is implemented by Channels that know how far Peer is proven. A Channel without it was set up by configuration.
+type Truster interface {
+	// Trusted says that the peer is the Endpoint it says it is: we dialled it, its certificate names it, or the operator vouches.
+	Trusted() bool
+}
