@@ -1,0 +1,229 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"isthmus/usp"
+)
+
+// placeholder stands for an Agent's Endpoint ID in URLs.
+const placeholder = "{endpoint_id}"
+
+// maxSecretFile bounds a file that holds a password or token.
+const maxSecretFile = 64 << 10
+
+// check looks at what no single key can tell.
+func (l *loader) check(c *Config) {
+	l.positive("cwmp.max_devices", c.CWMP.MaxDevices)
+	l.positive("notifications.max_subscriptions", c.Notifications.MaxSubscriptions)
+	l.positiveDuration("cwmp.connection_request.timeout", c.CWMP.ConnectionRequest.Timeout)
+	l.positiveDuration("cwmp.session.timeout", c.CWMP.Session.Timeout)
+	l.positiveDuration("usp.request_timeout", c.USP.RequestTimeout)
+	if c.DataDir == "" {
+		l.add("data_dir", "is empty: name the directory of the store")
+	}
+	l.checkListeners(c)
+	l.secretFile("cwmp.connection_request.password", &c.CWMP.ConnectionRequest.Password, c.CWMP.ConnectionRequest.PasswordFile)
+	if c.CWMP.ConnectionRequest.Password != "" && c.CWMP.ConnectionRequest.Username == "" {
+		l.add("cwmp.connection_request.password", "has no cwmp.connection_request.username: set both")
+	}
+	l.checkAdmin(&c.Admin)
+	first := map[string]int{}
+	for i := range c.USP.Controllers {
+		k := &c.USP.Controllers[i]
+		key := fmt.Sprintf("usp.controllers[%d]", i)
+		l.checkController(key, k)
+		if j, twice := first[k.EndpointID]; twice && k.EndpointID != "" {
+			l.add(key+".endpoint_id", "%s is usp.controllers[%d] already: list a Controller once", k.EndpointID, j)
+			continue
+		}
+		first[k.EndpointID] = i
+	}
+	for i := range c.Cache.Rules {
+		l.checkRule(fmt.Sprintf("cache.rules[%d]", i), &c.Cache.Rules[i])
+	}
+}
+
+func (l *loader) positive(key string, n int) {
+	if n < 1 {
+		l.add(key, "must be 1 or more")
+	}
+}
+
+func (l *loader) positiveDuration(key string, d Duration) {
+	if d <= 0 {
+		l.add(key, "must be more than 0s")
+	}
+}
+
+func (l *loader) checkListeners(c *Config) {
+	if c.CWMP.Listen == "" && c.CWMP.TLS.Listen == "" {
+		l.add("cwmp.listen", "is empty, and so is cwmp.tls.listen: no CPE could connect; set one of them")
+	}
+	l.serverTLS("cwmp.tls", &c.CWMP.TLS.ServerTLS)
+	if c.CWMP.TLS.Listen != "" && c.CWMP.TLS.CertFile == "" {
+		l.add("cwmp.tls.listen", "needs cwmp.tls.cert_file and cwmp.tls.key_file")
+	}
+	l.serverTLS("usp.websocket_server.tls", &c.USP.WebSocketServer.TLS)
+	taken := map[Address]string{}
+	for _, a := range []struct {
+		key    string
+		listen Address
+	}{
+		{"cwmp.listen", c.CWMP.Listen},
+		{"cwmp.tls.listen", c.CWMP.TLS.Listen},
+		{"usp.websocket_server.listen", c.USP.WebSocketServer.Listen},
+		{"admin.listen", c.Admin.Listen},
+	} {
+		if a.listen == "" || strings.HasSuffix(string(a.listen), ":0") {
+			continue
+		}
+		if other, ok := taken[a.listen]; ok {
+			if !l.isSet(a.key) {
+				a.key, other = other, a.key
+			}
+			l.add(a.key, "%s is the address of %s too: choose another port", a.listen, other)
+			continue
+		}
+		taken[a.listen] = a.key
+	}
+}
+
+func (l *loader) checkAdmin(a *Admin) {
+	l.serverTLS("admin.tls", &a.TLS)
+	l.secretFile("admin.token", &a.Token, a.TokenFile)
+	if a.Listen == "" || a.Listen.Loopback() {
+		return
+	}
+	if a.TokenFile == "" || a.TLS.CertFile == "" {
+		l.add("admin.listen", "%s can be reached from outside: set admin.token_file and admin.tls, or listen on 127.0.0.1", a.Listen)
+	}
+}
+
+// secretFile reads the file form of a secret into the plain one.
+func (l *loader) secretFile(key string, secret *Secret, file string) {
+	if file == "" {
+		return
+	}
+	if *secret != "" {
+		l.add(key+"_file", "is set beside %s: keep one of them", key)
+		return
+	}
+	st, err := os.Stat(file)
+	if err == nil && st.Size() > maxSecretFile {
+		err = errors.New("it is too large for a secret")
+	}
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(file)
+	}
+	if err != nil {
+		l.add(key+"_file", "cannot be read: %v", err)
+		return
+	}
+	if *secret = Secret(strings.TrimRight(string(text), "\r\n")); *secret == "" {
+		l.add(key+"_file", "%s is empty: put the secret on its first line", file)
+	}
+}
+
+func (l *loader) serverTLS(key string, t *ServerTLS) { l.keyPair(key, t.CertFile, t.KeyFile) }
+
+func (l *loader) keyPair(key, cert, private string) {
+	switch {
+	case cert == "" && private == "":
+	case private == "":
+		l.add(key+".cert_file", "has no %s.key_file: set both", key)
+	case cert == "":
+		l.add(key+".key_file", "has no %s.cert_file: set both", key)
+	default:
+		if _, err := tls.LoadX509KeyPair(cert, private); err != nil {
+			l.add(key+".cert_file", "does not load together with key_file: %v", err)
+		}
+	}
+}
+
+func (l *loader) checkController(key string, c *Controller) {
+	if c.EndpointID == "" {
+		l.add(key+".endpoint_id", "is missing: write the Controller's Endpoint ID, such as proto::controller")
+	} else if _, err := usp.ParseEndpointID(c.EndpointID); err != nil {
+		l.add(key+".endpoint_id", "%v", err)
+	}
+	mtps := 0
+	for _, set := range []bool{c.WebSocket != nil, c.MQTT != nil, c.STOMP != nil} {
+		if set {
+			mtps++
+		}
+	}
+	if mtps > 1 {
+		l.add(key, "has more than one MTP: keep one of websocket, mqtt and stomp")
+	}
+	if c.Role != fullAccess {
+		l.add(key+".role", "%q is %s: write %s", c.Role, NotInThisVersion, fullAccess)
+	}
+	if c.WebSocket != nil && c.WebSocket.URL != "" {
+		l.webSocketURL(key+".websocket.url", c)
+	}
+	l.keyPair(key+".tls", c.TLS.CertFile, c.TLS.KeyFile)
+	if c.TLS.CAFile != "" {
+		pem, err := os.ReadFile(c.TLS.CAFile)
+		if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+			err = fmt.Errorf("%s has no certificate in PEM", c.TLS.CAFile)
+		}
+		if err != nil {
+			l.add(key+".tls.ca_file", "cannot be used: %v", err)
+		}
+	}
+}
+
+func (l *loader) webSocketURL(key string, c *Controller) {
+	// The placeholder's braces are no URL characters; an Endpoint ID in its place is.
+	u, err := url.Parse(strings.ReplaceAll(c.WebSocket.URL, placeholder, "id"))
+	switch {
+	case err != nil:
+		l.add(key, "is no URL: write ws://host:port/path or wss://host:port/path")
+	case u.Scheme != "ws" && u.Scheme != "wss" || u.Hostname() == "":
+		l.add(key, "must be ws://host:port/path or wss://host:port/path")
+	case u.User != nil:
+		l.add(key, "has a user name: this MTP knows none, remove it")
+	case u.Fragment != "":
+		l.add(key, "has a fragment (#…): remove it")
+	case u.Scheme == "ws" && c.TLS != ClientTLS{}:
+		l.add(key, "is not encrypted, but tls is set: write wss:// or remove tls")
+	default:
+		if before, _, found := strings.Cut(c.WebSocket.URL, placeholder); found && (strings.Contains(before, "?") || strings.Count(before, "/") < 3) {
+			l.add(key, "has %s outside its path: move it there (eid is added to the query anyway)", placeholder)
+		}
+		if port := u.Port(); port != "" {
+			if _, err := net.LookupPort("tcp", port); err != nil {
+				l.add(key, "has no valid port: %s", port)
+			}
+		}
+	}
+}
+
+func (l *loader) checkRule(key string, r *Rule) {
+	if r.MaxAge == unset {
+		l.add(key+".max_age", "is missing: write a duration, 0s for always live")
+	}
+	segments := strings.Split(strings.TrimSuffix(r.Path, "."), ".")
+	if segments[0] != "Device" {
+		l.add(key+".path", "must be a Device:2 path, such as Device.DeviceInfo. or Device.*.Stats.")
+		return
+	}
+	for _, s := range segments {
+		if s != "*" && (s == "" || strings.ContainsAny(s, "* \t{}[]()!")) {
+			l.add(key+".path", "has the segment %q: a segment is a name, an instance number or *", s)
+			return
+		}
+	}
+	if len(segments) == 1 && !strings.HasSuffix(r.Path, ".") {
+		l.add(key+".path", "names no parameter: write Device. for everything")
+	}
+}
