@@ -62,6 +62,9 @@ var (
 	ErrSuperseded       = errors.New("cwmp: a newer Inform of the same CPE took over")
 	ErrTimeout          = errors.New("cwmp: CPE was silent for too long")
 	ErrUnexpectedAnswer = errors.New("cwmp: unexpected answer")
+	ErrDisconnected     = errors.New("cwmp: CPE hung up")
+	ErrTooLarge         = errors.New("cwmp: message over the size limit")
+	ErrServerClosed     = errors.New("cwmp: server is shutting down")
 )
 
 // Handler is the ACS behind a Server. For one CPE the methods are never called concurrently: a newer Inform first ends the old
@@ -71,12 +74,15 @@ type Handler interface {
 	// must be on disk by then. A *Fault is answered as it is; any other error ends the session with 8002. An error that is a
 	// *Refused is answered with its HTTP status.
 	Begin(ctx context.Context, s *Session) error
-	// Request answers an RPC of the CPE other than Inform and GetRPCMethods, which may come at any point of a session.
+	// Request answers an RPC of the CPE other than Inform and GetRPCMethods, which may come at any point of a session: also while
+	// Run waits in a Call, and for a few seconds after End.
 	Request(ctx context.Context, s *Session, req RPC) (RPC, error)
 	// Run is the ACS half of the session; s is its Caller. It is called once the CPE sent its first empty POST, in the session's own
-	// goroutine; ctx ends with the session. Returning ends the session with 204.
+	// goroutine; ctx ends with the session. As long as Run neither calls nor returns, the CPE's POST is held open. Returning ends the
+	// session with 204.
 	Run(ctx context.Context, s *Session)
-	// End says that the session is over: err is nil after a 204, else what ended it.
+	// End says that the session is over: err is nil after a 204, else what ended it. It is called once for each Begin that
+	// returned nil.
 	End(s *Session, err error)
 }
 

@@ -2,6 +2,7 @@ package cwmp
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/beevik/etree"
@@ -98,6 +99,8 @@ var faultTexts = map[FaultCode]string{
 	FaultVersionNotSpecified:     "Invalid Deployment Unit update: version not specified",
 	FaultVersionExists:           "Invalid Deployment Unit update: version already exists",
 }
+
+func (c FaultCode) number() string { return strconv.Itoa(int(c)) }
 
 // Text is the standard's description of the code, or "Vendor fault".
 func (c FaultCode) Text() string {
