@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"isthmus/usp/usppb"
+)
+
+// ErrNoDevice says that no CPE has this Endpoint ID.
+var ErrNoDevice = errors.New("no such device")
+
+// Fleet is what the admin address shows: the CPEs of a running proxy. It is safe for concurrent use.
+type Fleet interface {
+	// Devices gives the devices with Endpoint IDs after the given one that match q (in any of their identity values, "" for
+	// all), by Endpoint ID, limit at most.
+	Devices(after, q string, limit int) []Device
+	// Device gives one device; false where there is none.
+	Device(id string) (*Detail, bool)
+	// Trace gives the last exchanges of a device, newest first; false where there is no such device.
+	Trace(id string) ([]Exchange, bool)
+	// Do answers a USP request to a device's Agent as Controller self::isthmus with full access would get it, by ctx's
+	// deadline. The answer may be a USP Error. ErrNoDevice where there is none.
+	Do(ctx context.Context, id string, req *usppb.Msg) (*usppb.Msg, error)
+}
+
+// Device is one CPE in a list.
+type Device struct {
+	EndpointID           string     `json:"endpoint_id"`
+	Manufacturer         string     `json:"manufacturer"`
+	OUI                  string     `json:"oui"`
+	ProductClass         string     `json:"product_class"`
+	SerialNumber         string     `json:"serial_number"`
+	Root                 string     `json:"root"` // "Device." or "InternetGatewayDevice."
+	SoftwareVersion      string     `json:"software_version"`
+	LastInform           *time.Time `json:"last_inform"` // in UTC; nil: never
+	Online               bool       `json:"online"`
+	ConnectionRequestURL string     `json:"connection_request_url"`
+}
+
+// Detail is one CPE.
+type Detail struct {
+	Device
+	Events     []string    `json:"events"`      // event codes of the last Inform
+	RPCMethods []string    `json:"rpc_methods"` // what GetRPCMethods answered
+	Discovered bool        `json:"discovered"`  // the whole data model is known
+	Pending    []Operation `json:"pending_operations"`
+	Cache      Cache       `json:"cache"`
+	Trouble    string      `json:"trouble,omitempty"` // why the proxy does not work with this CPE, such as quarantine
+}
+
+// Operation is work for a CPE that waits or runs.
+type Operation struct {
+	Name     string     `json:"name"`
+	Since    *time.Time `json:"since"`
+	Deadline *time.Time `json:"deadline"`
+}
+
+// Cache is what is known of a CPE's tree.
+type Cache struct {
+	Objects    int        `json:"objects"`
+	Parameters int        `json:"parameters"`
+	Stale      int        `json:"stale"`  // parameters that a Get would read live
+	Oldest     *time.Time `json:"oldest"` // when the oldest value was read
+}
+
+// Exchange is one USP message to an Agent beside the CWMP RPCs it became. It holds no values of parameters that may be secret.
+type Exchange struct {
+	Time       time.Time  `json:"time"`
+	Controller string     `json:"controller"`
+	Message    string     `json:"message"` // "GET", "SET", …
+	Paths      []string   `json:"paths"`
+	Result     string     `json:"result"` // "ok" or an error's code and text
+	DurationMS float64    `json:"duration_ms"`
+	Why        string     `json:"why"` // why the CPE was asked, or was not
+	CWMP       []CWMPCall `json:"cwmp"`
+}
+
+// CWMPCall is one RPC to a CPE.
+type CWMPCall struct {
+	Time       time.Time `json:"time"`
+	RPC        string    `json:"rpc"`
+	Result     string    `json:"result"`
+	DurationMS float64   `json:"duration_ms"`
+}
+
+// List is the answer to GET /api/v1/devices.
+type List struct {
+	Devices []Device `json:"devices"`
+	Next    string   `json:"next"`
+}
+
+// Trace is the answer to GET /api/v1/devices/{endpoint_id}/trace.
+type Trace struct {
+	Exchanges []Exchange `json:"exchanges"`
+}
+
+// Error is the answer where something is wrong.
+type Error struct {
+	Error string `json:"error"`
+}
