@@ -147,9 +147,6 @@ func (s *Shape) Lookup(generic string) (Name, bool) {
 	return Name{Path: generic, Writable: e.flags&writable != 0, Type: xsdTypes[e.typ].name}, true
 }
 
-// Len counts the names, implied ones included.
-func (s *Shape) Len() int { return len(s.names) }
-
 func (s *Shape) entry(generic string) (entry, bool) {
 	i, ok := slices.BinarySearch(s.names, generic)
 	if !ok {

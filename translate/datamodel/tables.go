@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -160,7 +161,7 @@ func (s *schema) addParam(path, access, typ, flags, enum string, retired bool) e
 		return fmt.Errorf("type %q", typ)
 	}
 	if s.params[path] != nil {
-		return fmt.Errorf("second row for the path")
+		return errors.New("second row for the path")
 	}
 	switch access {
 	case "r":
@@ -180,7 +181,7 @@ func (s *schema) addParam(path, access, typ, flags, enum string, retired bool) e
 	}
 	o := s.objects[agent.ParentPath(path)]
 	if o == nil {
-		return fmt.Errorf("object is missing")
+		return errors.New("object is missing")
 	}
 	if !retired {
 		o.columns = append(o.columns, p)
@@ -223,7 +224,7 @@ func (p *Param) setFlags(flags string) error {
 
 func (s *schema) addObject(path, access, flags, keys string) error {
 	if s.objects[path] != nil {
-		return fmt.Errorf("second row for the path")
+		return errors.New("second row for the path")
 	}
 	o := &Object{Path: path, Multi: strings.HasSuffix(path, "{i}.")}
 	switch access {
@@ -255,7 +256,7 @@ func (s *schema) addObject(path, access, flags, keys string) error {
 	}
 	parent := agent.ParentPath(path)
 	if s.objects[parent] == nil && parent != "" {
-		return fmt.Errorf("parent is missing")
+		return errors.New("parent is missing")
 	}
 	if parent != "" && !o.Multi {
 		s.objects[parent].parts = append(s.objects[parent].parts, o)

@@ -1,6 +1,7 @@
 package datamodel
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,11 +16,11 @@ func (s *schema) addCommand(path, access string) error {
 		return fmt.Errorf("access %q", access)
 	}
 	if s.command(path) != nil {
-		return fmt.Errorf("second row for the path")
+		return errors.New("second row for the path")
 	}
 	object, name := splitPath(path)
 	if s.objects[object] == nil {
-		return fmt.Errorf("object is missing")
+		return errors.New("object is missing")
 	}
 	s.commands[object] = append(s.commands[object], Command{CommandDef: agent.CommandDef{Name: name, Async: access == "async"}})
 	return nil
@@ -27,11 +28,11 @@ func (s *schema) addCommand(path, access string) error {
 
 func (s *schema) addEvent(path string) error {
 	if s.event(path) != nil {
-		return fmt.Errorf("second row for the path")
+		return errors.New("second row for the path")
 	}
 	object, name := splitPath(path)
 	if s.objects[object] == nil {
-		return fmt.Errorf("object is missing")
+		return errors.New("object is missing")
 	}
 	s.events[object] = append(s.events[object], Event{EventDef: agent.EventDef{Name: name}})
 	return nil
@@ -49,14 +50,14 @@ func (s *schema) addArgument(path, kind, access, typ string) error {
 	if kind == "arg" {
 		e := s.event(owner)
 		if e == nil {
-			return fmt.Errorf("event is missing")
+			return errors.New("event is missing")
 		}
 		e.Args = append(e.Args, name)
 		return nil
 	}
 	c := s.command(owner)
 	if c == nil {
-		return fmt.Errorf("command is missing")
+		return errors.New("command is missing")
 	}
 	switch kind + " " + access {
 	case "in mandatory":

@@ -24,7 +24,8 @@ var ErrValue = errors.New("datamodel: value does not fit its type")
 // model (TypeUnknown if none; TypeString for a list, whose items stay as they are). What cannot be read as its type is given
 // as it came, but always valid UTF-8.
 //
-// A dateTime without a zone is UTC, as TR-069 has it; the fraction of a second stays, since test results need it.
+// A dateTime without a zone is UTC, as TR-069 has it (not so Device.Time.CurrentLocalTime, which the caller passes on as it is);
+// the fraction of a second stays, since test results need it.
 func Normalize(xsdType string, schema agent.ValueType, raw string) string {
 	raw = validUTF8(raw)
 	if v, ok := canonical(settle(TypeOf(xsdType), schema), raw); ok {
