@@ -1,0 +1,51 @@
+package cpe
+
+import (
+	"time"
+
+	"isthmus/cwmp"
+)
+
+// Faults are the bad habits of a CPE, as data. The zero value has none.
+type Faults struct {
+	Delay          time.Duration // before every POST
+	CloseOn        string        // RPC that is carried out but not answered: the connection is closed instead; once
+	CloseAfterPost int           // POST of a session, 1 being the Inform, after which the connection is closed unread; once
+	DropCookies    bool
+	CloseEachPost  bool // a connection for every POST
+	HTTP10         bool // the same in HTTP/1.0
+
+	MaxGPV       int                       // GetParameterValues of more names is 9004
+	RPCFault     map[string]cwmp.FaultCode // RPCs that are never carried out
+	SetFault     map[string]cwmp.FaultCode // parameters that cannot be set
+	NoGPVPartial bool                      // GetParameterValues of a partial path is 9005
+	NoGPNDeep    bool                      // GetParameterNames of the whole root is 9002
+	EmptyAnswer  map[string]bool           // RPCs answered with an empty POST
+	StatusOne    bool                      // SetParameterValues, AddObject, DeleteObject answer Status 1
+
+	ConnReq ConnReqMode
+	Charset string // "iso-8859-1" is the one known
+}
+
+// ConnReqMode is what becomes of Connection Requests.
+type ConnReqMode int
+
+// The modes of Connection Requests.
+const (
+	ConnReqServe  ConnReqMode = iota
+	ConnReqDrop               // the connection is closed unanswered
+	ConnReqBusy               // 503
+	ConnReqIgnore             // 200, and no session
+)
+
+// latin1 is a UTF-8 message in ISO 8859-1, which its XML declaration says.
+func latin1(body []byte) []byte {
+	out := make([]byte, 0, len(body))
+	for _, r := range string(body) {
+		if r > 0xFF {
+			r = '?'
+		}
+		out = append(out, byte(r))
+	}
+	return out
+}
