@@ -142,37 +142,40 @@ func (p *part) commit(batch []*request) {
 	}
 	txn := p.db.NewTransactionAt(p.committed.Load(), true)
 	defer txn.Discard()
+	var err error
 	accepted := batch[:0]
 	for _, r := range batch {
-		if err := add(txn, r); err != nil {
-			r.result <- err
-			continue
+		if r.check != nil {
+			if refused := r.check(txn); refused != nil {
+				r.result <- refused
+				continue
+			}
 		}
 		accepted = append(accepted, r)
+		err = errors.Join(err, add(txn, r))
 	}
-	var err error
-	if len(accepted) > 0 {
-		// A new timestamp even after a failure: what failed may be in the log.
-		p.begun++
-		if err = txn.CommitAt(p.begun, nil); err == nil {
-			p.committed.Store(p.begun)
-		} else {
-			err = fmt.Errorf("writing store %s: %w", p.dir, err)
-			// After a failed sync nobody knows what the disk holds until the log is read again.
-			p.failed.Store(&err)
-		}
+	if err == nil && len(accepted) > 0 {
+		err = p.commitTxn(txn)
 	}
 	for _, r := range accepted {
 		r.result <- err
 	}
 }
 
-func add(txn *badger.Txn, r *request) error {
-	if r.check != nil {
-		if err := r.check(txn); err != nil {
-			return err
-		}
+func (p *part) commitTxn(txn *badger.Txn) error {
+	// A new timestamp even after a failure: what failed may be in the log.
+	p.begun++
+	if err := txn.CommitAt(p.begun, nil); err != nil {
+		err = fmt.Errorf("writing store %s: %w", p.dir, err)
+		// After a failed sync nobody knows what the disk holds until the log is read again.
+		p.failed.Store(&err)
+		return err
 	}
+	p.committed.Store(p.begun)
+	return nil
+}
+
+func add(txn *badger.Txn, r *request) error {
 	for _, e := range r.entries {
 		var err error
 		if e.value == nil {
@@ -181,7 +184,7 @@ func add(txn *badger.Txn, r *request) error {
 			err = txn.Set(e.key, e.value)
 		}
 		if err != nil {
-			return fmt.Errorf("store: %w", err)
+			return fmt.Errorf("store: %d records with %d bytes: %w", len(r.entries), r.size, err)
 		}
 	}
 	return nil

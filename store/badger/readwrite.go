@@ -135,7 +135,7 @@ func (s *Store) Write(ctx context.Context, l store.Lease, ops ...store.Op) error
 	}
 	defer s.leave()
 	device := ops[0].Key.Device
-	if l == nil || l.Shard() != store.Shard(device) || l.Epoch() != s.epoch || !l.Valid() {
+	if l == nil || l.Shard() != store.Shard(device) || l.Epoch() != s.epoch {
 		return fmt.Errorf("%w: shard %d of %s", store.ErrFenced, store.Shard(device), device)
 	}
 	promised, cached := newRequest(), newRequest()
