@@ -39,6 +39,7 @@ type ClientOptions struct {
 	KeepAlive      time.Duration // interval of Pings (R-WS.17); 0: 30 s
 	Retry          usp.Retry     // back-off of R-WS.19
 	MaxSize        int           // largest Record either way; 0: 5 MiB
+	Extension      bool          // also name the Endpoint in the header that Controllers before USP 1.3 read (R-WS.10a)
 	HandshakeLimit int           // connections being set up at a time; 0: 32
 	Logger         *slog.Logger
 	Registerer     prometheus.Registerer
@@ -80,8 +81,8 @@ const (
 	up
 )
 
-// NewClient checks the options. The Client dials once it has Endpoints.
-func NewClient(o ClientOptions) (*Client, error) {
+// NewClient checks the options. The Client dials once it has Endpoints, and no more when ctx is done; Close ends it.
+func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 	if _, err := dialURL(o.URL, ""); err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	}
 	c := &Client{o: o, links: map[usp.EndpointID]*link{}}
 	c.sh = &shared{maxSize: o.MaxSize, log: o.Logger, metrics: newMetrics(o.Registerer), wheel: newWheel(o.KeepAlive)}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.ctx, c.cancel = context.WithCancel(ctx)
 	return c, nil
 }
 
@@ -263,14 +264,19 @@ func (c *Client) later(l *link) {
 
 func (c *Client) connect(l *link, turn int) {
 	ws, err := c.dial(l.endpoint.EndpointID(), turn)
+	if !c.connected(l, ws, err) && ws != nil {
+		_ = ws.Close()
+	}
+}
+
+// connected takes the outcome of a dial, and says whether the connection is wanted.
+func (c *Client) connected(l *link, ws *websocket.Conn, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dialling--
 	defer c.pump()
 	switch {
-	case err == nil && (c.closed || l.gone):
-		_ = ws.Close()
-	case c.closed || l.gone:
+	case c.closed || l.gone || c.ctx.Err() != nil:
 	case err != nil:
 		c.o.Logger.Debug("websocket dial", "endpoint", l.endpoint.EndpointID(), "controller", c.o.Controller, "failures", l.failures+1, "err", err)
 		c.later(l)
@@ -278,8 +284,11 @@ func (c *Client) connect(l *link, turn int) {
 		l.state, l.failures = up, 0
 		l.conn = newConn(c.sh, ws, l.endpoint, c.o.Controller, true)
 		// A new goroutine has a small stack; this one's has grown with the handshake.
-		c.wg.Go(func() { c.run(l, l.conn) })
+		live := l.conn
+		c.wg.Go(func() { c.run(l, live) })
+		return true
 	}
+	return false
 }
 
 func (c *Client) run(l *link, live *conn) {
@@ -318,7 +327,11 @@ func (c *Client) dial(id usp.EndpointID, turn int) (*websocket.Conn, error) {
 	if d.NetDialContext == nil {
 		d.NetDialContext = c.dialer(turn).DialContext
 	}
-	ws, resp, err := d.DialContext(ctx, u.String(), http.Header{extHeader: {offer(id)}})
+	header := http.Header{}
+	if c.o.Extension {
+		header[extHeader] = []string{offer(id)}
+	}
+	ws, resp, err := d.DialContext(ctx, u.String(), header)
 	if err != nil {
 		if resp != nil {
 			c.sh.metrics.dialed(dialRefused)
