@@ -24,8 +24,8 @@ type Options struct {
 	// MemoryMB is about what both databases hold in memory before they write tables; 0: 64. It also bounds a single Write: 2% of
 	// it for promised kinds, 5% for the cache (1.2 MB and 3.7 MB by default).
 	MemoryMB int
-	// MinFreeMB is the space on disk below which Write refuses and Ready reports; 0: twice MemoryMB. Badger writes to mapped
-	// files with holes, and a full disk behind such a file kills the process.
+	// MinFreeMB is the space on disk below which Write refuses and Ready reports; 0: four times MemoryMB, for the holes in the
+	// logs and for tables that are being written. A disk that is full behind a mapped file kills the process.
 	MinFreeMB int
 }
 
@@ -77,7 +77,7 @@ func Open(dir string, opts *Options) (*Store, error) {
 	}
 	o.MemoryMB = max(o.MemoryMB, minMemoryMB)
 	if o.MinFreeMB == 0 {
-		o.MinFreeMB = 2 * o.MemoryMB
+		o.MinFreeMB = 4 * o.MemoryMB
 	}
 	if err := makePrivate(dir); err != nil {
 		return nil, err

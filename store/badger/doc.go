@@ -20,8 +20,8 @@
 // time for each with 1, 16 and 64 writers: 245, 38 and 11 µs; Badger alone 226, 152 and 146 µs. Reading a head takes 2.5 µs,
 // also while another goroutine syncs without pause.
 //
-// Badger writes to mapped files with holes, where a full disk kills the process with SIGBUS. So writes are refused while there
-// is still room for all the holes (Options.MinFreeMB). After a failed write nothing more is written until the next start,
+// Badger writes to mapped files with holes, where a full disk kills the process with SIGBUS (seen on a small tmpfs). So writes
+// are refused while there is still room for the holes and for compaction (Options.MinFreeMB). After a failed write nothing more is written until the next start,
 // since a sync that failed once may succeed the next time without having written. Ready reports both.
 //
 // One Write is bounded by what Badger takes as one transaction, 15% of a memtable: 1.2 MB and about 13,000 records of promised

@@ -46,7 +46,7 @@ func Run(t *testing.T, open Open) {
 			dir := t.TempDir()
 			f := &fixture{T: t, Store: open(t, dir), reopen: func() store.Store { return open(t, dir) }}
 			t.Cleanup(func() {
-				if err := f.Store.Close(); err != nil && !errors.Is(err, store.ErrClosed) {
+				if err := f.Close(); err != nil && !errors.Is(err, store.ErrClosed) {
 					t.Errorf("Close: %v", err)
 				}
 			})
@@ -263,7 +263,10 @@ func testEarlyStop(t *testing.T, f *fixture) {
 	seq := f.All(t.Context(), store.Head)
 	for range 2 { // an iterator can be used again
 		n := 0
-		for range seq {
+		for _, err := range seq {
+			if err != nil {
+				t.Fatal(err)
+			}
 			if n++; n == 2 {
 				break
 			}
