@@ -8,6 +8,9 @@ import (
 // Model is a supported data model, the source of GetSupportedDM. It is immutable once built and may be shared by all Agents
 // whose devices have the same shape.
 type Model struct {
+	// URI is what GetSupportedDM gives as data_model_inst_uri; "" stands for DefaultURI. Set it before the Model is shared.
+	URI string
+
 	objects map[string]*ObjectDef
 	order   []*ObjectDef
 }
@@ -77,6 +80,9 @@ type EventDef struct {
 	Name string
 	Args []string
 }
+
+// DefaultURI names the data model that Device:2 names are taken from.
+const DefaultURI = "urn:broadband-forum-org:tr-181-2-16-0"
 
 // NewModel makes a Model of objects with distinct paths. Parents that are missing are made up as read-only objects.
 func NewModel(objects []*ObjectDef) *Model {

@@ -1,0 +1,183 @@
+package agent
+
+import (
+	"context"
+	"strings"
+
+	"isthmus/usp"
+	"isthmus/usp/usppb"
+)
+
+// creation is one CreateObject on its way: a search in its path makes several rows of it.
+type creation struct {
+	*target
+	req     *usppb.Add_CreateObject
+	refused []usp.ParamError // settings that are not required and that the supported data model refuses; relative
+	rows    []Creation
+	created []Created
+}
+
+// add answers Add (R-ADD.0 to R-ADD.6).
+func (x *exchange) add(ctx context.Context, m *usppb.Add) (*usppb.AddResp, error) {
+	creations := make([]*creation, len(m.GetCreateObjs()))
+	targets := make([]*target, len(creations))
+	for i, o := range m.GetCreateObjs() {
+		targets[i] = newTarget(o.GetObjPath())
+		creations[i] = &creation{target: targets[i], req: o}
+	}
+	x.resolve(ctx, targets, false)
+	x.parents(ctx, creations)
+	var rows []Creation
+	for _, c := range creations {
+		if c.err != nil && !m.GetAllowPartial() {
+			return nil, addError(x.a.asError(ctx, c.err), c.raw)
+		}
+		rows = append(rows, c.rows...)
+	}
+	if len(rows) > 0 {
+		created := x.create(ctx, rows, !m.GetAllowPartial())
+		if err := firstError(created); err != nil && !m.GetAllowPartial() {
+			for i := range created {
+				if created[i].Err == err {
+					return nil, addError(x.a.asError(ctx, err), rows[i].Table)
+				}
+			}
+		}
+		for _, c := range creations {
+			c.created, created = created[:len(c.rows)], created[len(c.rows):]
+		}
+	}
+	resp := &usppb.AddResp{}
+	for _, c := range creations {
+		resp.CreatedObjResults = append(resp.CreatedObjResults, c.results(x.a, ctx)...)
+	}
+	return resp, nil
+}
+
+// addError is the Error of a message that creates nothing: 7004 with what failed, unless the code speaks for itself.
+func addError(e *usp.Error, path string) *usp.Error {
+	out := &usp.Error{Code: e.Code, Msg: e.Msg, Params: e.Params}
+	if len(out.Params) == 0 {
+		out.Params = []usp.ParamError{{Path: path, Code: e.Code, Msg: e.Msg}}
+	}
+	if isArgumentError(e.Code) {
+		out.Code = usp.InvalidArguments
+	}
+	return out
+}
+
+// isArgumentError says that a code is about what was asked for, and not about the Agent or the device.
+func isArgumentError(c usp.ErrorCode) bool {
+	switch {
+	case c == usp.InvalidPathSyntax, usp.UnsupportedParameter <= c && c <= usp.ValueConflict,
+		usp.ObjectDoesNotExist <= c && c <= usp.RequiredParameterFailed, usp.DeleteFailure <= c && c <= usp.InvalidPath:
+		return true
+	}
+	return false
+}
+
+// parents checks the tables and settings, finds the objects that the tables are in, and plans the rows.
+func (x *exchange) parents(ctx context.Context, creations []*creation) {
+	parents := make([]*target, len(creations))
+	for i, c := range creations {
+		parents[i] = &target{raw: c.raw, err: c.err, searched: c.searched}
+		if c.err != nil {
+			continue
+		}
+		c.object()
+		var settings []Setting
+		for _, p := range c.prefixes {
+			m, err := x.supported(ctx, p)
+			if err == nil {
+				if settings, err = c.plan(m, p); err == nil {
+					parents[i].prefixes = append(parents[i].prefixes, ParentPath(p))
+					continue
+				}
+			}
+			c.err, parents[i].err = err, err
+			break
+		}
+		if c.err == nil && len(c.prefixes) > 0 {
+			c.rows = []Creation{{Params: settings}}
+		}
+	}
+	for i, found := range x.existing(ctx, parents) {
+		c := creations[i]
+		if c.err = parents[i].err; c.err != nil || len(c.rows) == 0 {
+			c.rows = nil
+			continue
+		}
+		settings := c.rows[0].Params
+		c.rows = nil
+		p := strings.TrimSuffix(c.prefixes[0], ".")
+		for _, parent := range found {
+			c.rows = append(c.rows, Creation{Table: parent + p[strings.LastIndexByte(p, '.')+1:] + ".", Params: settings})
+		}
+	}
+}
+
+// plan checks one table path and the settings against the model. Unique keys count as required, whatever the Controller says.
+func (c *creation) plan(m *Model, path string) ([]Setting, error) {
+	def := m.Object(path)
+	switch {
+	case def == nil:
+		return nil, usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", c.raw)
+	case !def.Multi:
+		return nil, usp.Errorf(usp.NotATable, "%s is not a table", c.raw)
+	case c.isRow():
+		return nil, usp.Errorf(usp.ObjectNotCreated, "%s names a row, not a table", c.raw)
+	case def.Access != AddDelete && def.Access != AddOnly:
+		return nil, usp.Errorf(usp.NonCreatableObject, "rows of %s cannot be created", c.raw)
+	}
+	c.refused = nil
+	var settings []Setting
+	for _, s := range c.req.GetParamSettings() {
+		required := s.GetRequired() || isKey(def, s.GetParam())
+		err := checkSetting(m, def.Path+s.GetParam(), s.GetValue(), true)
+		switch {
+		case err == nil:
+			settings = append(settings, Setting{Name: s.GetParam(), Value: s.GetValue(), Required: required})
+		case required:
+			err.Params = []usp.ParamError{{Path: path + "{i}." + s.GetParam(), Code: err.Code, Msg: err.Msg}}
+			return nil, err
+		default:
+			c.refused = append(c.refused, usp.ParamError{Path: s.GetParam(), Code: err.Code, Msg: err.Msg})
+		}
+	}
+	return settings, nil
+}
+
+func (c *creation) results(a *Agent, ctx context.Context) []*usppb.AddResp_CreatedObjectResult {
+	if c.err != nil {
+		return []*usppb.AddResp_CreatedObjectResult{c.failure(a.asError(ctx, c.err))}
+	}
+	var out []*usppb.AddResp_CreatedObjectResult
+	for _, r := range c.created {
+		if r.Err != nil {
+			out = append(out, c.failure(a.asError(ctx, r.Err)))
+			continue
+		}
+		ok := &usppb.AddResp_CreatedObjectResult_OperationStatus_OperationSuccess{InstantiatedPath: r.Path, UniqueKeys: valid(r.Keys)}
+		for _, errs := range [][]usp.ParamError{c.refused, r.Failed} {
+			for _, e := range errs {
+				ok.ParamErrs = append(ok.ParamErrs, &usppb.AddResp_ParameterError{Param: usp.ValidUTF8(e.Path), ErrCode: uint32(e.Code),
+					ErrMsg: usp.ValidUTF8(e.Msg)})
+			}
+		}
+		out = append(out, c.result(&usppb.AddResp_CreatedObjectResult_OperationStatus{
+			OperStatus: &usppb.AddResp_CreatedObjectResult_OperationStatus_OperSuccess{OperSuccess: ok}}))
+	}
+	return out
+}
+
+// failure is an oper_failure. It has no room for a parameter's name, so the parameter's own code is given, and its name in the text.
+func (c *creation) failure(e *usp.Error) *usppb.AddResp_CreatedObjectResult {
+	return c.result(&usppb.AddResp_CreatedObjectResult_OperationStatus{
+		OperStatus: &usppb.AddResp_CreatedObjectResult_OperationStatus_OperFailure{
+			OperFailure: &usppb.AddResp_CreatedObjectResult_OperationStatus_OperationFailure{
+				ErrCode: uint32(e.Code), ErrMsg: usp.ValidUTF8(e.Msg)}}})
+}
+
+func (c *creation) result(st *usppb.AddResp_CreatedObjectResult_OperationStatus) *usppb.AddResp_CreatedObjectResult {
+	return &usppb.AddResp_CreatedObjectResult{RequestedPath: usp.ValidUTF8(c.raw), OperStatus: st}
+}

@@ -1,0 +1,292 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"isthmus/usp"
+	"isthmus/usp/mtp"
+	"isthmus/usp/usppb"
+)
+
+// channel is a Channel that is up.
+type channel struct {
+	ch    mtp.Channel
+	peer  usp.EndpointID
+	ready chan struct{} // closed when the Connect Record has left: nothing may be sent before it (R-MTP.8)
+}
+
+// Up sends the Connect Record and then what is waiting for the Controller. Two Endpoints have one session at most (R-WS.4): where there is a
+// channel to the same Controller already, that one stays and the new one is closed as Superseded.
+func (a *Agent) Up(ch mtp.Channel) {
+	l := &channel{ch: ch, peer: ch.Peer(), ready: make(chan struct{})}
+	a.mu.Lock()
+	switch {
+	case a.closing:
+		a.mu.Unlock()
+		ch.Close(mtp.Normal)
+		return
+	case l.peer != "" && a.linkTo(l.peer) != nil:
+		a.mu.Unlock()
+		ch.Close(mtp.Superseded)
+		return
+	}
+	a.links = append(slices.Clip(a.links), l)
+	a.busy++
+	a.work.Add(1)
+	a.mu.Unlock()
+	go a.greet(l)
+}
+
+// greet sends the Connect Record to a Controller that may hear it, and has what waits for it delivered.
+func (a *Agent) greet(l *channel) {
+	defer a.leave()
+	ctx, cancel := context.WithTimeout(a.life, sendTimeout)
+	defer cancel()
+	err := a.load(ctx)
+	if err == nil && a.accepts(l.peer) {
+		err = a.connect(ctx, l)
+	}
+	close(l.ready)
+	if err != nil {
+		if a.life.Err() == nil {
+			a.fleet.log.Warn("a channel came up and the Controller could not be greeted", "device", a.id.ID, "controller", l.peer, "error", err)
+		}
+		return
+	}
+	a.mu.Lock()
+	if q := a.st.queues[l.peer]; q != nil {
+		for _, n := range q.notes {
+			n.at = time.Time{} // what could not be sent, or was not answered, need not wait any longer
+		}
+	}
+	a.mu.Unlock()
+	a.kick()
+}
+
+func (a *Agent) connect(ctx context.Context, l *channel) error {
+	record, err := usp.Address(l.ch.ConnectRecord(), a.id.ID, l.peer, "")
+	if err != nil {
+		return err
+	}
+	return l.ch.Send(ctx, record, "")
+}
+
+func (a *Agent) disconnect(ctx context.Context, l *channel, why *usp.Error) {
+	select {
+	case <-l.ready:
+	case <-ctx.Done():
+		return
+	}
+	record, err := usp.Address(usp.Disconnect(why), a.id.ID, l.peer, "")
+	if err != nil || l.peer == "" {
+		return
+	}
+	if err := l.ch.Send(ctx, record, ""); err != nil {
+		a.fleet.log.Debug("a Disconnect Record could not be sent", "device", a.id.ID, "controller", l.peer, "error", err)
+	}
+}
+
+// Down forgets a channel.
+func (a *Agent) Down(ch mtp.Channel, reason error) {
+	a.mu.Lock()
+	a.links = slices.DeleteFunc(slices.Clone(a.links), func(l *channel) bool { return l.ch == ch })
+	if len(a.links) == 0 {
+		a.links = nil
+	}
+	a.mu.Unlock()
+	a.fleet.log.Debug("channel is down", "device", a.id.ID, "controller", ch.Peer(), "reason", reason)
+}
+
+// linkTo finds the channel to a Controller. It is called with a.mu held.
+func (a *Agent) linkTo(id usp.EndpointID) *channel {
+	for _, l := range a.links {
+		if l.peer == id {
+			return l
+		}
+	}
+	return nil
+}
+
+func (a *Agent) link(ch mtp.Channel) *channel {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, l := range a.links {
+		if l.ch == ch {
+			return l
+		}
+	}
+	return nil
+}
+
+// accepts says whether a Controller is in the table and enabled. The Agent must be loaded.
+func (a *Agent) accepts(id usp.EndpointID) bool {
+	rs := a.rows()
+	path := rs.controller(id)
+	return path != "" && rs.is(path, "Enable") && id != a.id.ID
+}
+
+// Receive takes one Record (R-E2E.1, R-ARC.2). What does not concern the Agent, or does not come from an enabled Controller, is ignored; an
+// erroneous message is answered as R-MTP.5 says. It returns an error only for bytes that are no Record (R-WS.16).
+func (a *Agent) Receive(ch mtp.Channel, record []byte, reply mtp.Address) error {
+	r, err := usp.DecodeRecord(record)
+	if r == nil {
+		a.refuse("unparsable")
+		return err
+	}
+	l := a.link(ch)
+	from := usp.EndpointID(r.GetFromId())
+	switch {
+	case l == nil:
+		a.refuse("channel_down")
+	case r.GetToId() != string(a.id.ID):
+		a.refuse("to_id")
+	case from == "" || from == a.id.ID || l.peer != "" && l.peer != from:
+		a.refuse("from_id")
+	default:
+		a.admit(&inbound{l: l, from: from, reply: reply, record: r, err: err})
+	}
+	return nil
+}
+
+func (a *Agent) refuse(reason string) { a.fleet.metrics.refused.WithLabelValues(reason).Inc() }
+
+// inbound is a Record on its way through the Agent.
+type inbound struct {
+	l      *channel
+	from   usp.EndpointID
+	reply  mtp.Address
+	record *usppb.Record
+	err    error
+	msg    *usppb.Msg
+	full   bool // the Agent has too much to do already
+}
+
+// requestKey tells requests that are being worked on (R-MSG.4).
+type requestKey struct {
+	from usp.EndpointID
+	id   string
+}
+
+const (
+	// maxInFlight is how many requests an Agent works on; the same number again is told that there are too many, the rest ignored.
+	maxInFlight = 32
+	maxRefusals = maxInFlight
+)
+
+// admit starts the goroutine that handles a Record, unless it need not be handled.
+func (a *Agent) admit(in *inbound) {
+	if in.err == nil {
+		n, ok := in.record.GetRecordType().(*usppb.Record_NoSessionContext)
+		if ok {
+			in.msg, in.err = usp.DecodeMsg(n.NoSessionContext.GetPayload())
+			if in.msg.GetHeader().GetMsgId() == "" {
+				a.refuse("message")
+				return
+			}
+		} else if _, ok := in.record.GetRecordType().(*usppb.Record_SessionContext); !ok {
+			return // connect and disconnect say nothing that the transport has not said
+		}
+	}
+	key := requestKey{in.from, in.msg.GetHeader().GetMsgId()}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, twice := a.inFlight[key]
+	if twice || a.closing || len(a.inFlight) >= maxInFlight+maxRefusals {
+		a.refuse("busy")
+		return
+	}
+	in.full = len(a.inFlight) >= maxInFlight
+	if a.inFlight == nil {
+		a.inFlight = make(map[requestKey]struct{})
+	}
+	a.inFlight[key] = struct{}{}
+	a.busy++
+	a.work.Add(1)
+	go a.handle(in, key)
+}
+
+// handle serves one Record.
+func (a *Agent) handle(in *inbound, key requestKey) {
+	defer a.leave()
+	defer func() {
+		a.mu.Lock()
+		delete(a.inFlight, key)
+		if len(a.inFlight) == 0 {
+			a.inFlight = nil
+		}
+		a.mu.Unlock()
+	}()
+	ctx, cancel := context.WithTimeoutCause(a.life, a.fleet.opts.RequestTimeout, errTooLate)
+	defer cancel()
+	if err := a.load(ctx); err != nil {
+		if in.msg.GetBody().GetRequest() != nil {
+			a.respond(ctx, in, usp.ErrorMsg(key.id, a.asError(ctx, err)))
+		}
+		return
+	}
+	if !a.accepts(in.from) {
+		a.refuse("controller")
+		return
+	}
+	e := usp.AsError(in.err)
+	switch {
+	case in.msg == nil:
+		if e == nil {
+			e = usp.Errorf(usp.SessionNotAllowed, "session contexts are not supported")
+		}
+		a.hangUp(ctx, in, e)
+	case in.err != nil:
+		if in.msg.GetBody().GetError() == nil && in.msg.GetBody().GetResponse() == nil {
+			a.respond(ctx, in, usp.ErrorMsg(key.id, e))
+		}
+	case in.msg.GetBody().GetRequest() == nil:
+		a.acknowledge(in.from, key.id)
+	case in.full:
+		a.respond(ctx, in, usp.ErrorMsg(key.id, usp.Errorf(usp.ResourcesExceeded, "%d requests are waiting already", maxInFlight)))
+	default:
+		x := &exchange{a: a, from: in.from, sent: make(chan struct{})}
+		resp := x.answer(ctx, in.msg)
+		if resp != nil {
+			a.respond(ctx, in, resp)
+		}
+		close(x.sent)
+	}
+}
+
+// respond sends a response to where its request came from. A response that came late still leaves.
+func (a *Agent) respond(ctx context.Context, in *inbound, resp *usppb.Msg) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+	defer cancel()
+	record, err := usp.EncodeRecord(a.id.ID, in.from, "", resp)
+	if limit := in.l.ch.MaxSize(); err == nil && limit > 0 && len(record) > limit {
+		e := usp.Errorf(usp.ResourcesExceeded, "the response has %d bytes, and this channel takes %d", len(record), limit)
+		record, err = usp.EncodeRecord(a.id.ID, in.from, "", usp.ErrorMsg(resp.GetHeader().GetMsgId(), e))
+	}
+	if err == nil {
+		err = a.send(ctx, in.l, record, in.reply)
+	}
+	if err != nil {
+		a.fleet.log.Info("a response could not be sent", "device", a.id.ID, "controller", in.from, "error", err)
+	}
+}
+
+func (a *Agent) send(ctx context.Context, l *channel, record []byte, to mtp.Address) error {
+	select {
+	case <-l.ready:
+		return l.ch.Send(ctx, record, to)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// hangUp refuses a session (R-E2E.6a). The channel stays, so the Agent announces itself again (R-MTP.8).
+func (a *Agent) hangUp(ctx context.Context, in *inbound, why *usp.Error) {
+	peer := *in.l
+	peer.peer = in.from
+	a.disconnect(ctx, &peer, why)
+	if err := a.connect(ctx, &peer); err != nil {
+		a.fleet.log.Debug("a Connect Record could not be sent", "device", a.id.ID, "controller", in.from, "error", err)
+	}
+}

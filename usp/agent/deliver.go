@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"isthmus/usp"
+	"isthmus/usp/mtp"
+	"isthmus/usp/usppb"
+)
+
+const (
+	// sendTimeout is how long a Record may take to leave.
+	sendTimeout = 30 * time.Second
+	// resend is when a notification is tried again that a channel which is up did not take.
+	resend = 5 * time.Second
+	// eraseBatch is how many delivered notifications are deleted together.
+	eraseBatch = 64
+)
+
+// kick starts the delivery of what can be sent now, and plans the rest.
+func (a *Agent) kick() {
+	now := time.Now()
+	a.mu.Lock()
+	for id, q := range a.st.queues {
+		if !a.closing && !q.delivering && q.next(now) != nil && a.linkTo(id) != nil {
+			q.delivering = true
+			a.busy++
+			a.work.Add(1)
+			go a.deliver(q)
+		}
+	}
+	a.mu.Unlock()
+	a.reschedule()
+}
+
+// deliver sends what waits for one Controller, in order, until nothing can be sent. There is one for a queue at most.
+func (a *Agent) deliver(q *queue) {
+	defer a.leave()
+	var done []*note
+	for {
+		a.mu.Lock()
+		link, n := a.linkTo(q.to), q.next(time.Now())
+		if a.closing || link == nil || n == nil {
+			if len(done) == 0 {
+				q.delivering = false
+				a.mu.Unlock()
+				a.reschedule()
+				return
+			}
+			n = nil
+		} else {
+			n.sending = true
+		}
+		a.mu.Unlock()
+		if n == nil || len(done) == eraseBatch {
+			a.erase(done)
+			done = done[:0]
+		}
+		if n == nil {
+			continue
+		}
+		switch finished, err := a.settle(n, a.transmit(link, n)); {
+		case finished:
+			done = append(done, n)
+		case err == nil && n.Attempts > 1:
+			a.keepAttempt(n)
+		}
+	}
+}
+
+// transmit sends one note.
+func (a *Agent) transmit(l *channel, n *note) error {
+	ctx, cancel := context.WithTimeout(a.life, sendTimeout)
+	defer cancel()
+	for _, before := range []<-chan struct{}{l.ready, n.after} {
+		if before == nil {
+			continue
+		}
+		select {
+		case <-before:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	msg := &usppb.Msg{}
+	if err := proto.Unmarshal(n.Msg, msg); err != nil {
+		return mtp.ErrTooBig // no channel will ever carry it
+	}
+	record, err := usp.EncodeRecord(a.id.ID, n.To, "", msg)
+	if err != nil {
+		return mtp.ErrTooBig
+	}
+	if limit := l.ch.MaxSize(); limit > 0 && len(record) > limit {
+		return mtp.ErrTooBig
+	}
+	return l.ch.Send(ctx, record, "")
+}
+
+// settle says what becomes of a note after an attempt; true if it is finished.
+func (a *Agent) settle(n *note, err error) (bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n.sending = false
+	switch {
+	case errors.Is(err, mtp.ErrTooBig):
+		a.fleet.log.Warn("a notification is too big for the channel", "device", a.id.ID, "controller", n.To)
+		return a.forget(n, dropped), err
+	case err != nil:
+		n.at = time.Now().Add(resend)
+		return false, err
+	case !n.Retry:
+		return a.forget(n, delivered), nil
+	}
+	n.Attempts++
+	n.at = time.Now().Add(a.retry(n.To).Wait(n.Attempts, rand.Float64))
+	return false, nil
+}
+
+// retry is the back-off that a Controller's row asks for (R-NOT.1). It is called with a.mu held.
+func (a *Agent) retry(to usp.EndpointID) usp.Retry {
+	path := a.st.rows.controller(to)
+	if path == "" {
+		return usp.Retry{}
+	}
+	return usp.Retry{
+		Minimum:    time.Duration(a.st.rows.number(path, "USPNotifRetryMinimumWaitInterval")) * time.Second,
+		Multiplier: uint32(a.st.rows.number(path, "USPNotifRetryIntervalMultiplier")),
+	}
+}
+
+// acknowledge ends the wait for the response to a notification; an Error with its msg_id is one as well (R-NOT.8: by msg_id alone).
+func (a *Agent) acknowledge(from usp.EndpointID, msgID string) {
+	a.mu.Lock()
+	q := a.st.queues[from]
+	var n *note
+	if q != nil {
+		n = q.find(msgID)
+	}
+	if n == nil || !a.forget(n, delivered) {
+		a.mu.Unlock()
+		return
+	}
+	if n.Kind == onBoardRequest {
+		q.onBoardAt = time.Time{}
+	}
+	a.mu.Unlock()
+	a.erase([]*note{n})
+	a.reschedule()
+}

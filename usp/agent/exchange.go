@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"context"
+	"runtime/debug"
+	"time"
+
+	"isthmus/usp"
+	"isthmus/usp/usppb"
+)
+
+// exchange is one request at work.
+type exchange struct {
+	a    *Agent
+	from usp.EndpointID
+	sent chan struct{} // closed when the response has left
+}
+
+type exchangeKey struct{}
+
+// exchangeOf finds the request that a context belongs to.
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// answer gives the response to a request, nil if it wants none. The Agent is loaded.
+func (x *exchange) answer(ctx context.Context, msg *usppb.Msg) (resp *usppb.Msg) {
+	start, m := time.Now(), x.a.fleet.metrics
+	m.inFlight.Inc()
+	ctx = context.WithValue(ctx, exchangeKey{}, x)
+	done := func(*usppb.Msg) {}
+	if o := x.a.fleet.opts.Observer; o != nil {
+		ctx, done = o.Exchange(ctx, x.a.id.ID, x.from, msg)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			m.panics.Inc()
+			x.a.fleet.log.Error("panic in a USP request", "device", x.a.id.ID, "controller", x.from, "panic", p, "stack", string(debug.Stack()))
+			resp = usp.ErrorMsg(msg.GetHeader().GetMsgId(), usp.Errorf(usp.InternalError, "internal error"))
+		}
+		m.inFlight.Dec()
+		m.done(msg, resp, time.Since(start))
+		done(resp)
+	}()
+	id := msg.GetHeader().GetMsgId()
+	body, err := x.dispatch(ctx, msg.GetBody().GetRequest())
+	switch {
+	case err != nil:
+		return usp.ErrorMsg(id, x.a.asError(ctx, err))
+	case body == nil:
+		return nil
+	}
+	return usp.NewResponse(id, body)
+}
+
+func (x *exchange) dispatch(ctx context.Context, req *usppb.Request) (*usppb.Response, error) {
+	switch r := req.GetReqType().(type) {
+	case *usppb.Request_Get:
+		return &usppb.Response{RespType: &usppb.Response_GetResp{GetResp: x.get(ctx, r.Get)}}, nil
+	case *usppb.Request_GetInstances:
+		return &usppb.Response{RespType: &usppb.Response_GetInstancesResp{GetInstancesResp: x.getInstances(ctx, r.GetInstances)}}, nil
+	case *usppb.Request_GetSupportedDm:
+		return &usppb.Response{RespType: &usppb.Response_GetSupportedDmResp{GetSupportedDmResp: x.getSupportedDM(ctx, r.GetSupportedDm)}}, nil
+	case *usppb.Request_GetSupportedProtocol:
+		return &usppb.Response{RespType: &usppb.Response_GetSupportedProtocolResp{GetSupportedProtocolResp: &usppb.GetSupportedProtocolResp{
+			AgentSupportedProtocolVersions: usp.SupportedVersions}}}, nil
+	case *usppb.Request_Set:
+		resp, err := x.set(ctx, r.Set)
+		return &usppb.Response{RespType: &usppb.Response_SetResp{SetResp: resp}}, err
+	case *usppb.Request_Add:
+		resp, err := x.add(ctx, r.Add)
+		return &usppb.Response{RespType: &usppb.Response_AddResp{AddResp: resp}}, err
+	case *usppb.Request_Delete:
+		resp, err := x.delete(ctx, r.Delete)
+		return &usppb.Response{RespType: &usppb.Response_DeleteResp{DeleteResp: resp}}, err
+	case *usppb.Request_Operate:
+		resp, err := x.operate(ctx, r.Operate)
+		if !r.Operate.GetSendResp() {
+			return nil, nil
+		}
+		return &usppb.Response{RespType: &usppb.Response_OperateResp{OperateResp: resp}}, err
+	}
+	return nil, usp.Errorf(usp.MessageNotSupported, "an Agent does not take this message")
+}

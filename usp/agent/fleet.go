@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"isthmus/usp"
+	"isthmus/usp/usppb"
+)
+
+// Options are what the Agents of a process share. The zero value works: no Controllers, and the defaults named here.
+type Options struct {
+	// Controllers are rows of every Agent's Controller table.
+	Controllers []ControllerConfig
+	// RequestTimeout is the time within which a request is answered; 0 stands for 30 s.
+	RequestTimeout time.Duration
+	// MaxSubscriptions is how many Subscriptions one Controller may have at one Agent; 0 stands for 1000.
+	MaxSubscriptions int
+	// SoftwareVersion is the value of Device.LocalAgent.SoftwareVersion.
+	SoftwareVersion string
+	// Observer, if there is one, sees every request and its answer.
+	Observer Observer
+	// Logger is slog.Default() if nil.
+	Logger *slog.Logger
+	// Registerer takes the metrics, if there is one.
+	Registerer prometheus.Registerer
+}
+
+// ControllerConfig is a Controller that the configuration names.
+type ControllerConfig struct {
+	EndpointID usp.EndpointID
+	// Role is for the day when there are roles; so far everybody in the Controller table has full access.
+	Role string
+	MTP  MTPConfig
+	// OnlyDialsIn says that there is no MTP to reach the Controller by.
+	OnlyDialsIn bool
+}
+
+// MTPConfig is shown as the Controller's MTP row.
+type MTPConfig struct {
+	Protocol         string // "WebSocket", which "" stands for
+	Host             string
+	Port             int
+	Path             string
+	EnableEncryption bool
+}
+
+// Observer is told of every request. It may put something in the context that the DataModel gets; the function it returns is called with the
+// response, nil if there is none.
+type Observer interface {
+	Exchange(ctx context.Context, agent, from usp.EndpointID, req *usppb.Msg) (context.Context, func(resp *usppb.Msg))
+}
+
+const (
+	defaultTimeout          = 30 * time.Second
+	defaultMaxSubscriptions = 1000
+	webSocket               = "WebSocket"
+)
+
+// Fleet is what all Agents of a process share: options, the rows that the configuration gives every Agent, and the due queue.
+type Fleet struct {
+	opts      Options
+	log       *slog.Logger
+	base      *rowSet
+	protocols string
+	started   time.Time
+	metrics   *metrics
+	due       dueQueue
+}
+
+// NewFleet makes a Fleet. Its Agents work at once; what is due later needs Run.
+func NewFleet(opts Options) *Fleet {
+	if opts.RequestTimeout == 0 {
+		opts.RequestTimeout = defaultTimeout
+	}
+	if opts.MaxSubscriptions == 0 {
+		opts.MaxSubscriptions = defaultMaxSubscriptions
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	f := &Fleet{opts: opts, log: opts.Logger, base: newRowSet(), started: time.Now(), metrics: newMetrics(opts.Registerer)}
+	f.due.init()
+	var protocols []string
+	for _, c := range opts.Controllers {
+		f.addController(c)
+		if p := c.MTP.protocol(); !c.OnlyDialsIn && !slices.Contains(protocols, p) {
+			protocols = append(protocols, p)
+		}
+	}
+	if len(protocols) == 0 {
+		protocols = []string{webSocket}
+	}
+	for i, p := range protocols {
+		f.base.put(ownRoot+"MTP."+itoa(i+1)+".", map[string]string{"Alias": "cpe-" + itoa(i+1), "Enable": "true", "Protocol": p})
+	}
+	f.protocols = strings.Join(protocols, ",")
+	return f
+}
+
+func (m MTPConfig) protocol() string {
+	if m.Protocol == "" {
+		return webSocket
+	}
+	return m.Protocol
+}
+
+func (f *Fleet) addController(c ControllerConfig) {
+	n := itoa(len(f.base.index[controllerTable]) + 1)
+	path := controllerTable + n + "."
+	f.base.put(path, map[string]string{"Alias": "cpe-" + n, "EndpointID": string(c.EndpointID), "Enable": "true", fleetMark: "1"})
+	if c.OnlyDialsIn {
+		return
+	}
+	f.base.put(path+"MTP.1.", map[string]string{"Alias": "cpe-1", "Enable": "true", "Protocol": c.MTP.protocol()})
+	if c.MTP.protocol() == webSocket {
+		f.base.put(path+"MTP.1.WebSocket.", map[string]string{"Host": c.MTP.Host, "Port": itoa(c.MTP.Port), "Path": c.MTP.Path,
+			"EnableEncryption": formatBool(c.MTP.EnableEncryption)})
+	}
+}
+
+func formatBool(b bool) string {
+	if b {
+		return "true"
+	}
+	return "false"
+}

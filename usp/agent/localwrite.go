@@ -1,0 +1,421 @@
+package agent
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"isthmus/usp"
+)
+
+// tx is a change of the Agent's own tables that is being made: it sees its own writes, and nobody else does before commit.
+type tx struct {
+	view
+	before  *rowSet
+	from    usp.EndpointID
+	changed map[string]bool   // objects whose record has to be written
+	purge   map[string]bool   // Subscriptions and Controllers whose notifications go with them
+	deleted map[string]string // rows of the configuration's Controllers that went, with their Endpoint IDs
+	raised  []Happening
+	notes   []*note
+}
+
+// mark is what a tx goes back to when a part of it fails. Changed records may stay: they are written as they were.
+type mark struct {
+	rows   *rowSet
+	raised int
+}
+
+func (t *tx) mark() mark { return mark{t.rows.clone(), len(t.raised)} }
+
+func (t *tx) back(m mark) { t.rows, t.raised = m.rows, t.raised[:m.raised] }
+
+func (a *Agent) begin(rows *rowSet, from usp.EndpointID) *tx {
+	return &tx{view: view{agent: a, rows: rows.clone(), now: time.Now()}, before: rows, from: from,
+		changed: map[string]bool{}, purge: map[string]bool{}, deleted: map[string]string{}}
+}
+
+// put changes one value.
+func (t *tx) put(path, name, value string) {
+	if t.rows.get(path, name) == value {
+		if _, ok := t.rows.values[path]; ok {
+			return
+		}
+	}
+	t.rows.put(path, map[string]string{name: value})
+	t.changed[path] = true
+	if !strings.HasPrefix(name, ".") {
+		t.raised = append(t.raised, &ValueChange{Path: path + name, Value: value})
+	}
+}
+
+// set writes parameters, all or none.
+func (t *tx) set(writes []Write) ([]Write, *usp.Error) {
+	var failed []usp.ParamError
+	done := make([]Write, 0, len(writes))
+	start := t.mark()
+	for _, w := range writes {
+		value, err := t.setOne(w)
+		if err != nil {
+			failed = append(failed, usp.ParamError{Path: w.Path, Code: err.Code, Msg: err.Msg})
+			continue
+		}
+		done = append(done, Write{w.Path, value})
+	}
+	if len(failed) == 0 {
+		failed = t.check(touched(writes))
+	}
+	if len(failed) == 0 {
+		return done, nil
+	}
+	t.back(start)
+	return nil, &usp.Error{Code: usp.InvalidArguments, Msg: failed[0].Msg, Params: failed}
+}
+
+func touched(writes []Write) []string {
+	var rows []string
+	for _, w := range writes {
+		obj := w.Path[:strings.LastIndexByte(w.Path, '.')+1]
+		if len(rows) == 0 || rows[len(rows)-1] != obj {
+			rows = append(rows, obj)
+		}
+	}
+	return rows
+}
+
+func (t *tx) setOne(w Write) (string, *usp.Error) {
+	obj := w.Path[:strings.LastIndexByte(w.Path, '.')+1]
+	name := w.Path[len(obj):]
+	def := tableOf(obj)
+	if def == nil || def.column(name) == nil {
+		return "", usp.Errorf(usp.UnsupportedParameter, "%s is not supported", w.Path)
+	}
+	c := def.column(name)
+	switch old := t.rows.get(obj, name); {
+	case def.Multi && !t.exists(obj):
+		return "", usp.Errorf(usp.ObjectDoesNotExist, "%s does not exist", obj)
+	case !c.Writable || c.WriteOnce:
+		return "", usp.Errorf(usp.NonWritableParameter, "%s is read-only", name)
+	case c.fixed && old != "" && old != w.Value:
+		return "", usp.Errorf(usp.NonWritableParameter, "%s cannot be changed once it is set", name)
+	}
+	value, err := c.accept(w.Value)
+	if err != nil {
+		return "", err
+	}
+	t.put(obj, name, value)
+	return value, nil
+}
+
+// accept checks a value against the column and gives it in the form that is kept.
+func (c *column) accept(value string) (string, *usp.Error) {
+	if err := checkValue(&c.ParamDef, value); err != nil {
+		return "", err
+	}
+	switch c.Type {
+	case TypeBoolean:
+		return canonicalBool(value), nil
+	case TypeUnsignedInt:
+		n, err := strconv.ParseUint(strings.TrimPrefix(value, "+"), 10, 64)
+		if err != nil || n < c.least || n > c.most {
+			return "", usp.Errorf(usp.InvalidValue, "%s must be from %d to %d", c.Name, c.least, c.most)
+		}
+		return strconv.FormatUint(n, 10), nil
+	case TypeString:
+		most := c.most
+		if most == 0 {
+			most = defaultLength
+		}
+		if uint64(utf8.RuneCountInString(value)) > most {
+			return "", usp.Errorf(usp.InvalidValue, "%s is longer than %d characters", c.Name, most)
+		}
+	}
+	if c.Name == "Alias" && !startsWithLetter(value) {
+		return "", usp.Errorf(usp.InvalidValue, "an Alias starts with a letter")
+	}
+	return value, nil
+}
+
+func startsWithLetter(s string) bool {
+	return s != "" && ('a' <= s[0]|0x20 && s[0]|0x20 <= 'z')
+}
+
+func canonicalBool(s string) string {
+	if s == "1" || strings.EqualFold(s, "true") {
+		return "true"
+	}
+	return "false"
+}
+
+// add creates a row.
+func (t *tx) add(c Creation) Created {
+	def := byPath[GenericPath(c.Table)+"{i}."]
+	if def == nil || def.Access != AddDelete {
+		return Created{Err: usp.Errorf(usp.NonCreatableObject, "rows of %s cannot be created", c.Table)}
+	}
+	if len(t.expand(ParentPath(c.Table))) == 0 {
+		return Created{Err: usp.Errorf(usp.ObjectDoesNotExist, "%s does not exist", ParentPath(c.Table))}
+	}
+	initial, uerr := t.initial(def, c.Table)
+	if uerr != nil {
+		return Created{Err: uerr}
+	}
+	start := t.mark()
+	n := t.rows.last[c.Table] + 1
+	path := c.Table + itoa(n) + "."
+	undo := func(err *usp.Error) Created {
+		t.back(start)
+		return Created{Err: err}
+	}
+	t.rows.put(path, initial)
+	var failed []usp.ParamError
+	for _, s := range c.Params {
+		err := t.initialize(def, path, s)
+		switch {
+		case err == nil:
+		case s.Required || isKey(&def.ObjectDef, s.Name):
+			err.Params = []usp.ParamError{{Path: path + s.Name, Code: err.Code, Msg: err.Msg}}
+			return undo(err)
+		default:
+			failed = append(failed, usp.ParamError{Path: s.Name, Code: err.Code, Msg: err.Msg})
+		}
+	}
+	t.generate(def, path, n)
+	if bad := t.check([]string{path}); len(bad) > 0 {
+		return undo(&usp.Error{Code: bad[0].Code, Msg: bad[0].Msg, Params: bad})
+	}
+	t.changed[path], t.changed[c.Table] = true, true
+	t.raised = append(t.raised, &ObjectCreation{Path: path, Keys: t.keys(def, path)})
+	t.counted(def, c.Table)
+	if c.Table == controllerTable {
+		t.adopt(path)
+	}
+	return Created{Path: path, Keys: t.keys(def, path), Failed: failed}
+}
+
+// adopt gives a Controller that the configuration names, and that was deleted here, what the configuration says of it.
+func (t *tx) adopt(path string) {
+	base := t.agent.fleet.base
+	from := base.controller(usp.EndpointID(t.rows.get(path, "EndpointID")))
+	if from == "" {
+		return
+	}
+	for p, values := range base.values {
+		if rest, ok := strings.CutPrefix(p, from); ok && rest != "" {
+			t.rows.put(path+rest, values)
+		}
+	}
+	t.rows.put(path, map[string]string{fleetMark: "1"})
+}
+
+func (t *tx) initialize(def *table, path string, s Setting) *usp.Error {
+	c := def.column(s.Name)
+	if c == nil {
+		return usp.Errorf(usp.UnsupportedParameter, "%s is not supported", s.Name)
+	}
+	if !c.Writable {
+		return usp.Errorf(usp.NonWritableParameter, "%s is read-only", s.Name)
+	}
+	value, err := c.accept(s.Value)
+	if err != nil {
+		return err
+	}
+	t.rows.put(path, map[string]string{s.Name: value})
+	return nil
+}
+
+// initial gives what a new row starts with, unless there are too many rows already.
+func (t *tx) initial(def *table, table string) (map[string]string, *usp.Error) {
+	limit := def.limit
+	if table != subscriptionTable {
+		if limit > 0 && len(t.rows.index[table]) >= limit {
+			return nil, usp.Errorf(usp.ResourcesExceeded, "%s has %d rows already", table, limit)
+		}
+		return nil, nil
+	}
+	recipient := t.rows.controller(t.from)
+	if recipient == "" {
+		return nil, usp.Errorf(usp.RequestDenied, "only a Controller that is in the Controller table can subscribe")
+	}
+	recipient = strings.TrimSuffix(recipient, ".")
+	own := 0
+	for _, p := range t.rows.instances(subscriptionTable) {
+		if t.rows.get(p, "Recipient") == recipient {
+			own++
+		}
+	}
+	if own >= t.agent.fleet.opts.MaxSubscriptions {
+		return nil, usp.Errorf(usp.ResourcesExceeded, "there are %d Subscriptions of this Controller already", own)
+	}
+	return map[string]string{"Recipient": recipient, "CreationDate": t.now.UTC().Format(time.RFC3339)}, nil
+}
+
+// generate gives a row the unique keys that nobody gave it (R-ADD.5).
+func (t *tx) generate(def *table, path string, n uint32) {
+	table, _ := splitRow(path)
+	if def.column("Alias") != nil && t.rows.get(path, "Alias") == "" {
+		t.rows.put(path, map[string]string{"Alias": t.unused(table, "Alias", "cpe-", n)})
+	}
+	if table == subscriptionTable && t.rows.get(path, "ID") == "" {
+		t.rows.put(path, map[string]string{"ID": t.unused(table, "ID", "cpe-", n)})
+	}
+}
+
+// unused gives the first of prefix+n, prefix+(n+1), … that no row of the table has.
+func (t *tx) unused(table, name, prefix string, n uint32) string {
+	taken := make(map[string]bool)
+	for _, p := range t.rows.instances(table) {
+		taken[t.rows.get(p, name)] = true
+	}
+	for taken[prefix+itoa(n)] {
+		n++
+	}
+	return prefix + itoa(n)
+}
+
+// check looks at rows as they are after a message: unique keys, and what a Subscription must be.
+func (t *tx) check(rows []string) []usp.ParamError {
+	var failed []usp.ParamError
+	for _, path := range rows {
+		def := tableOf(path)
+		if def == nil || !def.Multi {
+			continue
+		}
+		for _, set := range def.Keys {
+			if other := t.twin(path, set); other != "" {
+				failed = append(failed, usp.ParamError{Path: path + set[len(set)-1], Code: usp.DuplicateUniqueKey,
+					Msg: strings.Join(set, ", ") + " must be unique; " + other + " has the same"})
+			}
+		}
+		table, _ := splitRow(path)
+		switch table {
+		case subscriptionTable:
+			if err := t.checkReferences(path); err != nil {
+				failed = append(failed, usp.ParamError{Path: path + "ReferenceList", Code: err.Code, Msg: err.Msg})
+			}
+		case controllerTable:
+			if id := t.rows.get(path, "EndpointID"); id != "" {
+				if _, err := usp.ParseEndpointID(id); err != nil {
+					failed = append(failed, usp.ParamError{Path: path + "EndpointID", Code: usp.InvalidValue, Msg: err.Error()})
+				}
+			}
+		}
+	}
+	return failed
+}
+
+// twin finds another row with the same values of a key set.
+func (t *tx) twin(path string, set []string) string {
+	table, _ := splitRow(path)
+	for _, p := range t.rows.instances(table) {
+		same := p != path
+		for _, k := range set {
+			same = same && t.rows.get(p, k) == t.rows.get(path, k)
+		}
+		if same {
+			return p
+		}
+	}
+	return ""
+}
+
+func (t *tx) checkReferences(path string) *usp.Error {
+	kind := t.rows.get(path, "NotifType")
+	for _, ref := range splitList(t.rows.get(path, "ReferenceList")) {
+		if len(ref) > 256 {
+			return usp.Errorf(usp.InvalidValue, "a path in ReferenceList is longer than 256 characters")
+		}
+		p, err := usp.ParsePath(ref)
+		if err != nil {
+			return usp.Errorf(usp.InvalidValue, "%s in ReferenceList: %v", ref, err)
+		}
+		if !strings.HasPrefix(ref, "Device.") {
+			return usp.Errorf(usp.InvalidPath, "%s in ReferenceList does not begin with Device.", ref)
+		}
+		ok := true
+		switch kind {
+		case valueChange:
+			ok = p.Kind == usp.ObjectPath || p.Kind == usp.OpenPath
+		case event:
+			ok = p.Kind == usp.ObjectPath || p.Kind == usp.EventPath
+		case operationComplete:
+			ok = p.Kind == usp.ObjectPath || p.Kind == usp.CommandPath
+		case objectCreation, objectDeletion:
+			ok = p.Kind == usp.ObjectPath || p.Kind == usp.OpenPath
+		}
+		if !ok {
+			return usp.Errorf(usp.InvalidPath, "%s in ReferenceList is no path for %s", ref, kind)
+		}
+	}
+	return nil
+}
+
+// keys gives the unique keys of a row.
+func (v *view) keys(def *table, path string) map[string]string {
+	keys := make(map[string]string)
+	for _, set := range def.Keys {
+		for _, k := range set {
+			keys[k] = v.rows.get(path, k)
+		}
+	}
+	return keys
+}
+
+// counted raises the change of the parameter that counts a table's rows.
+func (t *tx) counted(def *table, table string) {
+	if def.count != "" {
+		t.raised = append(t.raised, &ValueChange{Path: ParentPath(table) + def.count, Value: itoa(len(t.rows.index[table]))})
+	}
+}
+
+// remove deletes a row with everything below it, and the Subscriptions of a Controller with the Controller.
+func (t *tx) remove(path string) error {
+	def := tableOf(path)
+	if def == nil || def.Access != AddDelete {
+		return usp.Errorf(usp.DeleteFailure, "%s cannot be deleted", path)
+	}
+	if !t.exists(path) {
+		return nil
+	}
+	table, _ := splitRow(path)
+	if table == controllerTable {
+		for _, p := range t.rows.instances(subscriptionTable) {
+			if t.rows.get(p, "Recipient")+"." == path {
+				t.drop(p)
+			}
+		}
+	}
+	t.drop(path)
+	return nil
+}
+
+func (t *tx) drop(path string) {
+	marked := t.rows.values[path][fleetMark] != ""
+	id := t.rows.get(path, "EndpointID")
+	t.purge[path] = true
+	for _, row := range t.rows.remove(path) {
+		table, _ := splitRow(row)
+		t.changed[row], t.changed[table] = true, true
+		t.raised = append(t.raised, &ObjectDeletion{Path: row})
+		t.counted(tableOf(row), table)
+	}
+	if marked && t.agent.fleet.base.controller(usp.EndpointID(id)) != "" {
+		t.deleted[path] = id
+	}
+}
+
+// splitList splits a list value; "," inside an item is written %2C (TR-106 3.2.3).
+func splitList(s string) []string {
+	var items []string
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			if u, err := url.PathUnescape(item); err == nil && strings.Contains(item, "%2C") {
+				item = u
+			}
+			items = append(items, item)
+		}
+	}
+	return items
+}

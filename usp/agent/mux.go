@@ -1,0 +1,237 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"isthmus/usp"
+)
+
+// isOwn says that a path is served from the Agent's own tables. "Device." itself is served by both sides.
+func isOwn(path string) bool {
+	return strings.HasPrefix(path, ownRoot) || path == strings.TrimSuffix(ownRoot, ".")
+}
+
+// read answers Queries from the side that has them. It never waits for the CPE where it is not asked about.
+func (x *exchange) read(ctx context.Context, queries []Query) []Reading {
+	if len(queries) == 0 {
+		return nil
+	}
+	out := make([]Reading, len(queries))
+	var v *view
+	var device []Query
+	var at []int
+	for i, q := range queries {
+		if q.Path == "Device." || isOwn(q.Path) {
+			if v == nil {
+				v = x.a.view()
+			}
+			out[i] = v.read(q)
+		}
+		if !isOwn(q.Path) {
+			device, at = append(device, q), append(at, i)
+		}
+	}
+	if len(device) == 0 {
+		return out
+	}
+	for i, r := range x.a.device.Read(ctx, device) {
+		if r.Err == nil && device[i].Path == "Device." {
+			r.Objects = append(r.Objects, withoutRoot(out[at[i]].Objects)...)
+		}
+		out[at[i]] = r
+	}
+	return out
+}
+
+// withoutRoot leaves out "Device.", which the device's side has, and whose parameters are all there.
+func withoutRoot(objects []Object) []Object {
+	if len(objects) > 0 && objects[0].Path == "Device." {
+		return objects[1:]
+	}
+	return objects
+}
+
+// supported is the supported data model that has a path.
+func (x *exchange) supported(ctx context.Context, path string) (*Model, error) {
+	if isOwn(path) {
+		return ownModel, nil
+	}
+	m, err := x.a.device.Supported(ctx)
+	if err != nil {
+		return nil, x.a.asError(ctx, err)
+	}
+	return m, nil
+}
+
+// write sets parameters, all or none. The device is the only one that can refuse late, so the Agent's own part is tried before and done after.
+func (x *exchange) write(ctx context.Context, writes []Write) ([]Write, error) {
+	var own, device []Write
+	for _, w := range writes {
+		if isOwn(w.Path) {
+			own = append(own, w)
+		} else {
+			device = append(device, w)
+		}
+	}
+	var done []Write
+	if len(own) > 0 && len(device) > 0 {
+		if _, err := x.a.begin(x.a.rows(), x.from).set(own); err != nil {
+			return nil, err
+		}
+	}
+	if len(device) > 0 {
+		var err error
+		if done, err = x.a.device.Set(ctx, device); err != nil {
+			return nil, err
+		}
+	}
+	if len(own) == 0 {
+		return done, nil
+	}
+	err := x.a.update(ctx, x.from, func(t *tx) error {
+		set, err := t.set(own)
+		if err != nil {
+			return err
+		}
+		done = append(done, set...)
+		return nil
+	})
+	return done, err
+}
+
+// create adds rows on both sides; with atomic the Agent's own are tried before the device's are created.
+func (x *exchange) create(ctx context.Context, rows []Creation, atomic bool) []Created {
+	var own, device []int
+	for i, c := range rows {
+		if isOwn(c.Table) {
+			own = append(own, i)
+		} else {
+			device = append(device, i)
+		}
+	}
+	out := make([]Created, len(rows))
+	if atomic && len(own) > 0 && len(device) > 0 {
+		if i, c := addAll(x.a.begin(x.a.rows(), x.from), rows, own); i >= 0 {
+			return onlyFailed(len(rows), i, c.Err)
+		}
+	}
+	if len(device) > 0 {
+		for j, c := range x.a.device.Add(ctx, pick(rows, device), atomic) {
+			out[device[j]] = c
+		}
+		if atomic && out[device[0]].Err != nil {
+			for _, i := range own {
+				out[i].Err = collateral
+			}
+			return out
+		}
+	}
+	if len(own) == 0 {
+		return out
+	}
+	err := x.a.update(ctx, x.from, func(t *tx) error {
+		for _, i := range own {
+			out[i] = t.add(rows[i])
+			if out[i].Err != nil && atomic {
+				err := out[i].Err
+				out = onlyFailed(len(rows), i, err)
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, firstError(out)) {
+		for _, i := range own {
+			out[i] = Created{Err: err}
+		}
+	}
+	return out
+}
+
+// collateral is the error of a row that was not created because another one failed.
+var collateral = usp.Errorf(usp.RequestDenied, "another object failed")
+
+func onlyFailed(n, i int, err error) []Created {
+	out := make([]Created, n)
+	for j := range out {
+		out[j].Err = collateral
+	}
+	out[i].Err = err
+	return out
+}
+
+func firstError(rows []Created) error {
+	for i := range rows {
+		if rows[i].Err != nil && rows[i].Err != error(collateral) {
+			return rows[i].Err
+		}
+	}
+	return nil
+}
+
+// addAll tries rows; it gives the index of the first that fails, -1 if none does.
+func addAll(t *tx, rows []Creation, which []int) (int, Created) {
+	for _, i := range which {
+		if c := t.add(rows[i]); c.Err != nil {
+			return i, c
+		}
+	}
+	return -1, Created{}
+}
+
+func pick(rows []Creation, which []int) []Creation {
+	out := make([]Creation, len(which))
+	for j, i := range which {
+		out[j] = rows[i]
+	}
+	return out
+}
+
+// remove deletes instances on both sides, the device's first.
+func (x *exchange) remove(ctx context.Context, instances []string) []error {
+	out := make([]error, len(instances))
+	var own, device []int
+	var paths []string
+	for i, p := range instances {
+		if isOwn(p) {
+			own = append(own, i)
+		} else {
+			device, paths = append(device, i), append(paths, p)
+		}
+	}
+	if len(paths) > 0 {
+		for j, err := range x.a.device.Delete(ctx, paths) {
+			out[device[j]] = err
+		}
+	}
+	if len(own) == 0 {
+		return out
+	}
+	err := x.a.update(ctx, x.from, func(t *tx) error {
+		for _, i := range own {
+			out[i] = t.remove(instances[i])
+		}
+		return nil
+	})
+	for _, i := range own {
+		if err != nil {
+			out[i] = err
+		}
+	}
+	return out
+}
+
+// run runs one command.
+func (x *exchange) run(ctx context.Context, inv *Invocation) (map[string]string, error) {
+	if !isOwn(inv.Command) {
+		return x.a.device.Operate(ctx, inv)
+	}
+	row := strings.TrimSuffix(inv.Command, onBoardCommand)
+	return nil, x.a.update(ctx, x.from, func(t *tx) error {
+		t.put(row, "OnBoardingComplete", "false")
+		t.onBoard(row)
+		return nil
+	})
+}

@@ -1,0 +1,165 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"isthmus/usp"
+	"isthmus/usp/usppb"
+)
+
+// BootInfo is what Boot! says.
+type BootInfo struct {
+	Cause, CommandKey, Reason string
+	FirmwareUpdated           bool
+}
+
+// Raise notifies every Subscription that asks for what happened. What matched is on disk when it returns; delivery follows in the background,
+// in order for each Controller. With the context of a request the notifications to its sender leave after the response.
+func (a *Agent) Raise(ctx context.Context, hs ...Happening) error {
+	if err := a.use(ctx); err != nil {
+		return err
+	}
+	defer a.leave()
+	rows := a.rows()
+	notes := a.match(ctx, rows, rows, "", hs)
+	if len(notes) == 0 {
+		return nil
+	}
+	return a.update(ctx, "", func(t *tx) error { t.notes = notes; return nil })
+}
+
+// OnBoard sends an OnBoardRequest to every enabled Controller but those that have not answered an earlier one. The requests are on disk when it
+// returns.
+func (a *Agent) OnBoard(ctx context.Context) error {
+	if err := a.use(ctx); err != nil {
+		return err
+	}
+	defer a.leave()
+	return a.update(ctx, "", func(t *tx) error {
+		for _, p := range t.rows.instances(controllerTable) {
+			if t.rows.is(p, "Enable") {
+				t.onBoard(p)
+			}
+		}
+		return nil
+	})
+}
+
+// onBoard adds an OnBoardRequest for one Controller: no subscription, no expiry (R-NOT.5 to R-NOT.7).
+func (t *tx) onBoard(path string) {
+	to := usp.EndpointID(t.rows.get(path, "EndpointID"))
+	t.agent.mu.Lock()
+	q := t.agent.st.queues[to]
+	waiting := q != nil && q.onBoarding()
+	t.agent.mu.Unlock()
+	if waiting || to == "" {
+		return
+	}
+	id := t.agent.id
+	t.notes = append(t.notes, &note{To: to, Kind: onBoardRequest, Retry: true, notify: &usppb.Notify{
+		SendResp: true,
+		Notification: &usppb.Notify_OnBoardReq{OnBoardReq: &usppb.Notify_OnBoardRequest{
+			Oui: usp.ValidUTF8(id.OUI), ProductClass: usp.ValidUTF8(id.ProductClass), SerialNumber: usp.ValidUTF8(id.SerialNumber),
+			AgentSupportedProtocolVersions: usp.SupportedVersions,
+		}},
+	}})
+}
+
+// Boot raises Boot! to the Subscriptions in force, then ends those that are not persistent. Both are on disk when it returns.
+func (a *Agent) Boot(ctx context.Context, info BootInfo) error {
+	if err := a.use(ctx); err != nil {
+		return err
+	}
+	defer a.leave()
+	return a.update(ctx, "", func(t *tx) error {
+		for _, p := range t.rows.instances(controllerTable) {
+			parameters, err := a.bootParameters(ctx, t.rows, p)
+			if err != nil {
+				return err
+			}
+			e := &Event{Object: "Device.", Name: bootEvent, Args: map[string]string{
+				"CommandKey": info.CommandKey, "Cause": info.Cause, "Reason": info.Reason,
+				"FirmwareUpdated": formatBool(info.FirmwareUpdated), "ParameterMap": parameters,
+			}}
+			t.notes = append(t.notes, a.match(ctx, t.before, t.before, p, []Happening{e})...)
+		}
+		for _, p := range t.rows.instances(subscriptionTable) {
+			if !t.rows.is(p, "Persistent") {
+				t.drop(p)
+				delete(t.purge, p) // what it was promised is still delivered
+			}
+		}
+		t.put(ownRoot, bootKey, itoa(t.now.Unix()))
+		return nil
+	})
+}
+
+// bootParameters is the ParameterMap of a Controller: a JSON object of what its BootParameter rows name, as far as it is known.
+func (a *Agent) bootParameters(ctx context.Context, rs *rowSet, controller string) (string, error) {
+	var queries []Query
+	for _, p := range rs.instances(controller + "BootParameter.") {
+		if name := rs.get(p, "ParameterName"); name != "" && rs.is(p, "Enable") {
+			x := &exchange{a: a}
+			t := newTarget(name)
+			x.resolve(ctx, []*target{t}, true)
+			for _, path := range t.paths() {
+				queries = append(queries, Query{Path: path, Cached: true})
+			}
+		}
+	}
+	found := map[string]string{}
+	for _, r := range (&exchange{a: a}).read(ctx, queries) {
+		for _, o := range r.Objects {
+			for _, p := range o.Params {
+				found[o.Path+p.Name] = usp.ValidUTF8(p.Value)
+			}
+		}
+	}
+	data, err := json.Marshal(found)
+	if err != nil {
+		return "", fmt.Errorf("encode ParameterMap: %w", err)
+	}
+	return string(data), nil
+}
+
+// Reset takes the Agent's own rows back to the fleet's, as a FactoryReset does. Notifications that wait are withdrawn.
+func (a *Agent) Reset(ctx context.Context) error {
+	if err := a.use(ctx); err != nil {
+		return err
+	}
+	defer a.leave()
+	if err := a.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer func() { <-a.turn }()
+	records, err := a.keeper.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("reset %s: %w", a.id.ID, err)
+	}
+	for i := range records {
+		records[i].Data = nil
+	}
+	if err := a.keeper.Commit(ctx, records); err != nil {
+		return fmt.Errorf("reset %s: %w", a.id.ID, err)
+	}
+	a.mu.Lock()
+	st := a.st
+	for _, q := range st.queues {
+		for len(q.notes) > 0 {
+			a.forget(q.notes[0], withdrawn)
+		}
+		q.onBoardAt = time.Time{}
+	}
+	st.rows, st.bound, st.periodic = a.fleet.base, false, nil
+	changed := !st.interest.equal(Interest{})
+	st.interest = Interest{}
+	a.mu.Unlock()
+	if changed && a.onInterest != nil {
+		a.onInterest(Interest{})
+	}
+	a.reschedule()
+	return nil
+}

@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"context"
+
+	"isthmus/usp"
+	"isthmus/usp/usppb"
+)
+
+// operate answers Operate: one result for each object that the path denotes. What a command fails with is a cmd_failure, never an Error
+// (R-OPR.1); a path that leads to no command is an Error.
+func (x *exchange) operate(ctx context.Context, m *usppb.Operate) (*usppb.OperateResp, error) {
+	t := newTarget(m.GetCommand())
+	if t.err == nil && (t.path == nil || t.path.Kind != usp.CommandPath) {
+		return nil, usp.Errorf(usp.CommandFailure, "%s is not a command", t.raw)
+	}
+	x.resolve(ctx, []*target{t}, false)
+	var def *CommandDef
+	if t.err == nil {
+		def, t.err = x.command(ctx, t)
+	}
+	name := t.leaf
+	t.leaf = ""
+	found := x.existing(ctx, []*target{t})[0]
+	if t.err != nil {
+		return nil, t.err
+	}
+	resp := &usppb.OperateResp{}
+	for _, object := range found {
+		inv := &Invocation{Command: object + name, CommandKey: m.GetCommandKey(), Controller: x.from, Args: m.GetInputArgs()}
+		resp.OperationResults = append(resp.OperationResults, x.operateOne(ctx, def, inv))
+	}
+	return resp, nil
+}
+
+// command finds the command that all objects of the path share.
+func (x *exchange) command(ctx context.Context, t *target) (*CommandDef, error) {
+	for _, p := range t.prefixes {
+		m, err := x.supported(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if o := m.Object(p); o != nil {
+			if c := o.Command(t.leaf); c != nil {
+				return c, nil
+			}
+		}
+		return nil, usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", t.raw)
+	}
+	return nil, nil
+}
+
+func (x *exchange) operateOne(ctx context.Context, def *CommandDef, inv *Invocation) *usppb.OperateResp_OperationResult {
+	r := &usppb.OperateResp_OperationResult{ExecutedCommand: inv.Command}
+	out, err := x.invoke(ctx, def, inv)
+	if err != nil {
+		e := x.a.asError(ctx, err)
+		r.OperationResp = &usppb.OperateResp_OperationResult_CmdFailure{CmdFailure: &usppb.OperateResp_OperationResult_CommandFailure{
+			ErrCode: uint32(e.Code), ErrMsg: usp.ValidUTF8(e.Msg)}}
+		return r
+	}
+	r.OperationResp = &usppb.OperateResp_OperationResult_ReqOutputArgs{
+		ReqOutputArgs: &usppb.OperateResp_OperationResult_OutputArgs{OutputArgs: valid(out)}}
+	return r
+}
+
+// invoke runs a command with the arguments it knows (R-OPR.6), if it has those it must have (R-OPR.5).
+func (x *exchange) invoke(ctx context.Context, def *CommandDef, inv *Invocation) (map[string]string, error) {
+	args := make(map[string]string)
+	for _, name := range def.In {
+		if v, ok := inv.Args[name]; ok {
+			args[name] = v
+		}
+	}
+	for _, name := range def.Mandatory {
+		if _, ok := args[name]; !ok {
+			return nil, usp.Errorf(usp.InvalidCommandArguments, "%s is missing", name)
+		}
+	}
+	inv.Args = args
+	return x.run(ctx, inv)
+}

@@ -1,0 +1,259 @@
+package agent
+
+import (
+	"context"
+	"hash/fnv"
+	"strconv"
+	"time"
+
+	"isthmus/usp"
+)
+
+const (
+	// keepGone is how long the row of a Controller stays that is not in the configuration any more.
+	keepGone = 30 * 24 * time.Hour
+	// dueRetry is when something that was due is tried again after an error.
+	dueRetry = 10 * time.Second
+)
+
+// periodic is when Periodic! is raised next for one Controller.
+type periodic struct {
+	spec string // interval and time that next was computed from
+	next time.Time
+}
+
+// reschedule puts the Agent in the due queue at the time of the first thing it has to do by itself.
+func (a *Agent) reschedule() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.st == nil || a.closing {
+		return
+	}
+	a.fleet.due.set(a, a.nextDue(time.Now()))
+}
+
+// nextDue is called with a.mu held; the zero time is never.
+func (a *Agent) nextDue(now time.Time) time.Time {
+	var first time.Time
+	at := func(t time.Time) {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	rs := a.st.rows
+	for _, p := range rs.instances(subscriptionTable) {
+		at(expiry(rs, p))
+	}
+	for _, p := range rs.instances(controllerTable) {
+		if t, gone := goneSince(rs, p, now); gone {
+			at(t)
+			continue
+		}
+		at(a.nextPeriodic(p, now))
+		at(a.nextOnBoard(p, now))
+	}
+	for id, q := range a.st.queues {
+		up := a.linkTo(id) != nil
+		for _, n := range q.notes {
+			at(n.Expires)
+			if up && !n.sending && n.at.After(now) {
+				at(n.at)
+			}
+		}
+	}
+	return first
+}
+
+// expiry is when TimeToLive removes a Subscription, the zero time for never.
+func expiry(rs *rowSet, path string) time.Time {
+	ttl := rs.number(path, "TimeToLive")
+	created, ok := parseTime(rs.get(path, "CreationDate"))
+	if ttl == 0 || !ok {
+		return time.Time{}
+	}
+	return created.Add(time.Duration(ttl) * time.Second)
+}
+
+// goneSince says when the row of a Controller that left the configuration is to be looked at next.
+func goneSince(rs *rowSet, path string, now time.Time) (time.Time, bool) {
+	since := rs.values[path][goneMark]
+	if since == "" {
+		return time.Time{}, false
+	}
+	if s, err := strconv.ParseInt(since, 10, 64); err == nil {
+		return time.Unix(s, 0).Add(keepGone), true
+	}
+	return now, true
+}
+
+// nextPeriodic is when Periodic! is due for a Controller, the zero time if nobody wants to know. It is called with a.mu held.
+func (a *Agent) nextPeriodic(path string, now time.Time) time.Time {
+	rs := a.st.rows
+	if !rs.is(path, "Enable") || !wantsPeriodic(rs, path) {
+		delete(a.st.periodic, path)
+		return time.Time{}
+	}
+	interval, phase := rs.number(path, "PeriodicNotifInterval"), rs.get(path, "PeriodicNotifTime")
+	spec := strconv.FormatUint(interval, 10) + "|" + phase
+	p := a.st.periodic[path]
+	if p.spec != spec {
+		p = periodic{spec, a.after(now, int64(interval), phase)}
+		if a.st.periodic == nil {
+			a.st.periodic = make(map[string]periodic)
+		}
+		a.st.periodic[path] = p
+	}
+	return p.next
+}
+
+// after is the first time after now that lies whole intervals of seconds from phase. Without a phase each Agent has one of its own, which
+// a restart does not change and which spreads a fleet.
+func (a *Agent) after(now time.Time, interval int64, phase string) time.Time {
+	start, ok := parseTime(phase)
+	if !ok || start.IsZero() {
+		h := fnv.New32a()
+		h.Write([]byte(a.id.ID))
+		start = time.Unix(int64(h.Sum32()), 0)
+	}
+	interval = max(interval, 1)
+	passed := (now.Unix() - start.Unix()) % interval
+	if passed < 0 {
+		passed += interval
+	}
+	return time.Unix(now.Unix()-passed+interval, 0)
+}
+
+func wantsPeriodic(rs *rowSet, controller string) bool {
+	for _, p := range rs.instances(subscriptionTable) {
+		if rs.get(p, "Recipient")+"." != controller || !rs.is(p, "Enable") || rs.get(p, "NotifType") != event {
+			continue
+		}
+		for _, ref := range splitList(rs.get(p, "ReferenceList")) {
+			if covers(ref, ownRoot+periodicEvent) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// nextOnBoard is when OnBoardRequest is repeated for a Controller. It is called with a.mu held.
+func (a *Agent) nextOnBoard(path string, now time.Time) time.Time {
+	rs := a.st.rows
+	again := rs.number(path, "OnBoardingRestartTime")
+	id := usp.EndpointID(rs.get(path, "EndpointID"))
+	if again == 0 || !rs.is(path, "Enable") || rs.is(path, "OnBoardingComplete") {
+		if q := a.st.queues[id]; q != nil {
+			q.onBoardAt = time.Time{}
+		}
+		return time.Time{}
+	}
+	q := a.st.queue(id)
+	if q.onBoarding() {
+		return time.Time{}
+	}
+	if q.onBoardAt.IsZero() {
+		q.onBoardAt = now.Add(time.Duration(again) * time.Second)
+	}
+	return q.onBoardAt
+}
+
+// onBoarding says that an OnBoardRequest still awaits its answer.
+func (q *queue) onBoarding() bool {
+	for _, n := range q.notes {
+		if n.Kind == onBoardRequest {
+			return true
+		}
+	}
+	return false
+}
+
+// serveDue does what is due.
+func (a *Agent) serveDue(ctx context.Context) {
+	if err := a.use(ctx); err != nil {
+		if a.life.Err() == nil && ctx.Err() == nil {
+			a.fleet.log.Error("what is due cannot be done", "device", a.id.ID, "error", err)
+			a.fleet.due.set(a, time.Now().Add(dueRetry))
+		}
+		return
+	}
+	defer a.leave()
+	ctx, cancel := context.WithTimeoutCause(ctx, a.fleet.opts.RequestTimeout, errTooLate)
+	defer cancel()
+	a.expireNotes()
+	if err := a.update(ctx, "", func(t *tx) error { a.serveRows(ctx, t); return nil }); err != nil {
+		if a.life.Err() == nil && ctx.Err() == nil {
+			a.fleet.log.Error("what is due cannot be done", "device", a.id.ID, "error", err)
+		}
+		a.fleet.due.set(a, time.Now().Add(dueRetry))
+		return
+	}
+	a.kick()
+}
+
+// expireNotes ends what NotifExpiration ends.
+func (a *Agent) expireNotes() {
+	now := time.Now()
+	var over []*note
+	a.mu.Lock()
+	for _, q := range a.st.queues {
+		for _, n := range q.notes {
+			if !n.Expires.IsZero() && !n.Expires.After(now) && !n.sending {
+				over = append(over, n)
+			}
+		}
+	}
+	for _, n := range over {
+		a.forget(n, expired)
+	}
+	a.mu.Unlock()
+	a.erase(over)
+}
+
+// serveRows does what is due in the Agent's own tables.
+func (a *Agent) serveRows(ctx context.Context, t *tx) {
+	for _, p := range t.rows.instances(subscriptionTable) {
+		if e := expiry(t.rows, p); !e.IsZero() && !e.After(t.now) {
+			t.drop(p)
+		}
+	}
+	for _, p := range t.rows.instances(controllerTable) {
+		if at, gone := goneSince(t.rows, p, t.now); gone {
+			switch {
+			case t.rows.values[p][goneMark] == goneNow:
+				t.put(p, goneMark, itoa(t.now.Unix()))
+			case !at.After(t.now):
+				_ = t.remove(p) // the row exists and can be deleted
+			}
+			continue
+		}
+		if a.periodicDue(p, t.now) {
+			t.notes = append(t.notes, a.match(ctx, t.before, t.rows, p, []Happening{&Event{Object: ownRoot, Name: periodicEvent}})...)
+		}
+		if a.onBoardDue(p, t.now) {
+			t.onBoard(p)
+		}
+	}
+}
+
+func (a *Agent) periodicDue(path string, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p, ok := a.st.periodic[path]
+	if !ok || p.next.After(now) {
+		return false
+	}
+	delete(a.st.periodic, path)
+	return true
+}
+
+func (a *Agent) onBoardDue(path string, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.st.queues[usp.EndpointID(a.st.rows.get(path, "EndpointID"))]
+	if q == nil || q.onBoardAt.IsZero() || q.onBoardAt.After(now) {
+		return false
+	}
+	q.onBoardAt = time.Time{}
+	return true
+}

@@ -1,0 +1,318 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"isthmus/usp"
+	"isthmus/usp/usppb"
+)
+
+// maxRounds is how often a write is tried again without the parameters that were refused.
+const maxRounds = 4
+
+// update is one UpdateObject on its way.
+type update struct {
+	*target
+	req       *usppb.Set_UpdateObject
+	instances []string
+	// refused are the parameters that failed, by their full path: they are not written (again).
+	refused map[string]usp.ParamError
+	failed  bool // a required parameter is among them
+	done    map[string]string
+}
+
+// set answers Set (R-SET.0 to R-SET.3).
+func (x *exchange) set(ctx context.Context, m *usppb.Set) (*usppb.SetResp, error) {
+	updates := make([]*update, len(m.GetUpdateObjs()))
+	targets := make([]*target, len(updates))
+	for i, o := range m.GetUpdateObjs() {
+		targets[i] = newTarget(o.GetObjPath())
+		updates[i] = &update{target: targets[i], req: o, refused: map[string]usp.ParamError{}}
+	}
+	x.resolve(ctx, targets, false)
+	for _, u := range updates {
+		if u.err == nil {
+			u.object()
+			x.checkUpdate(ctx, u)
+		}
+	}
+	for i, rows := range x.existing(ctx, targets) {
+		updates[i].instances = rows
+	}
+	for _, u := range updates {
+		x.checkSettings(ctx, u)
+	}
+	if !m.GetAllowPartial() {
+		if err := x.setAll(ctx, updates); err != nil {
+			return nil, err
+		}
+	} else {
+		x.setSome(ctx, updates)
+	}
+	resp := &usppb.SetResp{}
+	for _, u := range updates {
+		resp.UpdatedObjResults = append(resp.UpdatedObjResults, u.result(x.a, ctx))
+	}
+	return resp, nil
+}
+
+// checkUpdate looks at the path as far as the supported data model can tell.
+func (x *exchange) checkUpdate(ctx context.Context, u *update) {
+	for _, p := range u.prefixes {
+		m, err := x.supported(ctx, p)
+		if err != nil {
+			u.err = err
+			return
+		}
+		switch def := m.Object(p); {
+		case def == nil:
+			u.err = usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", u.raw)
+			return
+		case def.Multi && !u.isRow():
+			u.err = usp.Errorf(usp.ObjectDoesNotExist, "%s is a table and no row of one", u.raw)
+			return
+		}
+	}
+}
+
+// checkSettings refuses what the supported data model refuses, so that the device is not asked.
+func (x *exchange) checkSettings(ctx context.Context, u *update) {
+	if u.err != nil {
+		return
+	}
+	for _, inst := range u.instances {
+		m, err := x.supported(ctx, inst)
+		if err != nil {
+			u.err = err
+			return
+		}
+		for _, s := range u.req.GetParamSettings() {
+			path := inst + s.GetParam()
+			if err := checkSetting(m, path, s.GetValue(), false); err != nil {
+				u.refuse(usp.ParamError{Path: path, Code: err.Code, Msg: err.Msg}, s.GetRequired())
+			}
+		}
+	}
+}
+
+// checkSetting looks one parameter up; create says that the object is only being made.
+func checkSetting(m *Model, path, value string, create bool) *usp.Error {
+	dot := strings.LastIndexByte(path, '.') + 1
+	var def *ParamDef
+	if o := m.Object(path[:dot]); o != nil {
+		def = o.Param(path[dot:])
+	}
+	switch {
+	case def == nil:
+		return usp.Errorf(usp.UnsupportedParameter, "%s is not supported", path)
+	case !def.Writable || def.WriteOnce && !create:
+		return usp.Errorf(usp.NonWritableParameter, "%s is read-only", path)
+	}
+	return checkValue(def, value)
+}
+
+func (u *update) refuse(e usp.ParamError, required bool) {
+	if _, twice := u.refused[e.Path]; !twice {
+		u.refused[e.Path] = e
+	}
+	u.failed = u.failed || required
+}
+
+// writes is what is left to write.
+func (u *update) writes() []Write {
+	if u.err != nil || u.failed {
+		return nil
+	}
+	var out []Write
+	for _, inst := range u.instances {
+		for _, s := range u.req.GetParamSettings() {
+			if _, no := u.refused[inst+s.GetParam()]; !no {
+				out = append(out, Write{inst + s.GetParam(), s.GetValue()})
+			}
+		}
+	}
+	return out
+}
+
+// blame gives each refused parameter to the object that wanted to write it; false if nothing new came of it.
+func blame(updates []*update, e *usp.Error) bool {
+	progress := false
+	for _, p := range e.Params {
+		for _, u := range updates {
+			for _, inst := range u.instances {
+				for _, s := range u.req.GetParamSettings() {
+					if _, known := u.refused[p.Path]; inst+s.GetParam() == p.Path && !known {
+						u.refuse(p, s.GetRequired())
+						progress = true
+					}
+				}
+			}
+		}
+	}
+	return progress
+}
+
+// setAll writes everything in one go or nothing (R-SET.1); parameters that are not required may drop out.
+func (x *exchange) setAll(ctx context.Context, updates []*update) error {
+	for range maxRounds {
+		if err := x.firstFailure(ctx, updates); err != nil {
+			return err
+		}
+		err := x.try(ctx, updates)
+		if err == nil {
+			return nil
+		}
+		if e := (*usp.Error)(nil); !errors.As(err, &e) || !blame(updates, e) {
+			return err
+		}
+	}
+	if err := x.firstFailure(ctx, updates); err != nil {
+		return err
+	}
+	return usp.Errorf(usp.RequestDenied, "the device refuses ever more parameters")
+}
+
+// firstFailure is the Error that a failed object makes of the whole message: a path's own code, or 7004 with the parameters.
+func (x *exchange) firstFailure(ctx context.Context, updates []*update) error {
+	for _, u := range updates {
+		if u.err != nil {
+			e := *x.a.asError(ctx, u.err)
+			if len(e.Params) == 0 {
+				e.Params = []usp.ParamError{{Path: u.raw, Code: e.Code, Msg: e.Msg}}
+			}
+			return &e
+		}
+		if u.failed {
+			e := &usp.Error{Code: usp.InvalidArguments}
+			for _, inst := range u.instances {
+				e.Params = append(e.Params, u.errorsOf(inst, true)...)
+			}
+			e.Msg = e.Params[0].Msg
+			return e
+		}
+	}
+	return nil
+}
+
+// errorsOf gives what was refused of one instance, of all settings or only of the required ones.
+func (u *update) errorsOf(inst string, required bool) []usp.ParamError {
+	var out []usp.ParamError
+	for _, s := range u.req.GetParamSettings() {
+		if e, ok := u.refused[inst+s.GetParam()]; ok && (s.GetRequired() || !required) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// try writes what is left of the updates, and notes what the values are then.
+func (x *exchange) try(ctx context.Context, updates []*update) error {
+	var writes []Write
+	for _, u := range updates {
+		writes = append(writes, u.writes()...)
+	}
+	if len(writes) == 0 {
+		return nil
+	}
+	done, err := x.write(ctx, writes)
+	if err != nil {
+		return err
+	}
+	values := make(map[string]string, len(done))
+	for _, w := range done {
+		values[w.Path] = w.Value
+	}
+	for _, u := range updates {
+		if u.err == nil && !u.failed {
+			u.done = values
+		}
+	}
+	return nil
+}
+
+// setSome writes the objects each for itself (R-SET.0), but in one go as long as the device lets them.
+func (x *exchange) setSome(ctx context.Context, updates []*update) {
+	for range maxRounds {
+		err := x.try(ctx, updates)
+		if err == nil {
+			return
+		}
+		e := x.a.asError(ctx, err)
+		if e.Code == usp.Unreachable || e.Code == usp.OutcomeUnknown {
+			for _, u := range updates {
+				u.fail(e)
+			}
+			return
+		}
+		if !blame(updates, e) {
+			break
+		}
+	}
+	for _, u := range updates {
+		for {
+			err := x.try(ctx, []*update{u})
+			if err == nil {
+				break
+			}
+			if e := x.a.asError(ctx, err); !blame([]*update{u}, e) {
+				u.fail(e)
+				break
+			}
+		}
+	}
+}
+
+// fail ends an update that has something to write with an error of the whole object.
+func (u *update) fail(e *usp.Error) {
+	if len(u.writes()) > 0 {
+		u.err = e
+	}
+}
+
+func (u *update) result(a *Agent, ctx context.Context) *usppb.SetResp_UpdatedObjectResult {
+	st := &usppb.SetResp_UpdatedObjectResult_OperationStatus{}
+	switch {
+	case u.err != nil:
+		e := a.asError(ctx, u.err)
+		st.OperStatus = setFailure(e.Code, e.Msg, nil)
+	case u.failed:
+		var failures []*usppb.SetResp_UpdatedInstanceFailure
+		for _, inst := range u.instances {
+			if errs := u.errorsOf(inst, true); len(errs) > 0 {
+				failures = append(failures, &usppb.SetResp_UpdatedInstanceFailure{AffectedPath: inst, ParamErrs: relative(inst, errs)})
+			}
+		}
+		st.OperStatus = setFailure(usp.RequiredParameterFailed, "a required parameter failed", failures)
+	default:
+		ok := &usppb.SetResp_UpdatedObjectResult_OperationStatus_OperationSuccess{}
+		for _, inst := range u.instances {
+			r := &usppb.SetResp_UpdatedInstanceResult{AffectedPath: inst, ParamErrs: relative(inst, u.errorsOf(inst, false)),
+				UpdatedParams: map[string]string{}}
+			for _, s := range u.req.GetParamSettings() {
+				if v, set := u.done[inst+s.GetParam()]; set && u.refused[inst+s.GetParam()].Code == 0 {
+					r.UpdatedParams[s.GetParam()] = usp.ValidUTF8(v)
+				}
+			}
+			ok.UpdatedInstResults = append(ok.UpdatedInstResults, r)
+		}
+		st.OperStatus = &usppb.SetResp_UpdatedObjectResult_OperationStatus_OperSuccess{OperSuccess: ok}
+	}
+	return &usppb.SetResp_UpdatedObjectResult{RequestedPath: usp.ValidUTF8(u.raw), OperStatus: st}
+}
+
+func setFailure(code usp.ErrorCode, msg string, failures []*usppb.SetResp_UpdatedInstanceFailure) *usppb.SetResp_UpdatedObjectResult_OperationStatus_OperFailure {
+	return &usppb.SetResp_UpdatedObjectResult_OperationStatus_OperFailure{
+		OperFailure: &usppb.SetResp_UpdatedObjectResult_OperationStatus_OperationFailure{
+			ErrCode: uint32(code), ErrMsg: usp.ValidUTF8(msg), UpdatedInstFailures: failures}}
+}
+
+func relative(inst string, errs []usp.ParamError) []*usppb.SetResp_ParameterError {
+	var out []*usppb.SetResp_ParameterError
+	for _, e := range errs {
+		out = append(out, &usppb.SetResp_ParameterError{Param: usp.ValidUTF8(strings.TrimPrefix(e.Path, inst)), ErrCode: uint32(e.Code),
+			ErrMsg: usp.ValidUTF8(e.Msg)})
+	}
+	return out
+}

@@ -1,0 +1,204 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"isthmus/usp"
+	"isthmus/usp/usppb"
+)
+
+// interest is what the subscriptions in force ask for.
+func interest(rs *rowSet) Interest {
+	var in Interest
+	for _, p := range rs.instances(subscriptionTable) {
+		if !inForce(rs, p) {
+			continue
+		}
+		refs := splitList(rs.get(p, "ReferenceList"))
+		switch rs.get(p, "NotifType") {
+		case valueChange:
+			in.ValueChange = append(in.ValueChange, refs...)
+		case objectCreation, objectDeletion:
+			in.Objects = append(in.Objects, refs...)
+		}
+	}
+	return Interest{unique(in.ValueChange), unique(in.Objects)}
+}
+
+func unique(paths []string) []string {
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+func (in Interest) equal(other Interest) bool {
+	return slices.Equal(in.ValueChange, other.ValueChange) && slices.Equal(in.Objects, other.Objects)
+}
+
+// inForce says that a Subscription and its Recipient are enabled.
+func inForce(rs *rowSet, path string) bool {
+	return rs.is(path, "Enable") && rs.is(rs.get(path, "Recipient")+".", "Enable")
+}
+
+// match makes the notifications for what happened: one for each Subscription that asks for it. Only Subscriptions that were there before and
+// still are count, and only those of one Controller row if only says so.
+func (a *Agent) match(ctx context.Context, before, after *rowSet, only string, hs []Happening) []*note {
+	if len(hs) == 0 {
+		return nil
+	}
+	m := matcher{ctx: ctx, a: a, resolved: map[string][]string{}}
+	var notes []*note
+	for _, h := range hs {
+		for _, p := range before.instances(subscriptionTable) {
+			if _, ok := after.values[p]; !ok || !inForce(before, p) || only != "" && before.get(p, "Recipient")+"." != only {
+				continue
+			}
+			if m.wants(before, p, h) {
+				notes = append(notes, newNote(ctx, before, p, h))
+			}
+		}
+	}
+	return notes
+}
+
+// newNote makes the notification for one Subscription.
+func newNote(ctx context.Context, rs *rowSet, path string, h Happening) *note {
+	n := &note{
+		To:           usp.EndpointID(rs.get(rs.get(path, "Recipient")+".", "EndpointID")),
+		Subscription: path,
+		Kind:         rs.get(path, "NotifType"),
+		Retry:        rs.is(path, "NotifRetry"),
+		notify:       &usppb.Notify{SubscriptionId: rs.get(path, "ID")},
+	}
+	n.notify.SendResp = n.Retry
+	if s := rs.number(path, "NotifExpiration"); n.Retry && s > 0 {
+		n.Expires = time.Now().Add(time.Duration(s) * time.Second)
+	}
+	if x := exchangeOf(ctx); x != nil && x.from == n.To {
+		n.after = x.sent
+	}
+	fill(n.notify, h)
+	return n
+}
+
+func fill(n *usppb.Notify, h Happening) {
+	switch h := h.(type) {
+	case *ValueChange:
+		n.Notification = &usppb.Notify_ValueChange_{ValueChange: &usppb.Notify_ValueChange{ParamPath: h.Path, ParamValue: usp.ValidUTF8(h.Value)}}
+	case *ObjectCreation:
+		n.Notification = &usppb.Notify_ObjCreation{ObjCreation: &usppb.Notify_ObjectCreation{ObjPath: h.Path, UniqueKeys: valid(h.Keys)}}
+	case *ObjectDeletion:
+		n.Notification = &usppb.Notify_ObjDeletion{ObjDeletion: &usppb.Notify_ObjectDeletion{ObjPath: h.Path}}
+	case *Event:
+		n.Notification = &usppb.Notify_Event_{Event: &usppb.Notify_Event{ObjPath: h.Object, EventName: h.Name, Params: valid(h.Args)}}
+	case *OperationComplete:
+		c := &usppb.Notify_OperationComplete{ObjPath: h.Object, CommandName: h.Command, CommandKey: h.CommandKey}
+		if h.Err != nil {
+			c.OperationResp = &usppb.Notify_OperationComplete_CmdFailure{CmdFailure: &usppb.Notify_OperationComplete_CommandFailure{
+				ErrCode: uint32(h.Err.Code), ErrMsg: usp.ValidUTF8(h.Err.Msg)}}
+		} else {
+			c.OperationResp = &usppb.Notify_OperationComplete_ReqOutputArgs{
+				ReqOutputArgs: &usppb.Notify_OperationComplete_OutputArgs{OutputArgs: valid(h.Output)}}
+		}
+		n.Notification = &usppb.Notify_OperComplete{OperComplete: c}
+	}
+}
+
+// valid gives a map that can be encoded.
+func valid(m map[string]string) map[string]string {
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		out[usp.ValidUTF8(k)] = usp.ValidUTF8(v)
+	}
+	return out
+}
+
+// matcher looks subscriptions up for one message; what a search in a ReferenceList finds is asked for once.
+type matcher struct {
+	ctx      context.Context
+	a        *Agent
+	resolved map[string][]string
+}
+
+func (m *matcher) wants(rs *rowSet, path string, h Happening) bool {
+	kind, subject := "", ""
+	switch h := h.(type) {
+	case *ValueChange:
+		kind, subject = valueChange, h.Path
+	case *ObjectCreation:
+		kind, subject = objectCreation, h.Path
+	case *ObjectDeletion:
+		kind, subject = objectDeletion, h.Path
+	case *Event:
+		kind, subject = event, h.Object+h.Name
+	case *OperationComplete:
+		kind, subject = operationComplete, h.Object+h.Command
+	}
+	if rs.get(path, "NotifType") != kind {
+		return false
+	}
+	for _, ref := range splitList(rs.get(path, "ReferenceList")) {
+		for _, pattern := range m.patterns(ref) {
+			switch kind {
+			case objectCreation:
+				table, _ := splitRow(subject)
+				if same(pattern, table) {
+					return true
+				}
+			case objectDeletion:
+				table, _ := splitRow(subject)
+				if same(pattern, table) || same(pattern, subject) {
+					return true
+				}
+			default:
+				if covers(pattern, subject) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// patterns turns a reference into paths with at most "*" in them, from what is known without asking the CPE.
+func (m *matcher) patterns(ref string) []string {
+	if !strings.ContainsAny(ref, "[+") {
+		return []string{ref}
+	}
+	if found, ok := m.resolved[ref]; ok {
+		return found
+	}
+	x := &exchange{a: m.a}
+	t := newTarget(ref)
+	x.resolve(m.ctx, []*target{t}, true)
+	found := t.paths()
+	m.resolved[ref] = found
+	return found
+}
+
+// covers says whether pattern names path or an object above it. "*" stands for any instance number.
+func covers(pattern, path string) bool {
+	_, ok := match(pattern, path)
+	return ok
+}
+
+// same says whether pattern names the object path; the final dot may be missing.
+func same(pattern, path string) bool {
+	rest, ok := match(pattern, path)
+	return ok && rest == ""
+}
+
+// match takes pattern's segments off path.
+func match(pattern, path string) (rest string, ok bool) {
+	for pattern != "" {
+		seg, more, _ := strings.Cut(pattern, ".")
+		have, left, _ := strings.Cut(path, ".")
+		if path == "" || seg != have && (seg != "*" || !IsInstance(have)) {
+			return path, false
+		}
+		pattern, path = more, left
+	}
+	return path, true
+}

@@ -1,0 +1,102 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"isthmus/usp"
+)
+
+// update changes rows and raises notifications as one: both are on disk when it returns nil, or neither. The caller has the Agent in use.
+func (a *Agent) update(ctx context.Context, from usp.EndpointID, change func(t *tx) error) error {
+	if err := a.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer func() { <-a.turn }()
+	t := a.begin(a.rows(), from)
+	if err := change(t); err != nil {
+		return err
+	}
+	return a.commit(ctx, t)
+}
+
+// commit writes a tx and makes it seen. It is called in turn.
+func (a *Agent) commit(ctx context.Context, t *tx) error {
+	t.notes = append(t.notes, a.match(ctx, t.before, t.rows, "", t.raised)...)
+	a.mu.Lock()
+	st := a.st
+	if len(t.changed) > 0 && !st.bound {
+		for _, p := range t.rows.instances(controllerTable) {
+			if t.rows.values[p][fleetMark] != "" {
+				t.changed[p] = true
+			}
+		}
+	}
+	gone := st.affected(t)
+	err := st.number(t.notes, t.now)
+	a.mu.Unlock()
+	if err != nil {
+		return err
+	}
+
+	var records []Record
+	for _, path := range slices.Sorted(maps.Keys(t.changed)) {
+		r, err := t.rows.record(path, a.fleet.base)
+		if err != nil {
+			return err
+		}
+		if id := t.deleted[path]; id != "" && r.Data == nil {
+			r.Data = tombstone(id)
+		}
+		records = append(records, r)
+	}
+	for _, n := range t.notes {
+		r, err := n.record()
+		if err != nil {
+			return err
+		}
+		records = append(records, r)
+	}
+	for _, n := range gone {
+		records = append(records, Record{Kind: NotificationRecord, ID: n.ID})
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	if err := a.keeper.Commit(ctx, records); err != nil {
+		return fmt.Errorf("keep rows of %s: %w", a.id.ID, err)
+	}
+	a.publish(ctx, t, gone)
+	return nil
+}
+
+// publish makes a tx that is on disk the Agent's state.
+func (a *Agent) publish(ctx context.Context, t *tx, gone []*note) {
+	a.mu.Lock()
+	st := a.st
+	st.rows = t.rows
+	st.bound = st.bound || len(t.changed) > 0
+	for _, n := range gone {
+		a.forget(n, withdrawn)
+	}
+	for _, n := range t.notes {
+		st.enqueue(n)
+		a.fleet.metrics.pending.Inc()
+	}
+	overflow := a.trim()
+	var changed *Interest
+	if now := interest(t.rows); len(t.changed) > 0 && !now.equal(st.interest) {
+		st.interest = now
+		changed = &now
+	}
+	a.mu.Unlock()
+	if len(overflow) > 0 {
+		a.eraseInTurn(ctx, overflow)
+	}
+	if changed != nil && a.onInterest != nil {
+		a.onInterest(*changed)
+	}
+	a.kick()
+}
