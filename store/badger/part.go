@@ -234,9 +234,11 @@ func (p *part) discardOld() {
 	p.discard = p.committed.Load()
 }
 
+// collectValueLog rewrites the value log's files until it is told that none is worth it.
 func (p *part) collectValueLog() {
-	// The error says that nothing was left to collect.
-	for p.db.RunValueLogGC(discardRatio) == nil {
+	var err error
+	for err == nil {
+		err = p.db.RunValueLogGC(discardRatio)
 	}
 }
 
