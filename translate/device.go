@@ -1,0 +1,288 @@
+package translate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"isthmus/cwmp"
+	"isthmus/store"
+	"isthmus/usp"
+	"isthmus/usp/agent"
+)
+
+// Device is one CPE with its Agent. It is the Agent's DataModel.
+type Device struct {
+	p     *Proxy
+	id    usp.EndpointID
+	lease store.Lease
+	agent *agent.Agent
+
+	mu         sync.RWMutex
+	head       head
+	inform     informRecord // the last Inform; Params only until the tree holds them
+	informed   uint64       // how many Informs changed inform; a load that overlaps one starts over
+	saved      time.Time    // when inform was written last
+	tree       *tree        // nil: not loaded
+	used       time.Time    // of the tree
+	model      *agent.Model // nil: not discovered
+	known      chan struct{}
+	interest   interest
+	attributes bool                 // the CPE has to be told what is subscribed
+	journals   map[string]bool      // rows that are not complete
+	lookedUp   map[string]time.Time // tables that were listed because somebody asked for a row that is not there
+
+	queue   []*job
+	wake    chan struct{}
+	session *cwmp.Session // open now; from the Inform to the end
+	served  bool          // the session was asked for, or has served a request
+	asking  bool          // a Connection Request is under way
+	opened  chan struct{} // closed when an Inform arrives while asking
+	booted  chan struct{} // closed when an Inform with 1 BOOT or 0 BOOTSTRAP arrives
+	tried   attempt       // the last Connection Request
+	batch   int           // names of one GetParameterValues that this CPE takes
+}
+
+// head is what is always in memory, and on disk, of a device. It is written when something in it changes that somebody relies on.
+type head struct {
+	OUI          string    `json:"oui"`
+	ProductClass string    `json:"product_class,omitempty"`
+	SerialNumber string    `json:"serial_number"`
+	Manufacturer string    `json:"manufacturer,omitempty"`
+	Long         string    `json:"long,omitempty"` // the long form behind a uuid:: Endpoint ID
+	Root         string    `json:"root"`
+	ModelName    string    `json:"model_name,omitempty"`
+	Software     string    `json:"software_version,omitempty"`
+	Hardware     string    `json:"hardware_version,omitempty"`
+	URL          string    `json:"connection_request_url,omitempty"`
+	Loopback     bool      `json:"loopback,omitempty"` // the Inform came from loopback
+	Interval     int       `json:"periodic_inform_interval,omitempty"`
+	Since        time.Time `json:"since"`
+	Shape        string    `json:"shape,omitempty"` // hash; empty until discovered
+	ShapeOf      string    `json:"shape_of,omitempty"`
+	RPCs         []string  `json:"rpcs,omitempty"`
+	StaleBefore  int64     `json:"stale_before,omitempty"` // Unix ms: values and listings read before are not trusted
+	Pending      *pending  `json:"pending,omitempty"`
+	Notified     []string  `json:"notified,omitempty"` // own parameters that the CPE was told to report
+	// Raised are the events of an Inform whose InformResponse the CPE is not known to have seen: a repetition raises nothing.
+	Raised []cwmp.EventStruct `json:"raised,omitempty"`
+}
+
+// pending is a Reboot or FactoryReset that a Controller asked for and whose boot has not been seen.
+type pending struct {
+	Reset      bool      `json:"reset,omitempty"`
+	Token      string    `json:"token"` // the CommandKey in CWMP
+	CommandKey string    `json:"command_key"`
+	Cause      string    `json:"cause"`
+	Reason     string    `json:"reason,omitempty"`
+	At         time.Time `json:"at"`
+}
+
+// pendingFor bounds how long after a Reboot a boot without its CommandKey still counts as its effect.
+const pendingFor = 10 * time.Minute
+
+// attempt is what became of the last Connection Request.
+type attempt struct {
+	at  time.Time
+	err error // nil: the CPE accepted it
+}
+
+func (d *Device) key(k store.Kind, id string) store.Key {
+	return store.Key{Device: string(d.id), Kind: k, ID: id}
+}
+
+// putHead writes the head; it is on disk on return.
+func (d *Device) putHead(ctx context.Context) error {
+	d.mu.RLock()
+	b, err := json.Marshal(&d.head)
+	d.mu.RUnlock()
+	if err != nil {
+		return fmt.Errorf("head of %s: %w", d.id, err)
+	}
+	if err := d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Head, ""), Value: b}); err != nil {
+		return fmt.Errorf("writing the head of %s: %w", d.id, err)
+	}
+	return nil
+}
+
+// load makes the tree be in memory.
+func (d *Device) load(ctx context.Context) error {
+	for {
+		d.mu.Lock()
+		d.used = time.Now()
+		if d.tree != nil {
+			d.mu.Unlock()
+			return nil
+		}
+		seq, inform := d.informed, d.inform
+		d.mu.Unlock()
+		t := newTree()
+		data, err := d.p.store.Get(ctx, d.key(store.Snapshot, ""))
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return fmt.Errorf("reading the snapshot of %s: %w", d.id, err)
+		default:
+			if t, err = decodeTree(data); err != nil {
+				// A cache that cannot be read is a cache that is empty; discovery fills it again.
+				d.p.log.Error("snapshot is damaged, discovering anew", "device", d.id, "err", err)
+				t = newTree()
+				d.forgetShape()
+			}
+		}
+		var rec informRecord
+		if b, err := d.p.store.Get(ctx, d.key(store.Inform, "")); err == nil {
+			if rec, err = decodeInform(b); err == nil && rec.hash == inform.hash {
+				rec.at = inform.at // the same was said again since
+			}
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("reading the last Inform of %s: %w", d.id, err)
+		}
+		d.mu.Lock()
+		if d.informed != seq {
+			d.mu.Unlock()
+			continue // an Inform came meanwhile
+		}
+		if d.tree == nil {
+			rec.apply(t, nil)
+			t.dirty = false
+			d.tree = t
+			d.p.loaded(d)
+		}
+		d.mu.Unlock()
+		return nil
+	}
+}
+
+func (d *Device) forgetShape() {
+	d.mu.Lock()
+	d.head.Shape, d.model = "", nil
+	d.mu.Unlock()
+}
+
+// save writes the snapshot if the tree has changed.
+func (d *Device) save(ctx context.Context) error {
+	d.mu.Lock()
+	if d.tree == nil || !d.tree.dirty {
+		d.mu.Unlock()
+		return nil
+	}
+	data := encodeTree(d.tree)
+	d.tree.dirty = false
+	d.mu.Unlock()
+	if err := d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Snapshot, ""), Value: data}); err != nil {
+		d.mu.Lock()
+		if d.tree != nil {
+			d.tree.dirty = true
+		}
+		d.mu.Unlock()
+		return fmt.Errorf("writing the snapshot of %s: %w", d.id, err)
+	}
+	return nil
+}
+
+// unload drops the tree of a device that has been idle; it says whether nothing is loaded any more.
+func (d *Device) unload(ctx context.Context, idle time.Duration) bool {
+	if err := d.save(ctx); err != nil {
+		d.p.log.Error("cache could not be kept", "device", d.id, "err", err)
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tree == nil {
+		return true
+	}
+	if d.session != nil || len(d.queue) > 0 || d.tree.dirty || time.Since(d.used) < idle {
+		return false
+	}
+	d.tree, d.lookedUp = nil, nil
+	d.agent.Unload()
+	return true
+}
+
+// discovered is closed once the model is known.
+func (d *Device) discovered() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known == nil {
+		d.known = make(chan struct{})
+		if d.model != nil {
+			close(d.known)
+		}
+	}
+	return d.known
+}
+
+// setModel makes a model known. d.mu is held.
+func (d *Device) setModel(m *agent.Model) {
+	if d.model == nil && d.known != nil {
+		close(d.known)
+	}
+	d.model = m
+}
+
+// Supported implements agent.DataModel: the model is answered once the CPE's names are known as a whole.
+func (d *Device) Supported(ctx context.Context) (*agent.Model, error) {
+	d.mu.RLock()
+	m := d.model
+	d.mu.RUnlock()
+	if m != nil {
+		return m, nil
+	}
+	if err := d.waitDiscovery(ctx); err != nil {
+		return nil, err
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.model == nil {
+		return nil, usp.Errorf(usp.Unreachable, "the data model of the CPE is being read again")
+	}
+	return d.model, nil
+}
+
+// waitDiscovery waits until the model is known, asking the CPE for a session if none is open.
+func (d *Device) waitDiscovery(ctx context.Context) error {
+	known := d.discovered()
+	select {
+	case <-known:
+		return nil
+	default:
+	}
+	exchangeOf(ctx).because("waited for discovery")
+	if err := d.do(ctx, &job{talk: func(context.Context, cwmp.Caller) error { return nil }}); err != nil {
+		return uspError(err, reading)
+	}
+	select {
+	case <-known:
+		return nil
+	case <-ctx.Done():
+		return d.unreachable("the data model of the CPE is not known yet")
+	}
+}
+
+// unreachable is the 7800 of this device: what was tried, and when the CPE is expected next.
+func (d *Device) unreachable(what string) *usp.Error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	msg := what
+	switch {
+	case d.tried.at.IsZero():
+	case d.tried.err != nil:
+		msg += fmt.Sprintf("; Connection Request at %s: %v", d.tried.at.UTC().Format(time.RFC3339), d.tried.err)
+	default:
+		msg += fmt.Sprintf("; Connection Request at %s was accepted", d.tried.at.UTC().Format(time.RFC3339))
+	}
+	if !d.inform.at.IsZero() {
+		msg += "; last Inform " + d.inform.at.UTC().Format(time.RFC3339)
+		if d.head.Interval > 0 {
+			msg += ", next one expected by " + d.inform.at.Add(time.Duration(d.head.Interval)*time.Second).UTC().Format(time.RFC3339)
+		}
+	}
+	return &usp.Error{Code: usp.Unreachable, Msg: msg}
+}
+
+// view is how this CPE's names become Device:2 names.
+func (d *Device) view() View { return d.p.viewOf(d.head.Root) }

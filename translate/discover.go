@@ -1,0 +1,279 @@
+package translate
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"isthmus/cwmp"
+	"isthmus/store"
+	"isthmus/translate/datamodel"
+	"isthmus/usp/agent"
+)
+
+// prepare does what a session owes the CPE before it serves anybody: finish what an earlier session left, learn the data model, set
+// notification attributes.
+func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
+	c := &caller{d: d, next: s}
+	if err := d.rollBack(ctx, c); err != nil {
+		return fmt.Errorf("undoing an unfinished Add: %w", err)
+	}
+	d.mu.RLock()
+	learn := d.model == nil || d.head.ShapeOf != d.head.Software || hasEvent(s.Inform, cwmp.EventBootstrap)
+	d.mu.RUnlock()
+	if learn {
+		if err := d.discover(ctx, c); err != nil {
+			return fmt.Errorf("reading the data model: %w", err)
+		}
+	}
+	return d.notifyAttributes(ctx, c, hasEvent(s.Inform, cwmp.EventBootstrap))
+}
+
+// discover reads all names and values of a CPE. Nothing of it is seen before all of it is known.
+func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
+	start := time.Now()
+	if err := d.load(ctx); err != nil {
+		return err
+	}
+	d.mu.RLock()
+	root := d.head.Root
+	d.mu.RUnlock()
+	var f *cwmp.Fault
+	rpcs, err := cwmp.Call(ctx, c, &cwmp.GetRPCMethods{})
+	if err != nil && !errors.As(err, &f) {
+		return err
+	}
+	var n news
+	if root == deviceRoot {
+		names, err := listLevel(ctx, c, root, 0)
+		if err != nil {
+			return err
+		}
+		d.mu.Lock()
+		created, deleted := d.tree.listed(root, names, time.Now().UnixMilli())
+		d.mu.Unlock()
+		n.created, n.deleted = created, deleted
+	} else if err := d.identityNames(ctx, c, root); err != nil {
+		return err
+	}
+	var read []string
+	d.mu.RLock()
+	view := d.view()
+	d.tree.walk(root, 0, func(path string, k *node) {
+		if k.param && len(view.Params(path)) > 0 {
+			read = append(read, strings.Clone(path))
+		}
+	})
+	d.mu.RUnlock()
+	if err := d.values(ctx, c, read, &n); err != nil {
+		return err
+	}
+	if err := d.learnInterval(ctx, c, root); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	if rpcs != nil {
+		d.head.RPCs = rpcs.MethodList
+	}
+	d.head.ShapeOf = d.head.Software
+	d.mu.Unlock()
+	if err := d.learn(ctx, nil); err != nil {
+		return err
+	}
+	if err := d.save(ctx); err != nil {
+		return err
+	}
+	d.p.m.discovery.Observe(time.Since(start).Seconds())
+	d.p.log.Info("data model read", "device", d.id, "parameters", len(read), "duration", time.Since(start))
+	return d.tell(ctx, &n)
+}
+
+// learnInterval reads how often the CPE informs, so that a Controller can be told when it is expected.
+func (d *Device) learnInterval(ctx context.Context, c cwmp.Caller, root string) error {
+	resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: []string{root + "ManagementServer.PeriodicInformInterval"}})
+	var f *cwmp.Fault
+	if errors.As(err, &f) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range resp.ParameterList {
+		if seconds, err := strconv.Atoi(strings.TrimSpace(p.Value)); err == nil && seconds > 0 {
+			d.mu.Lock()
+			d.head.Interval = seconds
+			d.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+const deviceRoot = "Device."
+
+// identityNames makes the names known that say who a CPE is, of a CPE whose data model is not shown otherwise.
+func (d *Device) identityNames(ctx context.Context, c cwmp.Caller, root string) error {
+	names, err := listBelow(ctx, c, root+"DeviceInfo.", 0)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, n := range names {
+		if _, name, ok := strings.Cut(n.path, ".DeviceInfo."); ok && slices.Contains(identityParams, name) {
+			d.tree.put(n.path)
+		}
+	}
+	return nil
+}
+
+// learn makes the shape of what the tree holds, on top of an older shape, store it and derive the model.
+func (d *Device) learn(ctx context.Context, old *datamodel.Shape) error {
+	d.mu.RLock()
+	var names []datamodel.Name
+	d.tree.walk(d.head.Root, 0, func(path string, n *node) {
+		names = append(names, datamodel.Name{Path: strings.Clone(path), Writable: n.writable, Type: n.typ})
+	})
+	rpcs := d.head.RPCs
+	view := d.view()
+	d.mu.RUnlock()
+	if len(names) == 0 {
+		names = []datamodel.Name{{Path: deviceRoot}}
+	}
+	shape := datamodel.BuildShape(view.Names(names))
+	if old != nil {
+		shape = old.Merge(shape)
+	}
+	hash := shape.Hash()
+	model, err := d.p.models.add(ctx, d.p.store, shape, rpcs)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	changed := d.head.Shape != hash
+	d.head.Shape = hash
+	d.setModel(model)
+	d.mu.Unlock()
+	if !changed {
+		return nil
+	}
+	return d.putHead(ctx)
+}
+
+// reshape extends the shape where the tree has names that the model lacks: the columns of a table that was empty, say.
+func (d *Device) reshape(ctx context.Context) error {
+	d.mu.RLock()
+	if d.model == nil || d.tree == nil {
+		d.mu.RUnlock()
+		return nil
+	}
+	view, unknown := d.view(), false
+	d.tree.walk(d.head.Root, 0, func(path string, n *node) {
+		if unknown || !n.param {
+			return
+		}
+		for _, p := range view.Params(path) {
+			unknown = unknown || !d.supports(p)
+		}
+	})
+	hash := d.head.Shape
+	d.mu.RUnlock()
+	if !unknown {
+		return nil
+	}
+	old, err := loadShape(ctx, d.p.store, hash)
+	if err != nil {
+		return err
+	}
+	return d.learn(ctx, old)
+}
+
+// models derives the supported data model of a shape once for all devices that have it.
+type models struct {
+	mu     chan struct{} // a lock that a ctx can give up on; it is held while a model is derived
+	byHash map[string]*agent.Model
+}
+
+func newModels() *models {
+	return &models{mu: make(chan struct{}, 1), byHash: map[string]*agent.Model{}}
+}
+
+func shapeRecord(hash string) string { return "shape/" + hash }
+
+func loadShape(ctx context.Context, st store.Store, hash string) (*datamodel.Shape, error) {
+	b, err := st.Fleet(ctx, shapeRecord(hash))
+	if err != nil {
+		return nil, fmt.Errorf("reading shape %s: %w", hash, err)
+	}
+	s, err := datamodel.DecodeShape(b)
+	if err != nil {
+		return nil, fmt.Errorf("reading shape %s: %w", hash, err)
+	}
+	return s, nil
+}
+
+// add stores a shape and gives its model.
+func (m *models) add(ctx context.Context, st store.Store, s *datamodel.Shape, rpcs []string) (*agent.Model, error) {
+	if err := m.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer m.unlock()
+	key := modelKey(s.Hash(), rpcs)
+	if model := m.byHash[key]; model != nil {
+		return model, nil
+	}
+	if err := st.PutFleet(ctx, shapeRecord(s.Hash()), nil, s.Encode()); err != nil && !errors.Is(err, store.ErrConflict) {
+		return nil, fmt.Errorf("keeping a shape: %w", err)
+	}
+	model := datamodel.Model(s, rpcs)
+	m.byHash[key] = model
+	return model, nil
+}
+
+// get gives the model of a stored shape.
+func (m *models) get(ctx context.Context, st store.Store, hash string, rpcs []string) (*agent.Model, error) {
+	if err := m.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer m.unlock()
+	key := modelKey(hash, rpcs)
+	if model := m.byHash[key]; model != nil {
+		return model, nil
+	}
+	s, err := loadShape(ctx, st, hash)
+	if err != nil {
+		return nil, err
+	}
+	model := datamodel.Model(s, rpcs)
+	m.byHash[key] = model
+	return model, nil
+}
+
+func (m *models) lock(ctx context.Context) error {
+	select {
+	case m.mu <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *models) unlock() { <-m.mu }
+
+// modelKey names a model: the shape, and whether the CPE can be reset, which is all that the RPCs decide.
+func modelKey(hash string, rpcs []string) string {
+	if len(rpcs) == 0 || slices.Contains(rpcs, "FactoryReset") {
+		return hash + "+reset"
+	}
+	return hash
+}
+
+// token is a fresh CommandKey or ParameterKey: unique, and within the 32 characters that CWMP allows.
+func token(random func() [12]byte) string {
+	b := random()
+	return hex.EncodeToString(b[:])
+}

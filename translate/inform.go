@@ -1,0 +1,345 @@
+package translate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"isthmus/cwmp"
+	"isthmus/store"
+	"isthmus/translate/datamodel"
+	"isthmus/usp/agent"
+)
+
+// informRecord is the last Inform: when it came and what it carried.
+type informRecord struct {
+	at     time.Time
+	hash   uint64
+	params []cwmp.ParameterValueStruct
+}
+
+const informVersion = 1
+
+func hashParams(ps []cwmp.ParameterValueStruct) uint64 {
+	var h xxhash.Digest
+	h.Reset()
+	for i := range ps {
+		h.WriteString(ps[i].Name)
+		h.WriteString("\x00")
+		h.WriteString(ps[i].Value)
+		h.WriteString("\x00")
+	}
+	return h.Sum64()
+}
+
+func (r *informRecord) encode() []byte {
+	b := []byte{informVersion}
+	b = appendString(b, strconv.FormatInt(r.at.UnixMilli(), 10))
+	for _, p := range r.params {
+		b = appendString(appendString(appendString(b, p.Name), p.Type), p.Value)
+	}
+	return b
+}
+
+func decodeInform(b []byte) (informRecord, error) {
+	var rec informRecord
+	if len(b) == 0 || b[0] != informVersion {
+		return rec, errSnapshot
+	}
+	r := reader{b: string(b[1:])}
+	ms, err := strconv.ParseInt(r.string(), 10, 64)
+	if err != nil {
+		return rec, errSnapshot
+	}
+	rec.at = time.UnixMilli(ms)
+	for len(r.b) > 0 && !r.bad {
+		rec.params = append(rec.params, cwmp.ParameterValueStruct{Name: r.string(), Type: r.string(), Value: r.string()})
+	}
+	if r.bad {
+		return informRecord{}, errSnapshot
+	}
+	rec.hash = hashParams(rec.params)
+	return rec, nil
+}
+
+// apply puts an Inform's values into a tree; changed, unless nil, is told of every known value that became another.
+func (r *informRecord) apply(t *tree, changed func(name, value string)) {
+	at := r.at.UnixMilli()
+	for _, p := range r.params {
+		if n := t.get(p.Name); n != nil && n.at > at {
+			continue // something younger is known
+		}
+		v := datamodel.Normalize(p.Type, schemaType(p.Name), p.Value)
+		if differs, known := t.set(p.Name, v, p.Type, at); differs && known && changed != nil {
+			changed(p.Name, v)
+		}
+	}
+}
+
+// informSaved is how old the stored time of an Inform that changed nothing may get.
+const informSaved = 30 * time.Second
+
+// begin takes an Inform: what it says about the CPE is stored, what its events mean is raised, and both are on disk when it returns.
+func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
+	in := s.Inform
+	now := time.Now()
+	boot, bootstrap := hasEvent(in, cwmp.EventBoot), hasEvent(in, cwmp.EventBootstrap)
+	rec := informRecord{at: now, hash: hashParams(in.ParameterList), params: in.ParameterList}
+
+	d.mu.Lock()
+	d.session, d.served = s, d.asking || hasEvent(in, cwmp.EventConnectionRequest)
+	if d.opened != nil {
+		close(d.opened)
+		d.opened = nil
+	}
+	unchanged := rec.hash == d.inform.hash && !boot && !bootstrap && !d.inform.at.IsZero()
+	watched := len(d.interest.ValueChange) > 0
+	due := !unchanged || now.Sub(d.saved) > informSaved
+	d.mu.Unlock()
+	if watched && !unchanged {
+		if err := d.load(ctx); err != nil {
+			return err
+		}
+	}
+	if due {
+		if err := d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Inform, ""), Value: rec.encode()}); err != nil {
+			return fmt.Errorf("keeping the Inform of %s: %w", d.id, err)
+		}
+	}
+
+	d.mu.Lock()
+	var happened []agent.Happening
+	view := d.view()
+	if d.tree != nil {
+		dirty := d.tree.dirty
+		var changes []agent.Write
+		rec.apply(d.tree, func(name, value string) { changes = append(changes, agent.Write{Path: name, Value: value}) })
+		for _, w := range changes {
+			for _, p := range view.Params(w.Path) {
+				happened = append(happened, d.valueChange(view, p, w.Value))
+			}
+		}
+		d.tree.dirty = dirty // the Inform's own record keeps these values
+	}
+	d.inform = informRecord{at: rec.at, hash: rec.hash}
+	d.informed++
+	if due {
+		d.saved = now
+	}
+	info, changed := d.updateHead(s, boot, bootstrap)
+	repeated := in.RetryCount > 0 && covers(d.head.Raised, in.Event)
+	if (boot || bootstrap) && !repeated {
+		d.head.Raised, changed = slices.Clone(in.Event), true
+	}
+	reset := bootstrap && d.head.Pending != nil && d.head.Pending.Reset
+	if boot || reset {
+		changed = changed || d.head.Pending != nil
+		d.head.Pending = nil
+	}
+	if boot || bootstrap {
+		d.head.StaleBefore, changed = now.UnixMilli(), true
+		if d.booted != nil {
+			close(d.booted)
+			d.booted = nil
+		}
+	}
+	if !watched {
+		happened = nil
+	}
+	d.mu.Unlock()
+
+	if len(happened) > 0 {
+		if err := d.agent.Raise(ctx, happened...); err != nil {
+			return fmt.Errorf("raising the value changes of %s: %w", d.id, err)
+		}
+	}
+	if boot && !repeated {
+		if err := d.agent.Boot(ctx, info); err != nil {
+			return fmt.Errorf("raising Boot! of %s: %w", d.id, err)
+		}
+	}
+	if reset && !repeated {
+		if err := d.agent.Reset(ctx); err != nil {
+			return fmt.Errorf("resetting the Agent %s: %w", d.id, err)
+		}
+	}
+	if first || bootstrap && !repeated {
+		if err := d.agent.OnBoard(ctx); err != nil {
+			return fmt.Errorf("onboarding %s: %w", d.id, err)
+		}
+	}
+	if changed {
+		return d.putHead(ctx)
+	}
+	return nil
+}
+
+// updateHead takes over what the Inform says about the CPE. d.mu is held. info says what a boot in this Inform was.
+func (d *Device) updateHead(s *cwmp.Session, boot, bootstrap bool) (info agent.BootInfo, changed bool) {
+	h, in := &d.head, s.Inform
+	take := func(have *string, value string) {
+		if value != "" && *have != value {
+			*have, changed = strings.Clone(value), true
+		}
+	}
+	before := h.Software
+	root := rootOf(in)
+	if root != "" && root != h.Root {
+		h.Root, h.Shape, changed = root, "", true
+		d.model, d.tree = nil, newTree() // another data model altogether
+	}
+	take(&h.Manufacturer, in.DeviceId.Manufacturer)
+	for _, p := range in.ParameterList {
+		name, ok := strings.CutPrefix(p.Name, h.Root)
+		if !ok {
+			continue
+		}
+		switch name {
+		case "DeviceInfo.SoftwareVersion":
+			take(&h.Software, p.Value)
+		case "DeviceInfo.HardwareVersion":
+			take(&h.Hardware, p.Value)
+		case "DeviceInfo.ModelName":
+			take(&h.ModelName, p.Value)
+		case "ManagementServer.ConnectionRequestURL":
+			take(&h.URL, p.Value)
+		case "ManagementServer.PeriodicInformInterval":
+			if n, err := strconv.Atoi(p.Value); err == nil && n != h.Interval {
+				h.Interval, changed = n, true
+			}
+		}
+	}
+	if loop := s.RemoteAddr.Addr().Unmap().IsLoopback(); loop != h.Loopback {
+		h.Loopback, changed = loop, true
+	}
+	info = agent.BootInfo{Cause: "LocalReboot", Reason: "Unknown", FirmwareUpdated: before != "" && before != h.Software}
+	if p := h.Pending; p != nil && p.caused(in, bootstrap) {
+		info.Cause, info.CommandKey = p.Cause, p.CommandKey
+		if p.Reason != "" {
+			info.Reason = p.Reason
+		}
+	} else if bootstrap && boot && before != "" {
+		info.Cause = "LocalFactoryReset"
+	}
+	return info, changed
+}
+
+// caused says whether a boot is the effect of what was asked: by its CommandKey, by 0 BOOTSTRAP for a FactoryReset, or, where a CPE
+// keeps no key, by time.
+func (p *pending) caused(in *cwmp.Inform, bootstrap bool) bool {
+	if p.Reset {
+		return bootstrap
+	}
+	for _, e := range in.Event {
+		if e.EventCode == cwmp.EventMReboot {
+			return e.CommandKey == p.Token || e.CommandKey == ""
+		}
+	}
+	return time.Since(p.At) < pendingFor
+}
+
+// rootOf is the root object of the CPE's data model, by the names it informs of.
+func rootOf(in *cwmp.Inform) string {
+	for _, p := range in.ParameterList {
+		root, _, ok := strings.Cut(p.Name, ".")
+		if ok && (root == "Device" || root == "InternetGatewayDevice") {
+			return root + "."
+		}
+	}
+	return ""
+}
+
+func hasEvent(in *cwmp.Inform, code string) bool {
+	return slices.ContainsFunc(in.Event, func(e cwmp.EventStruct) bool { return e.EventCode == code })
+}
+
+// covers says whether all the events were raised before.
+func covers(raised, events []cwmp.EventStruct) bool {
+	for _, e := range events {
+		if (e.EventCode == cwmp.EventBoot || e.EventCode == cwmp.EventBootstrap) && !slices.Contains(raised, e) {
+			return false
+		}
+	}
+	return len(raised) > 0
+}
+
+// Begin implements cwmp.Handler.
+func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
+	d, first, err := p.meet(ctx, s.Inform.DeviceId)
+	if err != nil {
+		return err
+	}
+	if err := d.begin(ctx, s, first); err != nil {
+		p.End(s, err)
+		return err
+	}
+	if first {
+		p.connect(d)
+	}
+	p.kick(d)
+	return nil
+}
+
+// Run implements cwmp.Handler: isthmus's own work first, then what Controllers asked for.
+func (p *Proxy) Run(ctx context.Context, s *cwmp.Session) {
+	d := p.byID(s.Inform.DeviceId)
+	if d == nil {
+		return
+	}
+	if err := d.confirm(ctx); err != nil {
+		p.log.Error("session could not be used", "device", d.id, "session", s.ID, "err", err)
+		return
+	}
+	if hasEvent(s.Inform, cwmp.EventHeartbeat) {
+		return // nothing but liveness: a CPE in standby is not to be kept awake
+	}
+	if err := d.prepare(ctx, s); err != nil {
+		p.log.Warn("session could not be used", "device", d.id, "session", s.ID, "err", err)
+		var f *cwmp.Fault
+		if !errors.As(err, &f) {
+			return
+		}
+	}
+	d.serve(ctx, s)
+}
+
+// confirm notes that the CPE has seen the InformResponse: the same events, if they come again, are new ones.
+func (d *Device) confirm(ctx context.Context) error {
+	d.mu.Lock()
+	raised := d.head.Raised != nil
+	d.head.Raised = nil
+	d.mu.Unlock()
+	if !raised {
+		return nil
+	}
+	return d.putHead(ctx)
+}
+
+// End implements cwmp.Handler.
+func (p *Proxy) End(s *cwmp.Session, err error) {
+	d := p.byID(s.Inform.DeviceId)
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	if d.session != s {
+		d.mu.Unlock()
+		return
+	}
+	d.session, d.served = nil, false
+	waiting := len(d.queue) > 0
+	d.used = time.Now()
+	d.mu.Unlock()
+	if err := d.save(p.ctx); err != nil {
+		p.log.Error("cache could not be kept", "device", d.id, "err", err)
+	}
+	if waiting {
+		d.ask()
+	}
+}

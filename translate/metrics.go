@@ -1,0 +1,36 @@
+package translate
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	queued             prometheus.Gauge
+	cache              *prometheus.CounterVec
+	connectionRequests *prometheus.CounterVec
+	discovery          prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
+	f := promauto.With(reg)
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "isthmus_devices", Help: "CPE that are known."}, func() float64 {
+		p.mu.RLock()
+		defer p.mu.RUnlock()
+		return float64(len(p.devices))
+	})
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "isthmus_cached_devices", Help: "CPE whose cached tree is in memory."}, func() float64 {
+		p.mu.RLock()
+		defer p.mu.RUnlock()
+		return float64(len(p.warm))
+	})
+	return &metrics{
+		queued: f.NewGauge(prometheus.GaugeOpts{Name: "isthmus_jobs_queued", Help: "Requests that wait for a CWMP session."}),
+		cache: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_cache_reads_total",
+			Help: "Reads by whether the cache alone could answer them."}, []string{"outcome"}),
+		connectionRequests: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_connection_requests_total",
+			Help: "Connection Requests by what came of them."}, []string{"outcome"}),
+		discovery: f.NewHistogram(prometheus.HistogramOpts{Name: "isthmus_discovery_duration_seconds",
+			Help: "Time to read the data model of a CPE.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300}}),
+	}
+}

@@ -1,0 +1,457 @@
+package translate
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"isthmus/cwmp"
+	"isthmus/cwmp/connreq"
+	"isthmus/store"
+	"isthmus/usp"
+	"isthmus/usp/agent"
+	"isthmus/usp/mtp"
+	"isthmus/usp/usppb"
+)
+
+// Options say what a Proxy works with. Only Store is needed.
+type Options struct {
+	Store store.Store
+	// Agents are the settings that all Agents share; Observer is the Proxy's own.
+	Agents agent.Options
+	// Connectors reach the Controllers that the Agents dial.
+	Connectors        []Connector
+	ConnectionRequest ConnectionRequest
+	// Linger is how long a session that was asked for is held open for more requests; 0 ends it at once.
+	Linger time.Duration
+	// MaxAge, Rules and ServeStale say what is answered from the cache. ServeStale is the age up to which the values of an
+	// unreachable CPE are answered beyond that.
+	MaxAge     time.Duration
+	Rules      []AgeRule
+	ServeStale time.Duration
+	// MaxDevices bounds the devices known; beyond it an unknown CPE gets 503. 0: no bound.
+	MaxDevices int
+	// View picks the view of a CPE by the root of its data model; nil: identity for Device:2, identity parameters for the rest.
+	View       func(root string) View
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// ConnectionRequest says how CPE are asked for a session.
+type ConnectionRequest struct {
+	Username, Password string
+	// Timeout is from asking until the Inform; 0: 15 s.
+	Timeout time.Duration
+	Client  *connreq.Client // nil: one with default rules
+}
+
+// Connector is a transport that dials one Controller for every Agent it is given: an MTP client.
+type Connector interface {
+	Add(e mtp.Endpoint)
+	Remove(id usp.EndpointID)
+	// Kick ends the wait before the next attempt of an Agent: its CPE has shown a sign of life.
+	Kick(id usp.EndpointID)
+}
+
+const (
+	defaultTimeout = 15 * time.Second
+	idleTree       = time.Minute // how long an unused tree stays in memory
+	sweepEvery     = 10 * time.Second
+	fullRetry      = 300 // seconds until a CPE that had no room may try again
+)
+
+// Proxy is the ACS of a fleet (cwmp.Handler) and holds its Devices.
+type Proxy struct {
+	opts    Options
+	store   store.Store
+	fleet   *agent.Fleet
+	connreq *connreq.Client
+	log     *slog.Logger
+	m       *metrics
+	ages    ages
+	models  *models
+	traces  *traces
+
+	// staleBefore is when the process last came back from a crash, in Unix milliseconds: what the cache held then is not trusted.
+	staleBefore int64
+
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	closing  atomic.Bool
+	stopping chan struct{}
+
+	mu      sync.RWMutex
+	byCPE   map[cpeKey]*Device
+	devices map[usp.EndpointID]*Device
+	order   []usp.EndpointID // sorted; nil after a change
+	warm    map[*Device]struct{}
+}
+
+// cpeKey identifies a CPE by its DeviceId (TR-069 A.3.3.1); Manufacturer is not part of the identity.
+type cpeKey struct{ oui, productClass, serial string }
+
+func keyOf(id cwmp.DeviceID) cpeKey { return cpeKey{id.OUI, id.ProductClass, id.SerialNumber} }
+
+// New loads what the store knows. ctx is the process's: what the Proxy does in the background ends with it.
+func New(ctx context.Context, opts Options) (*Proxy, error) {
+	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), ages: newAges(opts.MaxAge, opts.Rules),
+		models: newModels(), traces: newTraces(), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
+		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{}}
+	p.m = newMetrics(opts.Registerer, p)
+	if p.connreq == nil {
+		p.connreq = &connreq.Client{}
+	}
+	p.opts.ConnectionRequest.Timeout = cmp.Or(opts.ConnectionRequest.Timeout, defaultTimeout)
+	if p.opts.View == nil {
+		p.opts.View = func(root string) View {
+			if root == deviceRoot {
+				return identity{}
+			}
+			return legacy{root}
+		}
+	}
+	agents := opts.Agents
+	agents.Observer = p
+	p.fleet = agent.NewFleet(agents)
+	p.ctx, p.cancel = context.WithCancel(ctx)
+	if err := p.restore(ctx); err != nil {
+		p.cancel()
+		return nil, err
+	}
+	return p, nil
+}
+
+// runState is the fleet record that tells a clean end from a crash.
+type runState struct {
+	Clean       bool  `json:"clean"`
+	StaleBefore int64 `json:"stale_before"`
+}
+
+const runRecord = "run"
+
+// restore brings every known device back.
+func (p *Proxy) restore(ctx context.Context) error {
+	if err := p.setRun(ctx, func(s *runState) {
+		if !s.Clean {
+			s.StaleBefore = time.Now().UnixMilli()
+		}
+		s.Clean, p.staleBefore = false, s.StaleBefore
+	}); err != nil {
+		return err
+	}
+	for item, err := range p.store.All(ctx, store.Head) {
+		if err != nil {
+			return fmt.Errorf("reading the devices: %w", err)
+		}
+		d, err := p.newDevice(ctx, usp.EndpointID(item.Key.Device))
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(item.Value, &d.head); err != nil {
+			return fmt.Errorf("head of %s: %w", d.id, err)
+		}
+		if d.head.Shape != "" {
+			if d.model, err = p.models.get(ctx, p.store, d.head.Shape, d.head.RPCs); err != nil {
+				p.log.Error("data model is lost, discovering anew", "device", d.id, "err", err)
+				d.head.Shape = ""
+			}
+		}
+		d.attach()
+		p.enter(d)
+	}
+	for item, err := range p.store.All(ctx, store.Inform) {
+		if err != nil {
+			return fmt.Errorf("reading the last Informs: %w", err)
+		}
+		if d := p.devices[usp.EndpointID(item.Key.Device)]; d != nil {
+			rec, err := decodeInform(item.Value)
+			if err == nil {
+				d.inform, d.saved = informRecord{at: rec.at, hash: rec.hash}, rec.at
+			}
+		}
+	}
+	return p.resume(ctx)
+}
+
+// resume takes up what was promised before the process ended.
+func (p *Proxy) resume(ctx context.Context) error {
+	subscribed, notifying := map[*Device]bool{}, map[*Device]bool{}
+	each := func(kind store.Kind, f func(d *Device, id string)) error {
+		for item, err := range p.store.All(ctx, kind) {
+			if err != nil {
+				return fmt.Errorf("reading what was promised: %w", err)
+			}
+			if d := p.devices[usp.EndpointID(item.Key.Device)]; d != nil {
+				f(d, item.Key.ID)
+			}
+		}
+		return nil
+	}
+	err := errors.Join(
+		each(store.Row, func(d *Device, _ string) { subscribed[d] = true }),
+		each(store.Notification, func(d *Device, _ string) { notifying[d] = true }),
+		each(store.Journal, func(d *Device, id string) { d.journals[id] = true }))
+	if err != nil {
+		return err
+	}
+	for d := range subscribed {
+		i, err := d.agent.Interest(ctx)
+		if err != nil {
+			return fmt.Errorf("subscriptions of %s: %w", d.id, err)
+		}
+		d.interest, d.attributes = i, true // the next session sees whether the CPE knows
+		notifying[d] = true // TimeToLive and Periodic! run on, too
+	}
+	for d := range notifying {
+		if err := d.agent.Resume(ctx); err != nil {
+			return fmt.Errorf("notifications of %s: %w", d.id, err)
+		}
+	}
+	return nil
+}
+
+func (p *Proxy) setRun(ctx context.Context, change func(*runState)) error {
+	old, err := p.store.Fleet(ctx, runRecord)
+	s := runState{Clean: true}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		old = nil
+	case err != nil:
+		return fmt.Errorf("reading the run state: %w", err)
+	default:
+		if err := json.Unmarshal(old, &s); err != nil {
+			return fmt.Errorf("run state: %w", err)
+		}
+	}
+	change(&s)
+	b, err := json.Marshal(&s)
+	if err != nil {
+		return fmt.Errorf("run state: %w", err)
+	}
+	if err := p.store.PutFleet(ctx, runRecord, old, b); err != nil {
+		return fmt.Errorf("writing the run state: %w", err)
+	}
+	return nil
+}
+
+func (p *Proxy) newDevice(ctx context.Context, id usp.EndpointID) (*Device, error) {
+	lease, err := p.store.Acquire(ctx, store.Shard(string(id)))
+	if err != nil {
+		return nil, fmt.Errorf("shard of %s: %w", id, err)
+	}
+	return &Device{p: p, id: id, lease: lease, wake: make(chan struct{}, 1), journals: map[string]bool{}}, nil
+}
+
+// attach gives a device its Agent; the head must be known.
+func (d *Device) attach() {
+	d.agent = d.p.fleet.NewAgent(agent.Identity{ID: d.id, OUI: d.head.OUI, ProductClass: d.head.ProductClass, SerialNumber: d.head.SerialNumber},
+		d, keeper{d}, agent.AgentOptions{OnInterest: d.setInterest})
+}
+
+// enter makes a device findable.
+func (p *Proxy) enter(d *Device) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.byCPE[cpeKey{d.head.OUI, d.head.ProductClass, d.head.SerialNumber}] = d
+	p.devices[d.id] = d
+	p.order = nil
+}
+
+// meet finds the device of a CPE, or takes a new one in: it is on disk when meet returns.
+func (p *Proxy) meet(ctx context.Context, id cwmp.DeviceID) (d *Device, first bool, err error) {
+	p.mu.RLock()
+	d, n := p.byCPE[keyOf(id)], len(p.devices)
+	p.mu.RUnlock()
+	if d != nil {
+		return d, false, nil
+	}
+	eid, long, err := usp.AgentEndpointID(id.OUI, id.ProductClass, id.SerialNumber)
+	if err != nil {
+		return nil, false, &cwmp.Fault{Code: cwmp.FaultACSInvalidArguments, String: "DeviceId without OUI or SerialNumber"}
+	}
+	if p.opts.MaxDevices > 0 && n >= p.opts.MaxDevices {
+		return nil, false, &cwmp.Refused{Status: http.StatusServiceUnavailable, RetryAfter: fullRetry,
+			Reason: fmt.Sprintf("%d devices are known, which is all that cwmp.max_devices allows", n)}
+	}
+	if d, err = p.newDevice(ctx, eid); err != nil {
+		return nil, false, err
+	}
+	d.head = head{OUI: strings.Clone(id.OUI), ProductClass: strings.Clone(id.ProductClass), SerialNumber: strings.Clone(id.SerialNumber),
+		Manufacturer: strings.Clone(id.Manufacturer), Root: deviceRoot, Since: time.Now().UTC().Truncate(time.Second)}
+	if long != string(eid) {
+		d.head.Long = long
+	}
+	d.attach()
+	if err := d.putHead(ctx); err != nil {
+		return nil, false, err
+	}
+	p.enter(d)
+	p.log.Info("new device", "device", d.id, "manufacturer", id.Manufacturer)
+	return d, true, nil
+}
+
+func (p *Proxy) byID(id cwmp.DeviceID) *Device {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.byCPE[keyOf(id)]
+}
+
+// connect has the Agent of a device reach its Controllers.
+func (p *Proxy) connect(d *Device) {
+	for _, c := range p.opts.Connectors {
+		c.Add(d.agent)
+	}
+}
+
+func (p *Proxy) kick(d *Device) {
+	for _, c := range p.opts.Connectors {
+		c.Kick(d.id)
+	}
+}
+
+// Start connects every known Agent and runs what the Agents owe in time.
+func (p *Proxy) Start() {
+	p.wg.Go(func() {
+		if err := p.fleet.Run(p.ctx); err != nil && p.ctx.Err() == nil {
+			p.log.Error("the due queue ended", "err", err)
+		}
+	})
+	p.wg.Go(p.sweep)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, d := range p.devices {
+		p.connect(d)
+	}
+}
+
+// loaded notes that a device holds a tree. d.mu is held.
+func (p *Proxy) loaded(d *Device) {
+	p.mu.Lock()
+	p.warm[d] = struct{}{}
+	p.mu.Unlock()
+}
+
+// sweep unloads the trees of idle devices.
+func (p *Proxy) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, d := range p.warmDevices() {
+			if d.unload(p.ctx, idleTree) {
+				p.mu.Lock()
+				delete(p.warm, d)
+				p.mu.Unlock()
+			}
+		}
+	}
+}
+
+func (p *Proxy) warmDevices() []*Device {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	ds := make([]*Device, 0, len(p.warm))
+	for d := range p.warm {
+		ds = append(ds, d)
+	}
+	return ds
+}
+
+// Stop begins the end: no more work for CPE is taken, lingering sessions end, and whoever waits is told so.
+func (p *Proxy) Stop() {
+	if p.closing.Swap(true) {
+		return
+	}
+	close(p.stopping)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, d := range p.devices {
+		d.failQueue(errShutdown)
+	}
+}
+
+// Close ends the Agents and puts everything on disk. The CWMP server must be shut down before it, the store closed after.
+func (p *Proxy) Close(ctx context.Context) error {
+	p.Stop()
+	p.mu.RLock()
+	ds := make([]*Device, 0, len(p.devices))
+	for _, d := range p.devices {
+		ds = append(ds, d)
+	}
+	p.mu.RUnlock()
+	for _, d := range ds {
+		d.agent.Close(ctx)
+	}
+	p.cancel()
+	p.wg.Wait()
+	var errs []error
+	for _, d := range p.warmDevices() {
+		errs = append(errs, d.save(ctx))
+	}
+	errs = append(errs, p.setRun(ctx, func(s *runState) { s.Clean = true }))
+	return errors.Join(errs...)
+}
+
+// Lookup finds the Agent of a device: what a WebSocket server for Controllers asks.
+func (p *Proxy) Lookup(id usp.EndpointID) (mtp.Endpoint, bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	d := p.devices[id]
+	if d == nil {
+		return nil, false
+	}
+	return d.agent, true
+}
+
+// Do has an Agent answer a request from inside the process.
+func (p *Proxy) Do(ctx context.Context, id, from usp.EndpointID, req *usppb.Msg) (*usppb.Msg, bool) {
+	p.mu.RLock()
+	d := p.devices[id]
+	p.mu.RUnlock()
+	if d == nil {
+		return nil, false
+	}
+	return d.agent.Do(ctx, from, req), true
+}
+
+// Request implements cwmp.Handler: what a CPE asks of its ACS besides Inform.
+func (p *Proxy) Request(_ context.Context, s *cwmp.Session, req cwmp.RPC) (cwmp.RPC, error) {
+	switch req.(type) {
+	case *cwmp.TransferComplete:
+		return &cwmp.TransferCompleteResponse{}, nil
+	case *cwmp.AutonomousTransferComplete:
+		return &cwmp.AutonomousTransferCompleteResponse{}, nil
+	case *cwmp.DUStateChangeComplete:
+		return &cwmp.DUStateChangeCompleteResponse{}, nil
+	case *cwmp.AutonomousDUStateChangeComplete:
+		return &cwmp.AutonomousDUStateChangeCompleteResponse{}, nil
+	case *cwmp.RequestDownload:
+		return &cwmp.RequestDownloadResponse{}, nil
+	case *cwmp.Kicked:
+		return &cwmp.KickedResponse{}, nil
+	}
+	return nil, &cwmp.Fault{Code: cwmp.FaultACSMethodNotSupported, String: req.Name() + " is not supported"}
+}
+
+func (p *Proxy) viewOf(root string) View { return p.opts.View(root) }
+
+func (p *Proxy) random() (b [12]byte) {
+	rand.Read(b[:]) // never fails
+	return b
+}

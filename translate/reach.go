@@ -1,0 +1,89 @@
+package translate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"isthmus/cwmp/connreq"
+)
+
+// errNoURL says that a Connection Request cannot even be tried.
+var errNoURL = errors.New("the CPE has told no ConnectionRequestURL")
+
+// ask sees to it that a session is coming: one Connection Request at a time, however many jobs wait for it. A CPE that is about to
+// reboot because we told it to is not asked: its boot brings the session.
+func (d *Device) ask() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.asking || d.session != nil || d.p.closing.Load() {
+		return
+	}
+	if p := d.head.Pending; p != nil && time.Since(p.At) < rebootTime {
+		return
+	}
+	d.asking = true
+	opened := make(chan struct{})
+	d.opened = opened
+	target := connreq.Target{URL: d.head.URL, Username: d.p.opts.ConnectionRequest.Username,
+		Password: d.p.opts.ConnectionRequest.Password, InformFromLoopback: d.head.Loopback}
+	d.p.wg.Go(func() { d.request(target, opened) })
+}
+
+// rebootTime is how long a CPE that was told to reboot is left in peace.
+const rebootTime = 3 * time.Minute
+
+// request sends a Connection Request and waits for the session; if none comes in time, everybody who waits is told why.
+func (d *Device) request(target connreq.Target, opened <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(d.p.ctx, d.p.opts.ConnectionRequest.Timeout)
+	defer cancel()
+	start := time.Now()
+	err := errNoURL
+	if target.URL != "" {
+		err = d.p.connreq.Request(ctx, target)
+	}
+	d.mu.Lock()
+	d.tried = attempt{at: start, err: err}
+	d.mu.Unlock()
+	failure := "the CPE cannot be reached"
+	if err == nil {
+		failure = "the CPE accepted a Connection Request but opened no session"
+		select {
+		case <-opened:
+		case <-ctx.Done():
+		}
+	}
+	d.mu.Lock()
+	d.asking = false
+	if d.opened == opened {
+		d.opened = nil
+	}
+	open := d.session != nil
+	d.mu.Unlock()
+	d.p.m.connectionRequests.WithLabelValues(outcomeOf(err, open)).Inc()
+	if !open {
+		select {
+		case <-opened: // it came and is over already; what was left of the queue has asked again
+		default:
+			d.failQueue(d.unreachable(failure))
+		}
+	}
+}
+
+func outcomeOf(err error, session bool) string {
+	switch {
+	case session:
+		return "session"
+	case err == nil:
+		return "no_session"
+	case errors.Is(err, errNoURL):
+		return "no_url"
+	case errors.Is(err, connreq.ErrNotAllowed):
+		return "not_allowed"
+	case errors.Is(err, connreq.ErrAuth):
+		return "unauthorized"
+	case errors.Is(err, connreq.ErrRefused):
+		return "refused"
+	}
+	return "unreachable"
+}

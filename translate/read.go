@@ -1,0 +1,404 @@
+package translate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"isthmus/cwmp"
+	"isthmus/translate/datamodel"
+	"isthmus/usp"
+	"isthmus/usp/agent"
+)
+
+// Read implements agent.DataModel: from the cache what is young enough there, the rest in one job.
+func (d *Device) Read(ctx context.Context, queries []agent.Query) []agent.Reading {
+	out := make([]agent.Reading, len(queries))
+	fail := func(err error) []agent.Reading {
+		for i := range out {
+			if out[i].Objects == nil && out[i].Err == nil {
+				out[i].Err = uspError(err, reading)
+			}
+		}
+		return out
+	}
+	if err := d.load(ctx); err != nil {
+		return fail(err)
+	}
+	open := d.answerIdentity(queries, out) // what may have to be asked
+	if len(open) > 0 {
+		if err := d.waitModel(ctx); err != nil {
+			return fail(err)
+		}
+	}
+	asked := time.Now()
+	p := d.plan(open, asked)
+	var err error
+	if p.empty() {
+		d.p.m.cache.WithLabelValues("hit").Inc()
+		exchangeOf(ctx).because("cache")
+	} else {
+		d.p.m.cache.WithLabelValues("miss").Inc()
+		err = d.do(ctx, &job{talk: func(ctx context.Context, c cwmp.Caller) error { return d.fetch(ctx, c, open, asked) }})
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	view := d.view()
+	pl := planner{d: d, view: view, now: time.Now().UnixMilli(), floor: asked.UnixMilli(), spare: d.p.opts.ServeStale}
+	for i, q := range queries {
+		if out[i].Objects != nil || out[i].Err != nil {
+			continue
+		}
+		if err != nil && !q.Cached {
+			var left plan
+			if pl.add(&left, q); !left.empty() {
+				out[i].Err = uspError(err, reading)
+				continue
+			}
+		}
+		if d.tree == nil {
+			out[i].Err = usp.Errorf(usp.Unreachable, "the data model of the CPE is being read again")
+			continue
+		}
+		out[i].Objects = view.Render(d.tree, q)
+		if len(out[i].Objects) == 0 && !d.supports(q.Path) {
+			out[i].Err = usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", q.Path)
+		}
+	}
+	return out
+}
+
+// answerIdentity answers what says who the CPE is and gives the other queries that may ask the CPE.
+func (d *Device) answerIdentity(queries []agent.Query, out []agent.Reading) (open []agent.Query) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for i, q := range queries {
+		if v, ok := d.identity(q.Path); ok && !q.RowsOnly {
+			_, name, _ := strings.Cut(q.Path, deviceInfo)
+			out[i].Objects = []agent.Object{{Path: deviceInfo, Params: []agent.Param{{Name: name, Value: v}}}}
+			continue
+		}
+		if !q.Cached {
+			open = append(open, q)
+		}
+	}
+	return open
+}
+
+// identity gives the value of an identity parameter: what the CPE's tree says if it says anything, else what the Inform said.
+func (d *Device) identity(path string) (string, bool) {
+	name, ok := strings.CutPrefix(path, deviceInfo)
+	if !ok || !slices.Contains(identityParams, name) {
+		return "", false
+	}
+	h := &d.head
+	switch name {
+	case "ManufacturerOUI":
+		return h.OUI, true
+	case "ProductClass":
+		return h.ProductClass, true
+	case "SerialNumber":
+		return h.SerialNumber, true
+	case "SoftwareVersion":
+		return h.Software, true
+	case "HardwareVersion":
+		return h.Hardware, h.Hardware != "" || d.model == nil
+	}
+	if d.tree != nil {
+		if n := d.tree.get(h.Root + "DeviceInfo." + name); n != nil && n.at != 0 {
+			return n.value, true
+		}
+	}
+	if name == "Manufacturer" {
+		return h.Manufacturer, true
+	}
+	return h.ModelName, true
+}
+
+func (d *Device) waitModel(ctx context.Context) error {
+	d.mu.RLock()
+	known := d.model != nil
+	d.mu.RUnlock()
+	if known {
+		return nil
+	}
+	return d.waitDiscovery(ctx)
+}
+
+// supports says whether a path is in the supported data model. d.mu is held.
+func (d *Device) supports(path string) bool {
+	if d.model == nil {
+		return true // not for this to decide
+	}
+	if strings.HasSuffix(path, ".") {
+		return d.model.Object(path) != nil
+	}
+	i := strings.LastIndexByte(path, '.') + 1
+	o := d.model.Object(path[:i])
+	return o != nil && o.Param(path[i:]) != nil
+}
+
+// plan says what of the queries the cache cannot answer.
+func (d *Device) plan(queries []agent.Query, floor time.Time) plan {
+	d.mu.Lock() // missing notes look-ups down
+	defer d.mu.Unlock()
+	var p plan
+	if d.tree == nil {
+		return p
+	}
+	pl := planner{d: d, view: d.view(), now: time.Now().UnixMilli(), floor: floor.UnixMilli()}
+	for _, q := range queries {
+		pl.add(&p, q)
+	}
+	return p
+}
+
+// fetch asks the CPE for what the queries still need: listings first, then the values that those brought up.
+func (d *Device) fetch(ctx context.Context, c cwmp.Caller, queries []agent.Query, floor time.Time) error {
+	if err := d.load(ctx); err != nil {
+		return err
+	}
+	var news news
+	p := d.plan(queries, floor)
+	slices.Sort(p.lists)
+	done := "\x00"
+	for _, object := range p.lists {
+		if strings.HasPrefix(object, done) {
+			continue // listed with the one above it
+		}
+		done = object
+		if err := d.list(ctx, c, object, &news); err != nil {
+			return err
+		}
+	}
+	if len(p.lists) > 0 {
+		p = d.plan(queries, floor)
+	}
+	if err := d.values(ctx, c, p.values, &news); err != nil {
+		return err
+	}
+	return d.tell(ctx, &news)
+}
+
+// news is what a conversation with the CPE brought to light, in the CPE's own names.
+type news struct {
+	created, deleted []string
+	values           []agent.Write
+	names            bool // names were listed
+}
+
+// list asks what exists below an object and takes it over.
+func (d *Device) list(ctx context.Context, c cwmp.Caller, object string, n *news) error {
+	names, err := listBelow(ctx, c, object, 0)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tree == nil {
+		return nil
+	}
+	created, deleted := d.tree.listed(object, names, time.Now().UnixMilli())
+	n.created, n.deleted, n.names = append(n.created, created...), append(n.deleted, deleted...), true
+	return nil
+}
+
+// maxDepth bounds how deep a listing is followed level by level.
+const maxDepth = 32
+
+// listBelow lists all names below an object: in one call, or level by level where the CPE cannot. An object that is not there, and
+// a table without rows, come out empty.
+func listBelow(ctx context.Context, c cwmp.Caller, object string, depth int) ([]listedName, error) {
+	resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterNames{ParameterPath: object})
+	var f *cwmp.Fault
+	switch {
+	case err == nil:
+		return takeNames(resp.ParameterList), nil
+	case !errors.As(err, &f):
+		return nil, err
+	case f.Code == cwmp.FaultInvalidParameterName:
+		return nil, nil
+	case depth >= maxDepth:
+		return nil, err
+	}
+	return listLevel(ctx, c, object, depth)
+}
+
+// listLevel lists an object's children and, below each, everything.
+func listLevel(ctx context.Context, c cwmp.Caller, object string, depth int) ([]listedName, error) {
+	resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterNames{ParameterPath: object, NextLevel: true})
+	if err != nil {
+		return nil, err
+	}
+	names := takeNames(resp.ParameterList)
+	for _, n := range slices.Clone(names) {
+		if !strings.HasSuffix(n.path, ".") || len(n.path) <= len(object) || !strings.HasPrefix(n.path, object) {
+			continue
+		}
+		below, err := listBelow(ctx, c, n.path, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, below...)
+	}
+	return names, nil
+}
+
+func takeNames(infos []cwmp.ParameterInfoStruct) []listedName {
+	names := make([]listedName, 0, len(infos))
+	for _, i := range infos {
+		if i.Name != "" {
+			names = append(names, listedName{i.Name, i.Writable})
+		}
+	}
+	return names
+}
+
+// firstBatch is how many names one GetParameterValues has until a CPE refuses that many.
+const firstBatch = 64
+
+// values reads parameters in batches and takes them over. A batch that the CPE refuses is halved; a single name that it refuses does
+// not exist.
+func (d *Device) values(ctx context.Context, c cwmp.Caller, names []string, n *news) error {
+	for len(names) > 0 {
+		d.mu.RLock()
+		size := d.batch
+		d.mu.RUnlock()
+		if size == 0 {
+			size = firstBatch
+		}
+		size = min(size, len(names))
+		if err := d.valuesOf(ctx, c, names[:size], n); err != nil {
+			return err
+		}
+		names = names[size:]
+	}
+	return nil
+}
+
+func (d *Device) valuesOf(ctx context.Context, c cwmp.Caller, names []string, n *news) error {
+	resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: names})
+	var f *cwmp.Fault
+	switch {
+	case err == nil:
+		d.take(resp.ParameterList, names, n)
+		return nil
+	case !errors.As(err, &f):
+		return err
+	case len(names) == 1:
+		if f.Code == cwmp.FaultInvalidParameterName {
+			d.mu.Lock()
+			if d.tree != nil {
+				d.tree.remove(names[0])
+			}
+			d.mu.Unlock()
+			return nil
+		}
+		return err
+	case f.Code == cwmp.FaultResourcesExceeded || f.Code == cwmp.FaultInternalError:
+		d.mu.Lock()
+		d.batch = max(1, len(names)/2)
+		d.mu.Unlock()
+	}
+	half := len(names) / 2
+	if err := d.valuesOf(ctx, c, names[:half], n); err != nil {
+		return err
+	}
+	return d.valuesOf(ctx, c, names[half:], n)
+}
+
+// take stores values that the CPE gave; names is what was asked, and only that, or what is known anyway, is believed.
+func (d *Device) take(params []cwmp.ParameterValueStruct, names []string, n *news) {
+	at := time.Now().UnixMilli()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tree == nil {
+		return
+	}
+	for _, p := range params {
+		if p.Name == "" || d.tree.get(p.Name) == nil && !slices.Contains(names, p.Name) {
+			continue
+		}
+		v := datamodel.Normalize(p.Type, schemaType(p.Name), p.Value)
+		if changed, known := d.tree.set(p.Name, v, p.Type, at); changed && known {
+			n.values = append(n.values, agent.Write{Path: p.Name, Value: v})
+		}
+	}
+	d.inform.hash = 0 // an Inform that says what an older one said is news again
+}
+
+// tell raises what came to light, for the subscriptions, and lets the model learn new names.
+func (d *Device) tell(ctx context.Context, n *news) error {
+	ctx = context.WithoutCancel(ctx)
+	if n.names {
+		if err := d.reshape(ctx); err != nil {
+			return err
+		}
+	}
+	d.mu.RLock()
+	var happened []agent.Happening
+	view := d.view()
+	if len(d.interest.ValueChange) > 0 {
+		for _, w := range n.values {
+			for _, p := range view.Params(w.Path) {
+				happened = append(happened, d.valueChange(view, p, w.Value))
+			}
+		}
+	}
+	if len(d.interest.Objects) > 0 {
+		for _, own := range n.created {
+			for _, row := range view.Rows(own) {
+				happened = append(happened, &agent.ObjectCreation{Path: row, Keys: d.keys(view, row)})
+			}
+		}
+		for _, own := range n.deleted {
+			for _, row := range view.Rows(own) {
+				happened = append(happened, &agent.ObjectDeletion{Path: row})
+			}
+		}
+	}
+	d.mu.RUnlock()
+	if len(happened) == 0 {
+		return nil
+	}
+	return d.agent.Raise(ctx, happened...)
+}
+
+// valueChange is the change of one Device:2 parameter, with the value that the view gives it. d.mu is held.
+func (d *Device) valueChange(view View, path, own string) *agent.ValueChange {
+	if d.tree != nil {
+		for _, o := range view.Render(d.tree, agent.Query{Path: path}) {
+			for _, p := range o.Params {
+				return &agent.ValueChange{Path: path, Value: p.Value}
+			}
+		}
+	}
+	return &agent.ValueChange{Path: path, Value: own}
+}
+
+// keys gives the unique keys of a row, as far as it has them. d.mu is held.
+func (d *Device) keys(view View, row string) map[string]string {
+	keys := map[string]string{}
+	if d.model == nil || d.tree == nil {
+		return keys
+	}
+	def := d.model.Object(row)
+	if def == nil {
+		return keys
+	}
+	for _, o := range view.Render(d.tree, agent.Query{Path: row, Depth: 1}) {
+		if o.Path != row {
+			continue
+		}
+		for _, p := range o.Params {
+			for _, set := range def.Keys {
+				if slices.Contains(set, p.Name) {
+					keys[p.Name] = p.Value
+				}
+			}
+		}
+	}
+	return keys
+}

@@ -1,0 +1,248 @@
+package translate
+
+import (
+	"strings"
+
+	"isthmus/translate/datamodel"
+	"isthmus/usp"
+	"isthmus/usp/agent"
+)
+
+// View translates between a CPE's own names and Device:2 names, many to many and whole messages at a time. It has no state; tree
+// gives it what it needs to know of the CPE. The Agent, and all code that speaks for it, sees Device:2 names only; tree, shape,
+// snapshot and journal hold the CPE's own.
+type View interface {
+	// Needs says which of the CPE's own names have to be known to render a query: objects to be listed and parameters to be read.
+	// Paths may hold "*" where the query does. A path that the view hides needs nothing.
+	Needs(q agent.Query) []need
+	// Render gives the objects that a query denotes, from what the tree knows: parents before children, instances by number.
+	Render(t *tree, q agent.Query) []agent.Object
+	// Writes turns Device:2 writes into one set of the CPE's own. An *usp.Error (7014) says that they contradict one another.
+	Writes(t *tree, writes []agent.Write) ([]cpeWrite, error)
+	// Table gives the CPE's own table in which a row of a Device:2 table is created, "" where there is none (7019).
+	Table(t *tree, table string) string
+	// Row gives the CPE's own row behind a Device:2 row, "" where there is none.
+	Row(row string) string
+	// Rows gives the Device:2 rows that a row of the CPE stands for.
+	Rows(own string) []string
+	// Params gives the Device:2 parameters that depend on a parameter of the CPE.
+	Params(own string) []string
+	// Names turns what the CPE reported into Device:2 names, for the supported data model.
+	Names(own []datamodel.Name) []datamodel.Name
+}
+
+// need is one of the CPE's own names: a parameter, or an object that must have been listed and whose parameters must be read down
+// to Depth levels.
+type need struct {
+	path     string
+	depth    int
+	rowsOnly bool
+}
+
+// cpeWrite sets one of the CPE's own parameters. from are the indices of the Device:2 writes it carries out.
+type cpeWrite struct {
+	path, value string
+	from        []int
+}
+
+// identity is the view of a Device:2 CPE: its names are the names. What isthmus keeps to itself is hidden.
+type identity struct{}
+
+func (identity) Needs(q agent.Query) []need {
+	if datamodel.Hidden(q.Path) {
+		return nil
+	}
+	return []need{{path: q.Path, depth: q.Depth, rowsOnly: q.RowsOnly}}
+}
+
+func (identity) Render(t *tree, q agent.Query) []agent.Object {
+	if datamodel.Hidden(q.Path) {
+		return nil
+	}
+	return render(t, q, func(path string) (string, bool) { return path, !datamodel.Hidden(path) })
+}
+
+// render walks the tree; name gives the Device:2 path of an object or parameter, or false to leave it out with all below.
+func render(t *tree, q agent.Query, name func(own string) (string, bool)) []agent.Object {
+	var out []agent.Object
+	skip := "\x00"
+	t.walk(q.Path, q.Depth, func(path string, n *node) {
+		if strings.HasPrefix(path, skip) {
+			return
+		}
+		p, ok := name(path)
+		switch {
+		case !ok && !n.param:
+			skip = path
+		case !ok:
+		case n.param && q.RowsOnly:
+		case n.param:
+			obj := p[:strings.LastIndexByte(p, '.')+1]
+			if len(out) == 0 || out[len(out)-1].Path != obj {
+				out = append(out, agent.Object{Path: strings.Clone(obj)})
+			}
+			o := &out[len(out)-1]
+			o.Params = append(o.Params, agent.Param{Name: n.name, Value: n.value})
+		case isTable(n):
+			// a table is no object of its own; its rows are
+		default:
+			out = append(out, agent.Object{Path: strings.Clone(p)})
+		}
+	})
+	return out
+}
+
+// isTable says whether an object has rows. An empty table cannot be told from an empty object here; neither has anything to show.
+func isTable(n *node) bool {
+	if n.param || len(n.kids) == 0 {
+		return n.num == 0 && !n.param
+	}
+	for _, k := range n.kids {
+		if k.num == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (identity) Writes(_ *tree, writes []agent.Write) ([]cpeWrite, error) {
+	out := make([]cpeWrite, 0, len(writes))
+	at := map[string]int{}
+	for i, w := range writes {
+		if datamodel.Hidden(w.Path) {
+			return nil, &usp.Error{Code: usp.InvalidPath, Msg: w.Path + " is not supported",
+				Params: []usp.ParamError{{Path: w.Path, Code: usp.UnsupportedParameter, Msg: "not supported"}}}
+		}
+		if j, ok := at[w.Path]; ok {
+			if out[j].value != w.Value {
+				return nil, &usp.Error{Code: usp.ValueConflict, Msg: w.Path + " is set to two values",
+					Params: []usp.ParamError{{Path: w.Path, Code: usp.ValueConflict, Msg: "set to two values in one message"}}}
+			}
+			out[j].from = append(out[j].from, i)
+			continue
+		}
+		at[w.Path] = len(out)
+		out = append(out, cpeWrite{path: w.Path, value: w.Value, from: []int{i}})
+	}
+	return out, nil
+}
+
+func (identity) Table(_ *tree, table string) string {
+	if datamodel.Hidden(table) {
+		return ""
+	}
+	return table
+}
+
+func (identity) Row(row string) string {
+	if datamodel.Hidden(row) {
+		return ""
+	}
+	return row
+}
+
+func (identity) Rows(own string) []string {
+	if datamodel.Hidden(own) {
+		return nil
+	}
+	return []string{own}
+}
+
+func (identity) Params(own string) []string {
+	if datamodel.Hidden(own) {
+		return nil
+	}
+	return []string{own}
+}
+
+func (identity) Names(own []datamodel.Name) []datamodel.Name { return own }
+
+// The parameters that say who a CPE is. They are answered from the Inform where nothing better is known, at once, always.
+var identityParams = []string{"Manufacturer", "ManufacturerOUI", "ModelName", "ProductClass", "SerialNumber", "SoftwareVersion", "HardwareVersion"}
+
+const deviceInfo = "Device.DeviceInfo."
+
+// legacy is the view of a CPE whose root is not Device:2: nothing but its identity is shown.
+type legacy struct{ root string }
+
+func (l legacy) own(path string) string {
+	name, ok := strings.CutPrefix(path, deviceInfo)
+	if !ok {
+		return ""
+	}
+	for _, p := range identityParams {
+		if p == name {
+			return l.root + "DeviceInfo." + name
+		}
+	}
+	return ""
+}
+
+func (l legacy) Needs(q agent.Query) []need {
+	if own := l.own(q.Path); own != "" {
+		return []need{{path: own}}
+	}
+	var needs []need
+	if q.RowsOnly || !strings.HasPrefix(deviceInfo, q.Path) {
+		return nil
+	}
+	for _, p := range identityParams {
+		needs = append(needs, need{path: l.root + "DeviceInfo." + p})
+	}
+	return needs
+}
+
+func (l legacy) Render(t *tree, q agent.Query) []agent.Object {
+	var params []agent.Param
+	for _, p := range identityParams {
+		if q.Path == deviceInfo+p || strings.HasPrefix(deviceInfo, q.Path) {
+			if n := t.get(l.root + "DeviceInfo." + p); n != nil {
+				params = append(params, agent.Param{Name: p, Value: n.value})
+			}
+		}
+	}
+	var out []agent.Object
+	if q.Path == "Device." {
+		out = append(out, agent.Object{Path: q.Path})
+		if q.Depth == 1 {
+			return out
+		}
+	}
+	if q.RowsOnly {
+		params = nil
+	}
+	if len(params) > 0 || strings.HasPrefix(deviceInfo, q.Path) {
+		out = append(out, agent.Object{Path: deviceInfo, Params: params})
+	}
+	return out
+}
+
+func (l legacy) Writes(_ *tree, writes []agent.Write) ([]cpeWrite, error) {
+	e := &usp.Error{Code: usp.InvalidArguments, Msg: "nothing of this CPE can be written: its data model is " + l.root}
+	for _, w := range writes {
+		e.Params = append(e.Params, usp.ParamError{Path: w.Path, Code: usp.NonWritableParameter, Msg: "read only"})
+	}
+	return nil, e
+}
+
+func (legacy) Table(*tree, string) string { return "" }
+func (legacy) Row(string) string          { return "" }
+func (legacy) Rows(string) []string       { return nil }
+
+func (l legacy) Params(own string) []string {
+	name, ok := strings.CutPrefix(own, l.root+"DeviceInfo.")
+	if !ok || l.own(deviceInfo+name) == "" {
+		return nil
+	}
+	return []string{deviceInfo + name}
+}
+
+func (l legacy) Names(own []datamodel.Name) []datamodel.Name {
+	var out []datamodel.Name
+	for _, n := range own {
+		for _, p := range l.Params(n.Path) {
+			out = append(out, datamodel.Name{Path: p, Type: n.Type})
+		}
+	}
+	return out
+}
