@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"isthmus/cmd/isthmus/admin"
+	"isthmus/usp/usppb"
+)
+
+// adminFlags are the flags of the commands that talk to a running proxy.
+type adminFlags struct {
+	Admin     string `default:"127.0.0.1:9647" env:"ISTHMUS_ADMIN_LISTEN" placeholder:"ADDR" help:"Admin address of the running proxy: host:port, or an http:// or https:// URL (${default})."`
+	TokenFile string `env:"ISTHMUS_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"File with the proxy's bearer token."`
+	CAFile    string `name:"ca-file" placeholder:"FILE" help:"CA certificates to trust for an https:// address."`
+}
+
+const (
+	adminTimeout = time.Minute // more than any USP request may take by default
+	maxAnswer    = 64 << 20
+)
+
+// errAdmin is an answer of the admin address that is an error.
+type errAdmin struct {
+	status int
+	text   string
+}
+
+func (e *errAdmin) Error() string { return e.text }
+
+// get reads one resource below /api/v1/.
+func (f *adminFlags) get(ctx context.Context, path string, into any) error {
+	body, err := f.call(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%s does not answer like isthmus: check --admin: %w", f.Admin, err)
+	}
+	return nil
+}
+
+// do sends a USP request to the Agent of a device.
+func (f *adminFlags) do(ctx context.Context, id string, req *usppb.Msg) (*usppb.Msg, error) {
+	body, err := proto.Marshal(req)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the request: %w", err)
+	}
+	if body, err = f.call(ctx, http.MethodPost, "devices/"+admin.Segment(id)+"/usp", body); err != nil {
+		return nil, err
+	}
+	resp := new(usppb.Msg)
+	if err := proto.Unmarshal(body, resp); err != nil {
+		return nil, fmt.Errorf("%s does not answer like isthmus: check --admin: %w", f.Admin, err)
+	}
+	return resp, nil
+}
+
+func (f *adminFlags) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	client, err := f.client()
+	if err != nil {
+		return nil, err
+	}
+	defer client.CloseIdleConnections()
+	url := f.Admin
+	if !strings.Contains(url, "://") {
+		if strings.HasPrefix(url, ":") {
+			url = "127.0.0.1" + url
+		}
+		url = "http://" + url
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(url, "/")+"/api/v1/"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("--admin %s is no address: write host:port: %w", f.Admin, errUse)
+	}
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", admin.MsgType)
+	}
+	if f.TokenFile != "" {
+		token, err := os.ReadFile(f.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("token file: %w", err)
+		}
+		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no running proxy answers at %s: start isthmus serve, or name its admin.listen with --admin: %w", f.Admin, errors.Unwrap(err))
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", f.Admin, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var e admin.Error
+		if json.Unmarshal(answer, &e) != nil || e.Error == "" {
+			e.Error = fmt.Sprintf("%s answers %s: check --admin", f.Admin, resp.Status)
+		}
+		return nil, &errAdmin{resp.StatusCode, e.Error}
+	}
+	return answer, nil
+}
+
+func (f *adminFlags) client() (*http.Client, error) {
+	t := &http.Transport{}
+	if f.CAFile != "" {
+		pem, err := os.ReadFile(f.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("CA file: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("CA file %s has no certificate in PEM", f.CAFile)
+		}
+		t.TLSClientConfig = &tls.Config{RootCAs: pool}
+	}
+	return &http.Client{Transport: t}, nil
+}

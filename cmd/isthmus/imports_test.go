@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// pkg is what go list tells of a package.
+type pkg struct {
+	ImportPath, Doc string
+	Imports, Deps   []string
+	GoFiles         []string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,Imports,Deps,GoFiles", "isthmus/...")
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v: %s", err, stderr.String())
+	}
+	var all []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// under says whether a package is a directory's or below it.
+func under(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+// TestImports keeps the packages apart as ARCHITECTURE.md says: each of the libraries is fit to be published alone.
+func TestImports(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, dep := range p.Deps {
+			if !under(dep, "isthmus") {
+				continue
+			}
+			for _, library := range []string{"isthmus/cwmp", "isthmus/usp", "isthmus/store"} {
+				if under(p.ImportPath, library) && !under(dep, library) {
+					t.Errorf("%s depends on %s: cwmp, usp and store know nothing of each other", p.ImportPath, dep)
+				}
+			}
+			if under(p.ImportPath, "isthmus/translate") && under(dep, "isthmus/cmd") {
+				t.Errorf("%s depends on %s", p.ImportPath, dep)
+			}
+			transport := strings.HasPrefix(dep, "isthmus/usp/mtp/")
+			if (transport || dep == "isthmus/store/badger") && dep != p.ImportPath && !under(p.ImportPath, "isthmus/cmd") && !allowed(p.ImportPath, dep) {
+				t.Errorf("%s depends on %s: only cmd and tests may", p.ImportPath, dep)
+			}
+		}
+	}
+}
+
+// allowed lists the exceptions: the small Controller is a peer with a transport of its own.
+func allowed(path, dep string) bool {
+	return path == "isthmus/usp/controller" && dep == "isthmus/usp/mtp/websocket"
+}
+
+// TestOneImporter keeps each of these in exactly one package.
+func TestOneImporter(t *testing.T) {
+	importers := map[string][]string{"github.com/gorilla/websocket": nil, "github.com/dgraph-io/badger/v4": nil, "github.com/beevik/etree": nil}
+	for _, p := range packages(t) {
+		for module := range importers {
+			if slices.ContainsFunc(p.Imports, func(i string) bool { return under(i, module) }) {
+				importers[module] = append(importers[module], p.ImportPath)
+			}
+		}
+	}
+	for module, by := range importers {
+		if len(by) != 1 {
+			t.Errorf("%s is imported by %d packages, want one: %v", module, len(by), by)
+		}
+	}
+}
+
+func TestEveryPackageHasADocComment(t *testing.T) {
+	for _, p := range packages(t) {
+		if len(p.GoFiles) > 0 && p.Doc == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
