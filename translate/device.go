@@ -54,6 +54,7 @@ type head struct {
 	Manufacturer string    `json:"manufacturer,omitempty"`
 	Long         string    `json:"long,omitempty"` // the long form behind a uuid:: Endpoint ID
 	Root         string    `json:"root"`
+	Device1      bool      `json:"device_1,omitempty"` // the root is Device., the data model TR-181 Issue 1
 	ModelName    string    `json:"model_name,omitempty"`
 	Software     string    `json:"software_version,omitempty"`
 	Hardware     string    `json:"hardware_version,omitempty"`
@@ -285,4 +286,9 @@ func (d *Device) unreachable(what string) *usp.Error {
 }
 
 // view is how this CPE's names become Device:2 names.
-func (d *Device) view() View { return d.p.viewOf(d.head.Root) }
+func (d *Device) view() View {
+	if d.head.Device1 {
+		return legacy{deviceRoot}
+	}
+	return d.p.opts.View(d.head.Root)
+}

@@ -56,6 +56,7 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 		}
 		d.mu.Lock()
 		created, deleted := d.tree.listed(root, names, time.Now().UnixMilli())
+		d.head.Device1 = !datamodel.BuildShape(d.names()).Device2()
 		d.mu.Unlock()
 		n.created, n.deleted = created, deleted
 	} else if err := d.identityNames(ctx, c, root); err != nil {
@@ -134,10 +135,7 @@ func (d *Device) identityNames(ctx context.Context, c cwmp.Caller, root string) 
 // learn makes the shape of what the tree holds, on top of an older shape, store it and derive the model.
 func (d *Device) learn(ctx context.Context, old *datamodel.Shape) error {
 	d.mu.RLock()
-	var names []datamodel.Name
-	d.tree.walk(d.head.Root, 0, func(path string, n *node) {
-		names = append(names, datamodel.Name{Path: strings.Clone(path), Writable: n.writable, Type: n.typ})
-	})
+	names := d.names()
 	rpcs := d.head.RPCs
 	view := d.view()
 	d.mu.RUnlock()
@@ -162,6 +160,15 @@ func (d *Device) learn(ctx context.Context, old *datamodel.Shape) error {
 		return nil
 	}
 	return d.putHead(ctx)
+}
+
+// names lists what the CPE has. d.mu is held.
+func (d *Device) names() []datamodel.Name {
+	var names []datamodel.Name
+	d.tree.walk(d.head.Root, 0, func(path string, n *node) {
+		names = append(names, datamodel.Name{Path: strings.Clone(path), Writable: n.writable, Type: n.typ})
+	})
+	return names
 }
 
 // reshape extends the shape where the tree has names that the model lacks: the columns of a table that was empty, say.

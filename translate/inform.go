@@ -13,7 +13,6 @@ import (
 
 	"isthmus/cwmp"
 	"isthmus/store"
-	"isthmus/translate/datamodel"
 	"isthmus/usp/agent"
 )
 
@@ -75,7 +74,7 @@ func (r *informRecord) apply(t *tree, changed func(name, value string)) {
 		if n := t.get(p.Name); n != nil && n.at > at {
 			continue // something younger is known
 		}
-		v := datamodel.Normalize(p.Type, schemaType(p.Name), p.Value)
+		v := normalize(p.Name, p.Type, p.Value)
 		if differs, known := t.set(p.Name, v, p.Type, at); differs && known && changed != nil {
 			changed(p.Name, v)
 		}

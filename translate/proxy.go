@@ -212,7 +212,7 @@ func (p *Proxy) resume(ctx context.Context) error {
 			return fmt.Errorf("subscriptions of %s: %w", d.id, err)
 		}
 		d.interest, d.attributes = i, true // the next session sees whether the CPE knows
-		notifying[d] = true // TimeToLive and Periodic! run on, too
+		notifying[d] = true                // TimeToLive and Periodic! run on, too
 	}
 	for d := range notifying {
 		if err := d.agent.Resume(ctx); err != nil {
@@ -448,8 +448,6 @@ func (p *Proxy) Request(_ context.Context, s *cwmp.Session, req cwmp.RPC) (cwmp.
 	}
 	return nil, &cwmp.Fault{Code: cwmp.FaultACSMethodNotSupported, String: req.Name() + " is not supported"}
 }
-
-func (p *Proxy) viewOf(root string) View { return p.opts.View(root) }
 
 func (p *Proxy) random() (b [12]byte) {
 	rand.Read(b[:]) // never fails

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"isthmus/cwmp"
-	"isthmus/translate/datamodel"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 )
@@ -321,7 +320,7 @@ func (d *Device) take(params []cwmp.ParameterValueStruct, names []string, n *new
 		if p.Name == "" || d.tree.get(p.Name) == nil && !slices.Contains(names, p.Name) {
 			continue
 		}
-		v := datamodel.Normalize(p.Type, schemaType(p.Name), p.Value)
+		v := normalize(p.Name, p.Type, p.Value)
 		if changed, known := d.tree.set(p.Name, v, p.Type, at); changed && known {
 			n.values = append(n.values, agent.Write{Path: p.Name, Value: v})
 		}

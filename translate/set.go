@@ -62,14 +62,11 @@ func (d *Device) setValues(own []cpeWrite, path func(int) string) (*cwmp.SetPara
 	defer d.mu.RUnlock()
 	spv := &cwmp.SetParameterValues{ParameterKey: token(d.p.random)}
 	for _, w := range own {
-		typ := ""
+		learnt := ""
 		if n := d.tree.get(w.path); n != nil {
-			typ = n.typ
+			learnt = n.typ
 		}
-		if typ == "" {
-			typ = datamodel.XSDType(schemaType(w.path))
-		}
-		v, typ, err := datamodel.ToCWMP(typ, w.value)
+		v, typ, err := datamodel.ToCWMP(datamodel.WireType(learnt, schemaType(w.path)), w.value)
 		if err != nil {
 			e := usp.Errorf(usp.InvalidType, "%v", err)
 			for _, i := range w.from {
@@ -170,7 +167,7 @@ func (d *Device) settle(ctx context.Context, spv *cwmp.SetParameterValues, own [
 		if n == nil || n.at == longAgo {
 			return unknown
 		}
-		if datamodel.Equal(datamodel.TypeOf(n.typ), n.value, w.value) {
+		if datamodel.Equal(datamodel.TypeOf(datamodel.WireType(n.typ, schemaType(w.path))), n.value, w.value) {
 			return unknown // a CPE that keeps no ParameterKey may have applied it, or it was so before
 		}
 	}
