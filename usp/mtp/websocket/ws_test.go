@@ -38,8 +38,8 @@ func newEndpoint(id usp.EndpointID) *endpoint {
 	return &endpoint{id: id, up: make(chan mtp.Channel, 16), records: make(chan []byte, 16), down: make(chan error, 16)}
 }
 
-func (e *endpoint) EndpointID() usp.EndpointID        { return e.id }
-func (e *endpoint) Up(ch mtp.Channel)                 { e.up <- ch }
+func (e *endpoint) EndpointID() usp.EndpointID       { return e.id }
+func (e *endpoint) Up(ch mtp.Channel)                { e.up <- ch }
 func (e *endpoint) Down(_ mtp.Channel, reason error) { e.down <- reason }
 
 func (e *endpoint) Receive(ch mtp.Channel, record []byte, _ mtp.Address) error {
