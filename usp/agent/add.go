@@ -132,7 +132,7 @@ func (c *creation) plan(m *Model, path string) ([]Setting, error) {
 	c.refused = nil
 	var settings []Setting
 	for _, s := range c.req.GetParamSettings() {
-		required := s.GetRequired() || isKey(def, s.GetParam())
+		required := s.GetRequired() || mustHold(def, s.GetParam())
 		err := checkSetting(m, def.Path+s.GetParam(), s.GetValue(), true)
 		switch {
 		case err == nil:

@@ -15,6 +15,7 @@ type channel struct {
 	ch    mtp.Channel
 	peer  usp.EndpointID
 	ready chan struct{} // closed when the Connect Record has left: nothing may be sent before it (R-MTP.8)
+	known bool          // the Connect Record was sent; to be read when ready is closed
 }
 
 // Up sends the Connect Record and then what is waiting for the Controller. Two Endpoints have one session at most (R-WS.4): where there is a
@@ -47,6 +48,7 @@ func (a *Agent) greet(l *channel) {
 	err := a.load(ctx)
 	if err == nil && a.accepts(l.peer) {
 		err = a.connect(ctx, l)
+		l.known = err == nil
 	}
 	close(l.ready)
 	if err != nil {
@@ -79,11 +81,14 @@ func (a *Agent) disconnect(ctx context.Context, l *channel, why *usp.Error) {
 	case <-ctx.Done():
 		return
 	}
-	record, err := usp.Address(usp.Disconnect(why), a.id.ID, l.peer, "")
-	if err != nil || l.peer == "" {
+	if !l.known {
 		return
 	}
-	if err := l.ch.Send(ctx, record, ""); err != nil {
+	record, err := usp.Address(usp.Disconnect(why), a.id.ID, l.peer, "")
+	if err == nil {
+		err = l.ch.Send(ctx, record, "")
+	}
+	if err != nil {
 		a.fleet.log.Debug("a Disconnect Record could not be sent", "device", a.id.ID, "controller", l.peer, "error", err)
 	}
 }
@@ -283,8 +288,7 @@ func (a *Agent) send(ctx context.Context, l *channel, record []byte, to mtp.Addr
 
 // hangUp refuses a session (R-E2E.6a). The channel stays, so the Agent announces itself again (R-MTP.8).
 func (a *Agent) hangUp(ctx context.Context, in *inbound, why *usp.Error) {
-	peer := *in.l
-	peer.peer = in.from
+	peer := channel{ch: in.l.ch, peer: in.from, ready: in.l.ready, known: true}
 	a.disconnect(ctx, &peer, why)
 	if err := a.connect(ctx, &peer); err != nil {
 		a.fleet.log.Debug("a Connect Record could not be sent", "device", a.id.ID, "controller", in.from, "error", err)

@@ -22,6 +22,12 @@ func isKey(o *ObjectDef, name string) bool {
 	return false
 }
 
+// mustHold says that a setting of a new row counts as required even if the Controller does not say so: it is a unique key that can be given.
+func mustHold(o *ObjectDef, name string) bool {
+	p := o.Param(name)
+	return p != nil && p.Writable && isKey(o, name)
+}
+
 // checkValue checks a value's lexical form (R-ENC.6): 7011 where it is not of the type, 7012 where it is not one of those allowed.
 func checkValue(d *ParamDef, value string) *usp.Error {
 	if !d.List {

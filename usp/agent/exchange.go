@@ -24,6 +24,14 @@ func exchangeOf(ctx context.Context) *exchange {
 	return x
 }
 
+// afterResponse is closed when the response to the request at hand has left, if it goes to this Controller; else nil.
+func afterResponse(ctx context.Context, to usp.EndpointID) <-chan struct{} {
+	if x := exchangeOf(ctx); x != nil && x.from == to {
+		return x.sent
+	}
+	return nil
+}
+
 // answer gives the response to a request, nil if it wants none. The Agent is loaded.
 func (x *exchange) answer(ctx context.Context, msg *usppb.Msg) (resp *usppb.Msg) {
 	start, m := time.Now(), x.a.fleet.metrics

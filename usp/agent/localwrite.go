@@ -105,6 +105,12 @@ func (t *tx) setOne(w Write) (string, *usp.Error) {
 	if err != nil {
 		return "", err
 	}
+	if old := t.rows.get(obj, name); name == "EndpointID" && old != value {
+		if t.rows.values[obj][fleetMark] != "" {
+			return "", usp.Errorf(usp.NonWritableParameter, "the configuration names this Controller")
+		}
+		t.purge[obj] = true // what waits is for another Endpoint
+	}
 	t.put(obj, name, value)
 	return value, nil
 }
@@ -175,8 +181,8 @@ func (t *tx) add(c Creation) Created {
 		err := t.initialize(def, path, s)
 		switch {
 		case err == nil:
-		case s.Required || isKey(&def.ObjectDef, s.Name):
-			err.Params = []usp.ParamError{{Path: path + s.Name, Code: err.Code, Msg: err.Msg}}
+		case s.Required || mustHold(&def.ObjectDef, s.Name):
+			err.Params = []usp.ParamError{{Path: c.Table + "{i}." + s.Name, Code: err.Code, Msg: err.Msg}}
 			return undo(err)
 		default:
 			failed = append(failed, usp.ParamError{Path: s.Name, Code: err.Code, Msg: err.Msg})
@@ -184,6 +190,9 @@ func (t *tx) add(c Creation) Created {
 	}
 	t.generate(def, path, n)
 	if bad := t.check([]string{path}); len(bad) > 0 {
+		for i := range bad {
+			bad[i].Path = c.Table + "{i}." + strings.TrimPrefix(bad[i].Path, path)
+		}
 		return undo(&usp.Error{Code: bad[0].Code, Msg: bad[0].Msg, Params: bad})
 	}
 	t.changed[path], t.changed[c.Table] = true, true

@@ -231,7 +231,7 @@ func (x *exchange) run(ctx context.Context, inv *Invocation) (map[string]string,
 	row := strings.TrimSuffix(inv.Command, onBoardCommand)
 	return nil, x.a.update(ctx, x.from, func(t *tx) error {
 		t.put(row, "OnBoardingComplete", "false")
-		t.onBoard(row)
+		t.onBoard(ctx, row)
 		return nil
 	})
 }

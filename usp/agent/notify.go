@@ -41,7 +41,7 @@ func (a *Agent) OnBoard(ctx context.Context) error {
 	return a.update(ctx, "", func(t *tx) error {
 		for _, p := range t.rows.instances(controllerTable) {
 			if t.rows.is(p, "Enable") {
-				t.onBoard(p)
+				t.onBoard(ctx, p)
 			}
 		}
 		return nil
@@ -49,7 +49,7 @@ func (a *Agent) OnBoard(ctx context.Context) error {
 }
 
 // onBoard adds an OnBoardRequest for one Controller: no subscription, no expiry (R-NOT.5 to R-NOT.7).
-func (t *tx) onBoard(path string) {
+func (t *tx) onBoard(ctx context.Context, path string) {
 	to := usp.EndpointID(t.rows.get(path, "EndpointID"))
 	t.agent.mu.Lock()
 	q := t.agent.st.queues[to]
@@ -59,7 +59,7 @@ func (t *tx) onBoard(path string) {
 		return
 	}
 	id := t.agent.id
-	t.notes = append(t.notes, &note{To: to, Kind: onBoardRequest, Retry: true, notify: &usppb.Notify{
+	t.notes = append(t.notes, &note{To: to, Kind: onBoardRequest, Retry: true, after: afterResponse(ctx, to), notify: &usppb.Notify{
 		SendResp: true,
 		Notification: &usppb.Notify_OnBoardReq{OnBoardReq: &usppb.Notify_OnBoardRequest{
 			Oui: usp.ValidUTF8(id.OUI), ProductClass: usp.ValidUTF8(id.ProductClass), SerialNumber: usp.ValidUTF8(id.SerialNumber),

@@ -231,7 +231,7 @@ func (a *Agent) serveRows(ctx context.Context, t *tx) {
 			t.notes = append(t.notes, a.match(ctx, t.before, t.rows, p, []Happening{&Event{Object: ownRoot, Name: periodicEvent}})...)
 		}
 		if a.onBoardDue(p, t.now) {
-			t.onBoard(p)
+			t.onBoard(ctx, p)
 		}
 	}
 }

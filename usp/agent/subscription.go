@@ -76,9 +76,7 @@ func newNote(ctx context.Context, rs *rowSet, path string, h Happening) *note {
 	if s := rs.number(path, "NotifExpiration"); n.Retry && s > 0 {
 		n.Expires = time.Now().Add(time.Duration(s) * time.Second)
 	}
-	if x := exchangeOf(ctx); x != nil && x.from == n.To {
-		n.after = x.sent
-	}
+	n.after = afterResponse(ctx, n.To)
 	fill(n.notify, h)
 	return n
 }

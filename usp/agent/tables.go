@@ -111,7 +111,7 @@ var ownModel, byPath = link([]*table{
 	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"EndpointID"}},
 		Commands: []CommandDef{{Name: onBoardCommand}}}, limit: 32, count: "ControllerNumberOfEntries", columns: []column{
 		alias(),
-		fixed(text("EndpointID", "", 256)),
+		text("EndpointID", "", 256),
 		text("ControllerCode", "", 128),
 		text("ProvisioningCode", "", 64),
 		flag("Enable"),
