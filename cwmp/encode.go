@@ -29,7 +29,7 @@ func Encode(e *Envelope) ([]byte, error) {
 		if _, ok := e.Body.(*Fault); ok {
 			prefix = "SOAP-ENV:"
 		}
-		if u, ok := e.Body.(*Unknown); ok && (u.Method == "" || strings.ContainsFunc(u.Method, notAlphanumeric)) {
+		if u, ok := e.Body.(*Unknown); ok && !isName(u.Method) {
 			return nil, fmt.Errorf("method %q: %w", u.Method, ErrUnencodable)
 		}
 		e.Body.arguments(&args{el: body.CreateElement(prefix + e.Body.Name()), write: true, outcome: &o})
@@ -40,6 +40,12 @@ func Encode(e *Envelope) ([]byte, error) {
 	var b bytes.Buffer
 	root.WriteTo(&b, &writeSettings)
 	return b.Bytes(), nil
+}
+
+// isName tells whether s will do as an element's name.
+func isName(s string) bool {
+	return s != "" && !notAlphanumeric(rune(s[0])) && (s[0] < '0' || s[0] > '9') &&
+		!strings.ContainsFunc(s, func(r rune) bool { return notAlphanumeric(r) && !strings.ContainsRune("_-.", r) })
 }
 
 // published is the namespace to answer in: there never were cwmp-1-3 and -1-4, and a CPE with a namespace of its own takes 1.0.

@@ -190,9 +190,9 @@ func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, e
 		write(w, s.envelope(env.ID, f))
 		return
 	}
-	if former := sv.repeated(m, sum); former != nil {
+	if former, body := sv.repeated(m, sum); former != nil {
 		s.cancel(ErrSessionClosed)
-		greet(w, c, former, former.informResponse)
+		greet(w, c, former, body)
 		return
 	}
 	former, err := sv.admit(s)
@@ -208,9 +208,7 @@ func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, e
 		ID: env.ID, UseCWMPVersion: use, Namespace: env.Namespace, Body: &InformResponse{MaxEnvelopes: 1},
 	})
 	if err != nil {
-		s.end(err)
-		write(w, answer{status: http.StatusInternalServerError})
-		return
+		s.cancel(err)
 	}
 	if !s.opened(a.body) {
 		unavailable(w, 0)
@@ -239,21 +237,21 @@ func greet(w http.ResponseWriter, c *connState, s *Session, body []byte) {
 	write(w, answer{status: http.StatusOK, body: body})
 }
 
-// repeated returns the session that the very same Inform has opened, if its InformResponse seems to have been lost.
-func (sv *Server) repeated(m *Inform, sum uint64) *Session {
+// repeated returns the session that the very same Inform has opened, and its InformResponse, which seems to have been lost.
+func (sv *Server) repeated(m *Inform, sum uint64) (*Session, []byte) {
 	sv.mu.Lock()
 	s := sv.byIdentity[identity(m.DeviceId)]
 	sv.mu.Unlock()
 	if s == nil {
-		return nil
+		return nil, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != open || s.informSum != sum {
-		return nil
+		return nil, nil
 	}
 	s.silence.Reset(s.timeout)
-	return s
+	return s, s.informResponse
 }
 
 // admit puts a session in the tables and ends the CPE's former one, which is returned.

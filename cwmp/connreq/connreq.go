@@ -86,7 +86,7 @@ func (c *Client) Request(ctx context.Context, t Target) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if !errors.Is(f.err, context.Canceled) {
+		if !errors.Is(f.err, context.Canceled) && !errors.Is(f.err, context.DeadlineExceeded) {
 			return f.err
 		}
 		// Whoever made the request gave up: that is no answer for the others.
