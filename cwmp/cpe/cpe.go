@@ -86,13 +86,12 @@ type CPE struct {
 	ctx             context.Context // of Run; nil while not running
 	wg              sync.WaitGroup
 
-	quiet    bool // keeps no Calls
 	calls    []Call
 	counts   map[string]int
 	sessions int
 	failures int
 	signal   chan struct{} // closed at the next change; nil while nobody waits
-	done     func(err error, took time.Duration)
+	stats    *collector    // of a fleet, which keeps no Calls; nil: none
 }
 
 // Call is an RPC that the ACS made.
@@ -153,6 +152,8 @@ func (c *CPE) personal(t *Tree) *Tree {
 
 // ErrRunning is the error of a second Run while the first lasts.
 var ErrRunning = errors.New("cpe: runs already")
+
+var errPanic = errors.New("cpe: panic in a session")
 
 // Run switches the CPE on: it boots, informs, and serves the ACS until ctx ends. All it started has ended when it returns. A later Run is
 // another boot of the same device, with what it kept: values, rows, transfers to report.
@@ -245,10 +246,8 @@ func (c *CPE) wake() {
 // hold runs one session and what follows from it.
 func (c *CPE) hold(ctx context.Context) {
 	start := time.Now()
-	err := c.converse(ctx)
-	if c.done != nil {
-		c.done(err, time.Since(start))
-	}
+	err := c.contained(ctx)
+	c.stats.session(err, time.Since(start))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.changedState()
@@ -275,6 +274,16 @@ func (c *CPE) hold(ctx context.Context) {
 		c.restart(false, c.reboot)
 	}
 	c.wake()
+}
+
+// contained is converse with panics, which an ACS might provoke, as errors.
+func (c *CPE) contained(ctx context.Context) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errPanic, r)
+		}
+	}()
+	return c.converse(ctx)
 }
 
 // restart takes the CPE down and boots it again after RebootTime, with its factory settings or with an M Reboot. c.mu is held.

@@ -290,17 +290,8 @@ func (c *CPE) settle(r *request) {
 
 // serve carries out one RPC of the ACS and posts its answer.
 func (s *session) serve(ctx context.Context, request *cwmp.Envelope) (*cwmp.Envelope, error) {
-	name := request.Body.Name()
-	s.mu.Lock()
-	response := s.handle(request.Body)
-	empty, drop := s.faults.EmptyAnswer[name], s.faults.CloseOn == name
-	if drop {
-		s.faults.CloseOn = ""
-	}
-	s.mu.Unlock()
-	if empty {
-		response = nil
-	}
+	response, drop := s.answer(request.Body)
+	empty := response == nil
 	s.record(request.Body, response)
 	switch {
 	case drop:
@@ -309,4 +300,18 @@ func (s *session) serve(ctx context.Context, request *cwmp.Envelope) (*cwmp.Enve
 		return s.post(ctx, nil)
 	}
 	return s.post(ctx, &cwmp.Envelope{ID: request.ID, Body: response})
+}
+
+// answer is what an RPC gets, nil for an empty POST; drop if it shall not be sent.
+func (s *session) answer(req cwmp.RPC) (response cwmp.RPC, drop bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	response = s.handle(req)
+	if drop = s.faults.CloseOn == req.Name(); drop {
+		s.faults.CloseOn = ""
+	}
+	if s.faults.EmptyAnswer[req.Name()] {
+		response = nil
+	}
+	return response, drop
 }

@@ -40,11 +40,12 @@ func (c *CPE) wait(ctx context.Context, ok func() bool) error {
 }
 
 func (c *CPE) record(req, resp cwmp.RPC) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.quiet {
+	if c.stats != nil {
+		c.stats.rpcs.Add(1)
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(c.calls) == maxCalls {
 		c.calls = slices.Delete(c.calls, 0, maxCalls/2)
 	}
