@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -207,6 +208,13 @@ func (r *rig) send(from usp.EndpointID, m *usppb.Msg) {
 	}
 	if err := r.a.Receive(r.w, b, "reply"); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// unload waits until the Agent has nothing to do.
+func (r *rig) unload() {
+	for !r.a.Unload() {
+		runtime.Gosched()
 	}
 }
 

@@ -136,7 +136,7 @@ func TestTP469_1_55_TimeToLive(t *testing.T) {
 		if err := r.a.Resume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		equal(t, r.a.Unload(), true)
+		r.unload()
 		r.connect()
 		time.Sleep(18 * time.Second)
 		equal(t, r.get(sub+"TimeToLive"), sub+"TimeToLive=20")
@@ -249,7 +249,7 @@ func TestPersistence(t *testing.T) {
 	r.start()
 	r.connect()
 	equal(t, r.get(controllerTable+"2.Alias"), "7026") // a Controller of the configuration that was deleted stays so
-	equal(t, r.a.Unload(), true)
+	r.unload()
 	if in, err := r.a.Interest(t.Context()); err != nil || len(in.ValueChange) != 1 {
 		t.Fatal(in, err)
 	}
