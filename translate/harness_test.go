@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +26,16 @@ import (
 	"isthmus/usp/usppb"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(serverMode); mode != "" {
+		if err := serveForBenchmark(mode, os.Getenv("ISTHMUS_TEST_DIR")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const testController usp.EndpointID = "proto::controller"
 

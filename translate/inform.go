@@ -38,7 +38,11 @@ func hashParams(ps []cwmp.ParameterValueStruct) uint64 {
 }
 
 func (r *informRecord) encode() []byte {
-	b := []byte{informVersion}
+	size := 32
+	for _, p := range r.params {
+		size += len(p.Name) + len(p.Type) + len(p.Value) + 6 // three lengths, two bytes each as a rule
+	}
+	b := append(make([]byte, 0, size), informVersion)
 	b = appendString(b, strconv.FormatInt(r.at.UnixMilli(), 10))
 	for _, p := range r.params {
 		b = appendString(appendString(appendString(b, p.Name), p.Type), p.Value)
@@ -71,11 +75,18 @@ func decodeInform(b []byte) (informRecord, error) {
 func (r *informRecord) apply(t *tree, changed func(name, value string)) {
 	at := r.at.UnixMilli()
 	for _, p := range r.params {
-		if n := t.get(p.Name); n != nil && n.at > at {
+		n := t.get(p.Name)
+		switch {
+		case n == nil:
+			n = t.put(p.Name)
+		case n.at > at:
 			continue // something younger is known
+		case n.value == p.Value && n.typ == p.Type:
+			n.at = at
+			continue
 		}
 		v := normalize(p.Name, p.Type, p.Value)
-		if differs, known := t.set(p.Name, v, p.Type, at); differs && known && changed != nil {
+		if differs, known := t.setNode(n, v, p.Type, at); differs && known && changed != nil {
 			changed(p.Name, v)
 		}
 	}

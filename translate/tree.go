@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +31,7 @@ func newTree() *tree { return &tree{root: &node{}} }
 
 // segment parses one path segment.
 func segment(s string) (name string, num uint32) {
-	if agent.IsInstance(s) {
+	if s != "" && s[0] <= '9' && agent.IsInstance(s) {
 		if n, err := strconv.ParseUint(s, 10, 32); err == nil {
 			return s, uint32(n)
 		}
@@ -40,25 +39,27 @@ func segment(s string) (name string, num uint32) {
 	return s, 0
 }
 
-func compareNodes(a *node, name string, num uint32) int {
-	if a.num != num {
-		return cmp.Compare(a.num, num)
-	}
-	return strings.Compare(a.name, name)
-}
-
 // kid finds a child by its segment, nil where there is none.
 func (n *node) kid(seg string) *node {
-	name, num := segment(seg)
-	i, ok := n.find(name, num)
-	if !ok {
-		return nil
+	if i, ok := n.find(segment(seg)); ok {
+		return n.kids[i]
 	}
-	return n.kids[i]
+	return nil
 }
 
+// find gives the index of a child, or where it belongs: names before numbers, each in order.
 func (n *node) find(name string, num uint32) (int, bool) {
-	return slices.BinarySearchFunc(n.kids, struct{}{}, func(k *node, _ struct{}) int { return compareNodes(k, name, num) })
+	lo, hi := 0, len(n.kids)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		k := n.kids[mid]
+		if k.num < num || k.num == num && k.name < name {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, lo < len(n.kids) && n.kids[lo].num == num && n.kids[lo].name == name
 }
 
 // get finds a parameter ("A.B") or an object ("A.B."), nil where there is none.
@@ -97,7 +98,11 @@ func (t *tree) put(path string) *node {
 // set stores a value that was read at a time and says whether it differs from the one known before; known is false where there
 // was none.
 func (t *tree) set(path, value, typ string, at int64) (changed, known bool) {
-	n := t.put(path)
+	return t.setNode(t.put(path), value, typ, at)
+}
+
+// setNode is set for a node at hand.
+func (t *tree) setNode(n *node, value, typ string, at int64) (changed, known bool) {
 	if !n.param {
 		return false, false // the CPE gives a value to what it calls an object elsewhere
 	}

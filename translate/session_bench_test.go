@@ -1,0 +1,154 @@
+package translate
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"isthmus/cwmp"
+	"isthmus/cwmp/cpe"
+	"isthmus/store/badger"
+	"isthmus/usp/agent"
+)
+
+// BenchmarkInformSession measures what a session of nothing but an Inform of 25 parameters costs the proxy, store on disk and metrics on,
+// against a bare net/http handler that answers the same two requests with fixed bytes. The server under test is a process of its own, so
+// that cpu-ns/session is its CPU alone (getrusage), whatever the load costs.
+func BenchmarkInformSession(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		mode    string
+		changed int
+	}{{"bare", "bare", 0}, {"unchanged", "proxy", 0}, {"3-differ", "proxy", 3}} {
+		b.Run(c.name, func(b *testing.B) {
+			s := startServer(b, c.mode)
+			load := cpe.SessionLoad{ACS: s.url, Sessions: 500, Concurrency: 4, Devices: 500, Events: []string{cwmp.EventPeriodic}, Changed: c.changed}
+			run := func(n int) {
+				load.Sessions = n
+				st, err := load.Run(b.Context())
+				if err != nil || st.Failures > 0 {
+					b.Fatalf("%d sessions failed: %v", st.Failures, err)
+				}
+			}
+			run(1500) // every device is known and its data model read
+			before := s.cpu(b)
+			b.ResetTimer()
+			run(max(b.N, 500))
+			b.StopTimer()
+			b.ReportMetric(float64(s.cpu(b)-before)/float64(max(b.N, 500)), "cpu-ns/session")
+		})
+	}
+}
+
+// benchServer is this test binary run as a server; see TestMain.
+type benchServer struct {
+	url string
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+const serverMode = "ISTHMUS_TEST_SERVER"
+
+func startServer(b *testing.B, mode string) *benchServer {
+	b.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), serverMode+"="+mode, "ISTHMUS_TEST_DIR="+b.TempDir())
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		in.Close()
+		_ = cmd.Wait()
+	})
+	s := &benchServer{in: in, out: bufio.NewScanner(out)}
+	if !s.out.Scan() {
+		b.Fatal("the server did not start")
+	}
+	s.url = s.out.Text()
+	return s
+}
+
+// cpu asks the server how much CPU it has used, in ns.
+func (s *benchServer) cpu(b *testing.B) (ns int64) {
+	b.Helper()
+	if _, err := io.WriteString(s.in, "cpu\n"); err != nil || !s.out.Scan() {
+		b.Fatalf("server: %v", err)
+	}
+	if _, err := fmt.Sscan(s.out.Text(), &ns); err != nil {
+		b.Fatal(err)
+	}
+	return ns
+}
+
+// serveForBenchmark is the server process: it prints its URL, answers each line with its CPU time and ends with its standard input.
+func serveForBenchmark(mode, dir string) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	if mode == "bare" {
+		srv := &http.Server{Handler: bareHandler(), ReadHeaderTimeout: time.Minute}
+		go func() { _ = srv.Serve(l) }()
+	} else {
+		st, err := badger.Open(dir, &badger.Options{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return err
+		}
+		reg := prometheus.NewRegistry()
+		log := slog.New(slog.DiscardHandler)
+		p, err := New(context.Background(), Options{Store: st, MaxAge: time.Minute, Linger: 0, Logger: log, Registerer: reg,
+			Agents: agent.Options{Logger: log, Registerer: reg, Controllers: []agent.ControllerConfig{{EndpointID: testController, OnlyDialsIn: true}}}})
+		if err != nil {
+			return err
+		}
+		p.Start()
+		srv := cwmp.NewServer(p, &cwmp.ServerOptions{Logger: log, Registerer: reg})
+		go func() { _ = srv.Serve(l) }()
+	}
+	fmt.Printf("http://%s/\n", l.Addr())
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		var ru syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
+			return err
+		}
+		fmt.Println(ru.Utime.Nano() + ru.Stime.Nano())
+	}
+	return nil
+}
+
+func bareHandler() http.Handler {
+	const answer = `<SOAP-ENV:Envelope xmlns:SOAP-ENV="http://schemas.xmlsoap.org/soap/envelope/" xmlns:cwmp="urn:dslforum-org:cwmp-1-2">` +
+		`<SOAP-ENV:Body><cwmp:InformResponse><MaxEnvelopes>1</MaxEnvelopes></cwmp:InformResponse></SOAP-ENV:Body></SOAP-ENV:Envelope>`
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		if n == 0 {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		w.Header().Set("Content-Type", "text/xml")
+		w.Header().Set("Set-Cookie", "session="+strings.Repeat("a", 24)+"; Path=/")
+		_, _ = io.WriteString(w, answer)
+	})
+}
