@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"isthmus/usp"
@@ -38,7 +39,7 @@ func (x *exchange) add(ctx context.Context, m *usppb.Add) (*usppb.AddResp, error
 		created := x.create(ctx, rows, !m.GetAllowPartial())
 		if err := firstError(created); err != nil && !m.GetAllowPartial() {
 			for i := range created {
-				if created[i].Err == err {
+				if errors.Is(created[i].Err, err) {
 					return nil, addError(x.a.asError(ctx, err), rows[i].Table)
 				}
 			}
@@ -49,7 +50,7 @@ func (x *exchange) add(ctx context.Context, m *usppb.Add) (*usppb.AddResp, error
 	}
 	resp := &usppb.AddResp{}
 	for _, c := range creations {
-		resp.CreatedObjResults = append(resp.CreatedObjResults, c.results(x.a, ctx)...)
+		resp.CreatedObjResults = append(resp.CreatedObjResults, c.results(ctx, x.a)...)
 	}
 	return resp, nil
 }
@@ -147,7 +148,7 @@ func (c *creation) plan(m *Model, path string) ([]Setting, error) {
 	return settings, nil
 }
 
-func (c *creation) results(a *Agent, ctx context.Context) []*usppb.AddResp_CreatedObjectResult {
+func (c *creation) results(ctx context.Context, a *Agent) []*usppb.AddResp_CreatedObjectResult {
 	if c.err != nil {
 		return []*usppb.AddResp_CreatedObjectResult{c.failure(a.asError(ctx, c.err))}
 	}

@@ -38,7 +38,7 @@ func (a *Agent) pendingRequests() bool {
 func TestIdleAgentIsCheap(t *testing.T) {
 	f := NewFleet(Options{Controllers: []ControllerConfig{{EndpointID: ctl1}}})
 	const n = 10000
-	agents, tree, keep := make([]*Agent, n), newTree(), &memory{}
+	agents, tree, keep := make([]*Agent, n), newTree(), &kept{}
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

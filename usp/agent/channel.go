@@ -54,6 +54,7 @@ func (a *Agent) greet(l *channel) {
 	if err != nil {
 		if a.life.Err() == nil {
 			a.fleet.log.Warn("a channel came up and the Controller could not be greeted", "device", a.id.ID, "controller", l.peer, "error", err)
+			l.ch.Close(mtp.Normal) // so that the transport tries again
 		}
 		return
 	}
@@ -112,6 +113,14 @@ func (a *Agent) linkTo(id usp.EndpointID) *channel {
 		}
 	}
 	return nil
+}
+
+// route is the channel to a Controller that may be told something. It is called with a.mu held, the Agent being loaded.
+func (a *Agent) route(id usp.EndpointID) *channel {
+	if path := a.st.rows.controller(id); path == "" || !a.st.rows.is(path, "Enable") {
+		return nil
+	}
+	return a.linkTo(id)
 }
 
 func (a *Agent) link(ch mtp.Channel) *channel {

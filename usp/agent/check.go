@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"math/big"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,4 +100,18 @@ func parseTime(s string) (time.Time, bool) {
 		t, err = time.Parse("2006-01-02T15:04:05.999999999", s)
 	}
 	return t, err == nil
+}
+
+// splitList splits a list value; "," inside an item is written %2C (TR-106 3.2.3).
+func splitList(s string) []string {
+	var items []string
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			if u, err := url.PathUnescape(item); err == nil && strings.Contains(item, "%2C") {
+				item = u
+			}
+			items = append(items, item)
+		}
+	}
+	return items
 }

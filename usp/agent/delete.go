@@ -56,7 +56,7 @@ func (x *exchange) delete(ctx context.Context, m *usppb.Delete) (*usppb.DeleteRe
 	}
 	resp := &usppb.DeleteResp{}
 	for _, d := range deletions {
-		resp.DeletedObjResults = append(resp.DeletedObjResults, d.result(x.a, ctx, failed))
+		resp.DeletedObjResults = append(resp.DeletedObjResults, d.result(ctx, x.a, failed))
 	}
 	return resp, nil
 }
@@ -111,7 +111,7 @@ func (x *exchange) checkDelete(ctx context.Context, d *deletion) {
 	}
 }
 
-func (d *deletion) result(a *Agent, ctx context.Context, failed map[string]error) *usppb.DeleteResp_DeletedObjectResult {
+func (d *deletion) result(ctx context.Context, a *Agent, failed map[string]error) *usppb.DeleteResp_DeletedObjectResult {
 	st := &usppb.DeleteResp_DeletedObjectResult_OperationStatus{}
 	ok := &usppb.DeleteResp_DeletedObjectResult_OperationStatus_OperationSuccess{}
 	err := d.err

@@ -27,7 +27,7 @@ func (a *Agent) kick() {
 	now := time.Now()
 	a.mu.Lock()
 	for id, q := range a.st.queues {
-		if !a.closing && !q.delivering && q.next(now) != nil && a.linkTo(id) != nil {
+		if !a.closing && !q.delivering && q.next(now) != nil && a.route(id) != nil {
 			q.delivering = true
 			a.busy++
 			a.work.Add(1)
@@ -44,7 +44,7 @@ func (a *Agent) deliver(q *queue) {
 	var done []*note
 	for {
 		a.mu.Lock()
-		link, n := a.linkTo(q.to), q.next(time.Now())
+		link, n := a.route(q.to), q.next(time.Now())
 		if a.closing || link == nil || n == nil {
 			if len(done) == 0 {
 				q.delivering = false
@@ -86,6 +86,12 @@ func (a *Agent) transmit(l *channel, n *note) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+	if !l.known { // it came up before the Controller was in the table
+		if err := a.connect(ctx, l); err != nil {
+			return err
+		}
+		l.known = true
 	}
 	msg := &usppb.Msg{}
 	if err := proto.Unmarshal(n.Msg, msg); err != nil {

@@ -30,21 +30,21 @@ const (
 	ctl2    = "self::ctl-2"
 )
 
-// memory is a Keeper that forgets nothing while the process lives.
-type memory struct {
+// kept is a Keeper that forgets nothing while the process lives.
+type kept struct {
 	mu      sync.Mutex
 	records map[string]Record
 	fail    error
 	commits int
 }
 
-func (m *memory) Load(context.Context) ([]Record, error) {
+func (m *kept) Load(context.Context) ([]Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Collect(maps.Values(m.records)), m.fail
 }
 
-func (m *memory) Commit(_ context.Context, changes []Record) error {
+func (m *kept) Commit(_ context.Context, changes []Record) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
@@ -65,13 +65,13 @@ func (m *memory) Commit(_ context.Context, changes []Record) error {
 	return nil
 }
 
-func (m *memory) failWith(err error) {
+func (m *kept) failWith(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fail = err
 }
 
-func (m *memory) count(kind RecordKind) int {
+func (m *kept) count(kind RecordKind) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := 0
@@ -133,7 +133,7 @@ type rig struct {
 	fleet *Fleet
 	a     *Agent
 	tree  *tree
-	keep  *memory
+	keep  *kept
 	w     *wire
 	n     int
 	stop  func()
@@ -143,7 +143,7 @@ type rig struct {
 }
 
 func newRig(t testing.TB) *rig {
-	r := &rig{t: t, tree: newTree(), keep: &memory{}}
+	r := &rig{t: t, tree: newTree(), keep: &kept{}}
 	r.controllers = []ControllerConfig{
 		{EndpointID: ctl1, MTP: MTPConfig{Host: "h", Port: 80, Path: "/"}}, {EndpointID: ctl2, OnlyDialsIn: true}}
 	r.start()

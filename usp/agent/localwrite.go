@@ -1,11 +1,8 @@
 package agent
 
 import (
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"isthmus/usp"
 )
@@ -113,46 +110,6 @@ func (t *tx) setOne(w Write) (string, *usp.Error) {
 	}
 	t.put(obj, name, value)
 	return value, nil
-}
-
-// accept checks a value against the column and gives it in the form that is kept.
-func (c *column) accept(value string) (string, *usp.Error) {
-	if err := checkValue(&c.ParamDef, value); err != nil {
-		return "", err
-	}
-	switch c.Type {
-	case TypeBoolean:
-		return canonicalBool(value), nil
-	case TypeUnsignedInt:
-		n, err := strconv.ParseUint(strings.TrimPrefix(value, "+"), 10, 64)
-		if err != nil || n < c.least || n > c.most {
-			return "", usp.Errorf(usp.InvalidValue, "%s must be from %d to %d", c.Name, c.least, c.most)
-		}
-		return strconv.FormatUint(n, 10), nil
-	case TypeString:
-		most := c.most
-		if most == 0 {
-			most = defaultLength
-		}
-		if uint64(utf8.RuneCountInString(value)) > most {
-			return "", usp.Errorf(usp.InvalidValue, "%s is longer than %d characters", c.Name, most)
-		}
-	}
-	if c.Name == "Alias" && !startsWithLetter(value) {
-		return "", usp.Errorf(usp.InvalidValue, "an Alias starts with a letter")
-	}
-	return value, nil
-}
-
-func startsWithLetter(s string) bool {
-	return s != "" && ('a' <= s[0]|0x20 && s[0]|0x20 <= 'z')
-}
-
-func canonicalBool(s string) string {
-	if s == "1" || strings.EqualFold(s, "true") {
-		return "true"
-	}
-	return "false"
 }
 
 // add creates a row.
@@ -284,83 +241,6 @@ func (t *tx) unused(table, name, prefix string, n uint32) string {
 	return prefix + itoa(n)
 }
 
-// check looks at rows as they are after a message: unique keys, and what a Subscription must be.
-func (t *tx) check(rows []string) []usp.ParamError {
-	var failed []usp.ParamError
-	for _, path := range rows {
-		def := tableOf(path)
-		if def == nil || !def.Multi {
-			continue
-		}
-		for _, set := range def.Keys {
-			if other := t.twin(path, set); other != "" {
-				failed = append(failed, usp.ParamError{Path: path + set[len(set)-1], Code: usp.DuplicateUniqueKey,
-					Msg: strings.Join(set, ", ") + " must be unique; " + other + " has the same"})
-			}
-		}
-		table, _ := splitRow(path)
-		switch table {
-		case subscriptionTable:
-			if err := t.checkReferences(path); err != nil {
-				failed = append(failed, usp.ParamError{Path: path + "ReferenceList", Code: err.Code, Msg: err.Msg})
-			}
-		case controllerTable:
-			if id := t.rows.get(path, "EndpointID"); id != "" {
-				if _, err := usp.ParseEndpointID(id); err != nil {
-					failed = append(failed, usp.ParamError{Path: path + "EndpointID", Code: usp.InvalidValue, Msg: err.Error()})
-				}
-			}
-		}
-	}
-	return failed
-}
-
-// twin finds another row with the same values of a key set.
-func (t *tx) twin(path string, set []string) string {
-	table, _ := splitRow(path)
-	for _, p := range t.rows.instances(table) {
-		same := p != path
-		for _, k := range set {
-			same = same && t.rows.get(p, k) == t.rows.get(path, k)
-		}
-		if same {
-			return p
-		}
-	}
-	return ""
-}
-
-func (t *tx) checkReferences(path string) *usp.Error {
-	kind := t.rows.get(path, "NotifType")
-	for _, ref := range splitList(t.rows.get(path, "ReferenceList")) {
-		if len(ref) > 256 {
-			return usp.Errorf(usp.InvalidValue, "a path in ReferenceList is longer than 256 characters")
-		}
-		p, err := usp.ParsePath(ref)
-		if err != nil {
-			return usp.Errorf(usp.InvalidValue, "%s in ReferenceList: %v", ref, err)
-		}
-		if !strings.HasPrefix(ref, "Device.") {
-			return usp.Errorf(usp.InvalidPath, "%s in ReferenceList does not begin with Device.", ref)
-		}
-		ok := true
-		switch kind {
-		case valueChange:
-			ok = p.Kind == usp.ObjectPath || p.Kind == usp.OpenPath
-		case event:
-			ok = p.Kind == usp.ObjectPath || p.Kind == usp.EventPath
-		case operationComplete:
-			ok = p.Kind == usp.ObjectPath || p.Kind == usp.CommandPath
-		case objectCreation, objectDeletion:
-			ok = p.Kind == usp.ObjectPath || p.Kind == usp.OpenPath
-		}
-		if !ok {
-			return usp.Errorf(usp.InvalidPath, "%s in ReferenceList is no path for %s", ref, kind)
-		}
-	}
-	return nil
-}
-
 // keys gives the unique keys of a row.
 func (v *view) keys(def *table, path string) map[string]string {
 	keys := make(map[string]string)
@@ -413,18 +293,4 @@ func (t *tx) drop(path string) {
 	if marked && t.agent.fleet.base.controller(usp.EndpointID(id)) != "" {
 		t.deleted[path] = id
 	}
-}
-
-// splitList splits a list value; "," inside an item is written %2C (TR-106 3.2.3).
-func splitList(s string) []string {
-	var items []string
-	for item := range strings.SplitSeq(s, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			if u, err := url.PathUnescape(item); err == nil && strings.Contains(item, "%2C") {
-				item = u
-			}
-			items = append(items, item)
-		}
-	}
-	return items
 }

@@ -123,7 +123,7 @@ func (x *exchange) create(ctx context.Context, rows []Creation, atomic bool) []C
 		}
 		if atomic && out[device[0]].Err != nil {
 			for _, i := range own {
-				out[i].Err = collateral
+				out[i].Err = errCollateral
 			}
 			return out
 		}
@@ -150,13 +150,13 @@ func (x *exchange) create(ctx context.Context, rows []Creation, atomic bool) []C
 	return out
 }
 
-// collateral is the error of a row that was not created because another one failed.
-var collateral = usp.Errorf(usp.RequestDenied, "another object failed")
+// errCollateral is the error of a row that was not created because another one failed.
+var errCollateral = usp.Errorf(usp.RequestDenied, "another object failed")
 
 func onlyFailed(n, i int, err error) []Created {
 	out := make([]Created, n)
 	for j := range out {
-		out[j].Err = collateral
+		out[j].Err = errCollateral
 	}
 	out[i].Err = err
 	return out
@@ -164,7 +164,7 @@ func onlyFailed(n, i int, err error) []Created {
 
 func firstError(rows []Created) error {
 	for i := range rows {
-		if rows[i].Err != nil && rows[i].Err != error(collateral) {
+		if rows[i].Err != nil && !errors.Is(rows[i].Err, errCollateral) {
 			return rows[i].Err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"isthmus/usp"
 	"isthmus/usp/mtp"
+	"isthmus/usp/mtp/memory"
 	"isthmus/usp/usppb"
 )
 
@@ -165,30 +166,46 @@ func FuzzReceive(f *testing.F) {
 	})
 }
 
-// Two Agents on one channel that carries many: each hears only what is for it, and both announce themselves.
+// hub is a Controller on a Link that carries many Agents.
+type hub struct {
+	ch  chan mtp.Channel
+	got chan *usppb.Record
+}
+
+func (*hub) EndpointID() usp.EndpointID { return ctl1 }
+func (h *hub) Up(ch mtp.Channel)        { h.ch <- ch }
+func (*hub) Down(mtp.Channel, error)    {}
+func (h *hub) Receive(_ mtp.Channel, record []byte, _ mtp.Address) error {
+	r, err := usp.DecodeRecord(record)
+	h.got <- r
+	return err
+}
+
+// Two Agents on one connection: each hears only what is for it, and both announce themselves.
 func TestSharedChannel(t *testing.T) {
-	r := newRig(t)
-	other := r.fleet.NewAgent(Identity{ID: "os::0A0B0C-SN2"}, newTree(), &memory{}, AgentOptions{})
-	other.Up(r.w)
-	if rec := r.next(); rec.GetWebsocketConnect() == nil || rec.GetFromId() != "os::0A0B0C-SN2" {
-		t.Fatal(rec)
+	h := &hub{ch: make(chan mtp.Channel, 1), got: make(chan *usppb.Record, 16)}
+	link := memory.New(h, memory.Options{})
+	f := NewFleet(Options{Controllers: []ControllerConfig{{EndpointID: ctl1}}})
+	for _, id := range []usp.EndpointID{agentID, "os::0A0B0C-SN2"} {
+		a := f.NewAgent(Identity{ID: id}, newTree(), &kept{}, AgentOptions{})
+		defer a.Close(context.Background())
+		link.Add(a)
+		if rec := <-h.got; rec.GetUdsConnect() == nil || rec.GetFromId() != string(id) {
+			t.Fatal(rec)
+		}
 	}
+	defer link.Close()
+	ch := <-h.ch
 	for _, to := range []usp.EndpointID{agentID, "os::0A0B0C-SN2"} {
 		b, err := usp.EncodeRecord(ctl1, to, "", usp.NewRequest("x", getReq("Device.LocalAgent.EndpointID")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, a := range []*Agent{r.a, other} {
-			if err := a.Receive(r.w, b, ""); err != nil {
-				t.Fatal(err)
-			}
+		if err := ch.Send(t.Context(), b, ""); err != nil {
+			t.Fatal(err)
 		}
-		rec := r.next()
+		rec := <-h.got
 		equal(t, rec.GetFromId(), string(to))
 		equal(t, flat(decode(t, rec).GetBody().GetResponse().GetGetResp().GetReqPathResults()[0]), "Device.LocalAgent.EndpointID="+string(to))
 	}
-	r.a.Down(r.w, nil)
-	other.Close(context.Background())
-	equal(t, r.next().GetFromId(), "os::0A0B0C-SN2")
-	r.silence()
 }

@@ -53,7 +53,7 @@ func (a *Agent) nextDue(now time.Time) time.Time {
 		at(a.nextOnBoard(p, now))
 	}
 	for id, q := range a.st.queues {
-		up := a.linkTo(id) != nil
+		up := a.route(id) != nil
 		for _, n := range q.notes {
 			at(n.Expires)
 			if up && !n.sending && n.at.After(now) {

@@ -53,7 +53,7 @@ func (x *exchange) set(ctx context.Context, m *usppb.Set) (*usppb.SetResp, error
 	}
 	resp := &usppb.SetResp{}
 	for _, u := range updates {
-		resp.UpdatedObjResults = append(resp.UpdatedObjResults, u.result(x.a, ctx))
+		resp.UpdatedObjResults = append(resp.UpdatedObjResults, u.result(ctx, x.a))
 	}
 	return resp, nil
 }
@@ -271,7 +271,7 @@ func (u *update) fail(e *usp.Error) {
 	}
 }
 
-func (u *update) result(a *Agent, ctx context.Context) *usppb.SetResp_UpdatedObjectResult {
+func (u *update) result(ctx context.Context, a *Agent) *usppb.SetResp_UpdatedObjectResult {
 	st := &usppb.SetResp_UpdatedObjectResult_OperationStatus{}
 	switch {
 	case u.err != nil:
