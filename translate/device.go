@@ -23,6 +23,7 @@ type Device struct {
 
 	mu         sync.RWMutex
 	head       head
+	stored     bool         // the head is on disk
 	inform     informRecord // the last Inform; Params only until the tree holds them
 	informed   uint64       // how many Informs changed inform; a load that overlaps one starts over
 	saved      time.Time    // when inform was written last
@@ -106,6 +107,9 @@ func (d *Device) putHead(ctx context.Context) error {
 	if err := d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Head, ""), Value: b}); err != nil {
 		return fmt.Errorf("writing the head of %s: %w", d.id, err)
 	}
+	d.mu.Lock()
+	d.stored = true
+	d.mu.Unlock()
 	return nil
 }
 

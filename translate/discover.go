@@ -86,6 +86,9 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 	if err := d.learn(ctx, nil); err != nil {
 		return err
 	}
+	if err := d.putHead(ctx); err != nil {
+		return err
+	}
 	if err := d.save(ctx); err != nil {
 		return err
 	}
@@ -132,7 +135,8 @@ func (d *Device) identityNames(ctx context.Context, c cwmp.Caller, root string) 
 	return nil
 }
 
-// learn makes the shape of what the tree holds, on top of an older shape, store it and derive the model.
+// learn makes the shape of what the tree holds, on top of an older shape, stores it and derives the model; the head is left for the
+// caller to put.
 func (d *Device) learn(ctx context.Context, old *datamodel.Shape) error {
 	d.mu.RLock()
 	names := d.names()
@@ -152,14 +156,10 @@ func (d *Device) learn(ctx context.Context, old *datamodel.Shape) error {
 		return err
 	}
 	d.mu.Lock()
-	changed := d.head.Shape != hash
 	d.head.Shape = hash
 	d.setModel(model)
 	d.mu.Unlock()
-	if !changed {
-		return nil
-	}
-	return d.putHead(ctx)
+	return nil
 }
 
 // names lists what the CPE has. d.mu is held.
@@ -196,7 +196,10 @@ func (d *Device) reshape(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.learn(ctx, old)
+	if err := d.learn(ctx, old); err != nil {
+		return err
+	}
+	return d.putHead(ctx)
 }
 
 // models derives the supported data model of a shape once for all devices that have it.

@@ -136,3 +136,10 @@ func (p *Proxy) Trace(id usp.EndpointID) ([]Exchange, bool) {
 	p.mu.RUnlock()
 	return p.traces.of(id), ok
 }
+
+// Len is how many devices are known.
+func (p *Proxy) Len() int {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return len(p.devices)
+}

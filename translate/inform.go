@@ -184,7 +184,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 			return fmt.Errorf("onboarding %s: %w", d.id, err)
 		}
 	}
-	if changed {
+	if changed || first {
 		return d.putHead(ctx)
 	}
 	return nil

@@ -168,6 +168,7 @@ func (p *Proxy) restore(ctx context.Context) error {
 				d.head.Shape = ""
 			}
 		}
+		d.stored = true
 		d.attach()
 		p.enter(d)
 	}
@@ -269,13 +270,15 @@ func (p *Proxy) enter(d *Device) {
 	p.order = nil
 }
 
-// meet finds the device of a CPE, or takes a new one in: it is on disk when meet returns.
+// meet finds the device of a CPE, or takes a new one in. A first meeting is one of which nothing is on disk yet: begin sees to that.
 func (p *Proxy) meet(ctx context.Context, id cwmp.DeviceID) (d *Device, first bool, err error) {
 	p.mu.RLock()
 	d, n := p.byCPE[keyOf(id)], len(p.devices)
 	p.mu.RUnlock()
 	if d != nil {
-		return d, false, nil
+		d.mu.RLock()
+		defer d.mu.RUnlock()
+		return d, !d.stored, nil
 	}
 	eid, long, err := usp.AgentEndpointID(id.OUI, id.ProductClass, id.SerialNumber)
 	if err != nil {
@@ -294,9 +297,6 @@ func (p *Proxy) meet(ctx context.Context, id cwmp.DeviceID) (d *Device, first bo
 		d.head.Long = long
 	}
 	d.attach()
-	if err := d.putHead(ctx); err != nil {
-		return nil, false, err
-	}
 	p.enter(d)
 	p.log.Info("new device", "device", d.id, "manufacturer", id.Manufacturer)
 	return d, true, nil
