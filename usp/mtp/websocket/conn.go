@@ -69,6 +69,11 @@ func newConn(sh *shared, ws *websocket.Conn, e mtp.Endpoint, peer usp.EndpointID
 		c.pinged.Store(false)
 		return answer(data)
 	})
+	closed := ws.CloseHandler()
+	ws.SetCloseHandler(func(code int, text string) error {
+		c.closing.Store(true) // before the peer sees our answer, so that it may dial again at once
+		return closed(code, text)
+	})
 	return c
 }
 

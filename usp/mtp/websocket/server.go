@@ -46,7 +46,8 @@ type ServerOptions struct {
 }
 
 // Server takes the connections of peers that dial in. Two Endpoints have one session (R-WS.4): while it lasts a second one is
-// refused with 409, as the reference Agent does; one whose peer is dead is found out by its Pings.
+// refused with 409, as the reference Agent does; one whose peer is dead is found out by its Pings. Where the first is being closed
+// the second waits until it has ended.
 type Server struct {
 	o      ServerOptions
 	lookup func(usp.EndpointID) (mtp.Endpoint, bool)
@@ -58,14 +59,20 @@ type Server struct {
 	fixed  bool // the path has no {endpoint_id}
 
 	mu     sync.Mutex
-	pairs  map[pair]bool      // sessions that are up or being set up
-	live   map[*conn]struct{} // for Shutdown
-	count  int                // sessions, with those of unnamed peers
+	pairs  map[pair]*session // those of peers that say who they are
+	all    map[*session]struct{}
 	closed bool
 	wg     sync.WaitGroup
 }
 
 type pair struct{ local, peer usp.EndpointID }
+
+// session is a connection that is up or being set up; the Server's mu guards conn.
+type session struct {
+	pair
+	conn  *conn // nil until the handshake is over
+	ended chan struct{}
+}
 
 // NewServer makes a Server for the Endpoints that lookup knows. lookup must not block.
 func NewServer(lookup func(usp.EndpointID) (mtp.Endpoint, bool), o ServerOptions) *Server {
@@ -77,7 +84,7 @@ func NewServer(lookup func(usp.EndpointID) (mtp.Endpoint, bool), o ServerOptions
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Server{o: o, lookup: lookup, pairs: map[pair]bool{}, live: map[*conn]struct{}{}}
+	s := &Server{o: o, lookup: lookup, pairs: map[pair]*session{}, all: map[*session]struct{}{}}
 	s.sh = &shared{maxSize: o.MaxSize, log: o.Logger, metrics: newMetrics(o.Registerer), wheel: newWheel(o.KeepAlive)}
 	s.up = websocket.Upgrader{
 		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, WriteBufferPool: &writeBuffers, HandshakeTimeout: handshakeTimeout,
@@ -113,9 +120,11 @@ func (s *Server) Shutdown(ctx context.Context) {
 		return
 	}
 	s.closed = true
-	live := make([]*conn, 0, len(s.live))
-	for c := range s.live {
-		live = append(live, c)
+	live := make([]*conn, 0, len(s.all))
+	for n := range s.all {
+		if n.conn != nil {
+			live = append(live, n.conn)
+		}
 	}
 	s.mu.Unlock()
 	if s.http.Shutdown(ctx) != nil {
@@ -150,26 +159,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "eid is no Endpoint ID", http.StatusBadRequest)
 		return
 	}
-	p := pair{e.EndpointID(), peer}
-	if status := s.reserve(p); status != 0 {
+	n := &session{pair: pair{e.EndpointID(), peer}, ended: make(chan struct{})}
+	if status := s.reserve(r.Context(), n); status != 0 {
 		s.sh.metrics.accepted(dialRefused)
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
-	c, err := s.upgrade(w, r, e, peer)
+	c, err := s.upgrade(w, r, e, n)
 	if err != nil {
 		s.sh.metrics.accepted(dialFailed)
-		s.o.Logger.Debug("websocket handshake", "endpoint", p.local, "peer", peer, "err", err)
-		s.release(p, nil)
-		s.wg.Done()
+		s.o.Logger.Debug("websocket handshake", "endpoint", n.local, "peer", peer, "err", err)
+		s.release(n)
 		return
 	}
 	s.sh.metrics.accepted(dialOK)
 	// A goroutine of its own, so that what the HTTP server holds for the connection is freed.
 	go func() {
-		defer s.wg.Done()
+		defer s.release(n)
 		c.serve()
-		s.release(p, c)
 	}()
 }
 
@@ -218,30 +225,57 @@ func sameHost(r *http.Request) bool {
 }
 
 // reserve takes the place of a session, or gives the HTTP status to refuse it with. A place counts in wg until release.
-func (s *Server) reserve(p pair) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed || s.count >= s.o.MaxConnections:
-		return http.StatusServiceUnavailable
-	case p.peer != "" && s.pairs[p]:
-		return http.StatusConflict
+func (s *Server) reserve(ctx context.Context, n *session) int {
+	ctx, cancel := context.WithTimeout(ctx, 2*closeWait)
+	defer cancel()
+	for {
+		old, status := s.tryReserve(n)
+		if old == nil {
+			return status
+		}
+		select {
+		case <-old.ended:
+		case <-ctx.Done():
+			return http.StatusConflict
+		}
 	}
-	s.pairs[p] = true
-	s.count++
-	s.wg.Add(1)
-	return 0
 }
 
-func (s *Server) release(p pair, c *conn) {
+// tryReserve gives the session of the same pair to wait for, if that one is closing.
+func (s *Server) tryReserve(n *session) (old *session, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.pairs, p)
-	delete(s.live, c)
-	s.count--
+	old = s.pairs[n.pair]
+	switch {
+	case s.closed:
+		return nil, http.StatusServiceUnavailable
+	case old != nil && old.conn != nil && old.conn.closing.Load():
+		return old, 0
+	case old != nil:
+		return nil, http.StatusConflict
+	case len(s.all) >= s.o.MaxConnections:
+		return nil, http.StatusServiceUnavailable
+	}
+	if n.peer != "" {
+		s.pairs[n.pair] = n
+	}
+	s.all[n] = struct{}{}
+	s.wg.Add(1)
+	return nil, 0
 }
 
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, e mtp.Endpoint, peer usp.EndpointID) (*conn, error) {
+func (s *Server) release(n *session) {
+	s.mu.Lock()
+	delete(s.all, n)
+	if s.pairs[n.pair] == n {
+		delete(s.pairs, n.pair)
+	}
+	s.mu.Unlock()
+	close(n.ended)
+	s.wg.Done()
+}
+
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, e mtp.Endpoint, n *session) (*conn, error) {
 	header := http.Header{}
 	if offered(r.Header) != "" {
 		header[extHeader] = []string{offer(e.EndpointID())} // R-WS.11a
@@ -250,9 +284,9 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, e mtp.Endpoint,
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(s.sh, ws, e, peer, s.o.TrustEndpointID || proven(r, peer))
+	c := newConn(s.sh, ws, e, n.peer, s.o.TrustEndpointID || proven(r, n.peer))
 	s.mu.Lock()
-	s.live[c] = struct{}{}
+	n.conn = c
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {

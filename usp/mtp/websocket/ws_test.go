@@ -411,9 +411,10 @@ func TestSecondSessionAfterTheFirst(t *testing.T) {
 	a := newEndpoint(agentID)
 	_, addr := serve(t, a, ServerOptions{})
 	ctl := newEndpoint(controllerID)
-	c := client(t, ClientOptions{URL: "ws://" + addr + "/agent/os::0A0B0C-A%252D1", Retry: usp.Retry{Minimum: time.Millisecond}})
+	// With this back-off a single refusal makes the test fail.
+	c := client(t, ClientOptions{URL: "ws://" + addr + "/agent/os::0A0B0C-A%252D1", Retry: usp.Retry{Minimum: time.Hour}})
 	c.Add(ctl)
-	for range 3 {
+	for range 20 {
 		within(t, ctl.up, "session")
 		within(t, a.up, "session")
 		c.Reconnect(controllerID)
