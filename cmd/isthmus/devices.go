@@ -74,15 +74,17 @@ func (c *devicesCmd) one(a *app) error {
 		{"Connection Request URL", d.ConnectionRequestURL},
 		{"RPC methods", strings.Join(d.RPCMethods, ", ")},
 		{"Data model known", yesNo(d.Discovered)},
-		{"Cache", fmt.Sprintf("%d objects, %d parameters, %d of them stale", d.Cache.Objects, d.Cache.Parameters, d.Cache.Stale)},
-		{"Trouble", d.Trouble},
+		{"Model", strings.TrimSpace(d.ModelName + " " + d.HardwareVersion)},
+		{"In memory", fmt.Sprintf("%d parameters", d.Cache.Parameters)},
+		{"Subscribed", fmt.Sprintf("%d paths", d.SubscribedPaths)},
+		{"Waiting", fmt.Sprintf("%d requests", d.Queued)},
+		{"Pending", strings.Join(d.PendingOperations, ", ")},
+		{"Connection Request", stamp(d.ConnectionRequest.Time)},
+		{"which failed", d.ConnectionRequest.Error},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 		}
-	}
-	for _, o := range d.Pending {
-		fmt.Fprintf(w, "Pending\t%s, since %s\n", o.Name, stamp(o.Since))
 	}
 	return w.Flush()
 }

@@ -86,6 +86,13 @@ func (c *CPE) Sessions() int {
 	return c.sessions
 }
 
+// Failures is how many of the Sessions did not end well.
+func (c *CPE) Failures() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failures
+}
+
 // WaitSessions waits until n sessions have ended since the CPE was made.
 func (c *CPE) WaitSessions(ctx context.Context, n int) error {
 	return c.wait(ctx, func() bool { return c.sessions >= n })

@@ -42,27 +42,29 @@ type Device struct {
 // Detail is one CPE.
 type Detail struct {
 	Device
-	Events     []string    `json:"events"`      // event codes of the last Inform
-	RPCMethods []string    `json:"rpc_methods"` // what GetRPCMethods answered
-	Discovered bool        `json:"discovered"`  // the whole data model is known
-	Pending    []Operation `json:"pending_operations"`
-	Cache      Cache       `json:"cache"`
-	Trouble    string      `json:"trouble,omitempty"` // why the proxy does not work with this CPE, such as quarantine
+	HardwareVersion   string     `json:"hardware_version"`
+	ModelName         string     `json:"model_name"`
+	FirstInform       *time.Time `json:"first_inform"`
+	Events            []string   `json:"events"`      // event codes of the last Inform
+	RPCMethods        []string   `json:"rpc_methods"` // what GetRPCMethods answered
+	Discovered        bool       `json:"discovered"`  // the whole data model is known
+	InSession         bool       `json:"in_session"`
+	PendingOperations []string   `json:"pending_operations"` // commands whose end the CPE has not reported
+	Queued            int        `json:"queued"`             // requests that wait for a session
+	ConnectionRequest LastTry    `json:"connection_request"`
+	Cache             Cache      `json:"cache"`
+	SubscribedPaths   int        `json:"subscribed_paths"`
 }
 
-// Operation is work for a CPE that waits or runs.
-type Operation struct {
-	Name     string     `json:"name"`
-	Since    *time.Time `json:"since"`
-	Deadline *time.Time `json:"deadline"`
+// LastTry is the last Connection Request.
+type LastTry struct {
+	Time  *time.Time `json:"time"`
+	Error string     `json:"error"` // "" where the CPE accepted it
 }
 
 // Cache is what is known of a CPE's tree.
 type Cache struct {
-	Objects    int        `json:"objects"`
-	Parameters int        `json:"parameters"`
-	Stale      int        `json:"stale"`  // parameters that a Get would read live
-	Oldest     *time.Time `json:"oldest"` // when the oldest value was read
+	Parameters int `json:"parameters"` // in memory; 0 while nobody asks
 }
 
 // Exchange is one USP message to an Agent beside the CWMP RPCs it became. It holds no values of parameters that may be secret.

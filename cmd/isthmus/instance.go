@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"isthmus/cmd/isthmus/admin"
+	"isthmus/cmd/isthmus/config"
+	"isthmus/cwmp"
+	"isthmus/store/badger"
+	"isthmus/translate"
+	"isthmus/usp/mtp/websocket"
+)
+
+// How long the parts may take to end; together they stay below the 6 s that an operator is promised.
+const (
+	sessionGrace = 4 * time.Second // of RPCs in flight
+	sessionStop  = sessionGrace + 300*time.Millisecond
+	agentStop    = 500 * time.Millisecond
+	mtpStop      = 400 * time.Millisecond
+	adminStop    = 200 * time.Millisecond
+)
+
+// instance is a running proxy: all its parts, wired.
+type instance struct {
+	log       *slog.Logger
+	listeners listeners
+	store     *badger.Store
+	proxy     *translate.Proxy
+	acs       *cwmp.Server
+	clients   []*websocket.Client
+	ws        *websocket.Server
+	admin     *admin.Server
+
+	stopping atomic.Bool
+	failed   chan error // the first part that ended unasked
+	serving  sync.WaitGroup
+}
+
+// start opens what the configuration says and serves until stop. ctx must outlive stop.
+func start(ctx context.Context, c *config.Config, log *slog.Logger) (*instance, error) {
+	i := &instance{log: log, failed: make(chan error, 1)}
+	if err := i.open(ctx, c); err != nil {
+		return nil, errors.Join(err, i.stop(ctx))
+	}
+	return i, nil
+}
+
+func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if i.store, err = badger.Open(c.DataDir, &badger.Options{Logger: i.log, Registerer: reg}); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	if err := i.listeners.open(ctx, c); err != nil {
+		return err
+	}
+	cwmpTLS, err := serverTLS(&c.CWMP.TLS.ServerTLS)
+	if err != nil {
+		return err
+	}
+	wsTLS, err := serverTLS(&c.USP.WebSocketServer.TLS)
+	if err != nil {
+		return err
+	}
+	adminTLS, err := serverTLS(&c.Admin.TLS)
+	if err != nil {
+		return err
+	}
+	share := shareOut(descriptorLimit())
+	agents, err := i.dialControllers(ctx, c, reg, share)
+	if err != nil {
+		return err
+	}
+	if i.proxy, err = translate.New(ctx, i.proxyOptions(c, agents, reg)); err != nil {
+		return err
+	}
+	i.acs = cwmp.NewServer(i.proxy, &cwmp.ServerOptions{Logger: i.log, Registerer: reg, SessionTimeout: time.Duration(c.CWMP.Session.Timeout),
+		ShutdownGrace: sessionGrace, MaxBody: int64(c.CWMP.MaxBody), MaxSessions: share.cwmp})
+	i.ws = websocket.NewServer(i.proxy.Lookup, websocket.ServerOptions{TLS: wsTLS, MaxConnections: share.dialIn,
+		TrustEndpointID: c.USP.WebSocketServer.TrustEndpointID, Logger: i.log, Registerer: reg})
+	i.admin = admin.New(admin.Options{Fleet: fleet{i.proxy}, Ready: i.ready, Gatherer: reg, Token: string(c.Admin.Token),
+		MetricsPublic: c.Admin.MetricsPublic, TLS: adminTLS, RequestTimeout: time.Duration(c.USP.RequestTimeout), Log: i.log})
+	share.tell(i.log, i.proxy.Len(), len(i.clients), len(c.USP.SourceAddresses))
+	i.proxy.Start()
+	i.serve(i.listeners.cwmp, i.acs.Serve)
+	if l := i.listeners.secureCWMP; l != nil {
+		i.serve(tls.NewListener(l, cwmpTLS), i.acs.Serve)
+	}
+	i.serve(i.listeners.ws, i.ws.Serve)
+	i.serve(i.listeners.admin, i.admin.Serve)
+	return nil
+}
+
+// serve serves a listener, if there is one; an end that stop did not ask for is told on failed.
+func (i *instance) serve(l net.Listener, serve func(net.Listener) error) {
+	if l == nil {
+		return
+	}
+	i.serving.Go(func() {
+		if err := serve(l); err != nil && !i.stopping.Load() {
+			select {
+			case i.failed <- err:
+			default:
+			}
+		}
+	})
+}
+
+var errStopping = errors.New("stopping")
+
+// ready is what /readyz says.
+func (i *instance) ready() error {
+	if i.stopping.Load() {
+		return errStopping
+	}
+	return i.store.Ready()
+}
+
+// stop ends everything from outside in: no new sessions, then those that are open, the Agents, their connections, the store. It takes
+// less than 6 s; what could not be kept is its error.
+func (i *instance) stop(ctx context.Context) error {
+	i.stopping.Store(true)
+	within := func(d time.Duration, f func(context.Context) error) error {
+		ctx, cancel := context.WithTimeout(ctx, d)
+		defer cancel()
+		return f(ctx)
+	}
+	var errs []error
+	if i.proxy != nil {
+		i.proxy.Stop()
+	}
+	if i.acs != nil {
+		if err := within(sessionStop, i.acs.Shutdown); err != nil {
+			i.log.Warn("some CWMP sessions were cut", "err", err)
+		}
+	}
+	if i.proxy != nil {
+		if err := within(agentStop, i.proxy.Close); err != nil {
+			errs = append(errs, fmt.Errorf("keeping what the Agents know: %w", err))
+		}
+	}
+	_ = within(mtpStop, func(ctx context.Context) error {
+		var wg sync.WaitGroup
+		for _, c := range i.clients {
+			wg.Go(func() { c.Close(ctx) })
+		}
+		if i.ws != nil {
+			wg.Go(func() { i.ws.Shutdown(ctx) })
+		}
+		wg.Wait()
+		return nil
+	})
+	if i.admin != nil {
+		if err := within(adminStop, i.admin.Shutdown); err != nil {
+			i.log.Debug("requests at the admin address were cut", "err", err)
+		}
+	}
+	errs = append(errs, i.listeners.close())
+	i.serving.Wait()
+	if i.store != nil {
+		errs = append(errs, i.store.Close())
+	}
+	return errors.Join(errs...)
+}

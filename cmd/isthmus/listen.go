@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"isthmus/cmd/isthmus/config"
+)
+
+// listeners are the sockets that isthmus accepts on; nil where one is turned off.
+type listeners struct {
+	cwmp, secureCWMP, ws, admin net.Listener
+}
+
+// open opens them all, or none.
+func (ls *listeners) open(ctx context.Context, c *config.Config) error {
+	for _, l := range []struct {
+		key string
+		at  config.Address
+		to  *net.Listener
+	}{
+		{"cwmp.listen", c.CWMP.Listen, &ls.cwmp},
+		{"cwmp.tls.listen", c.CWMP.TLS.Listen, &ls.secureCWMP},
+		{"usp.websocket_server.listen", c.USP.WebSocketServer.Listen, &ls.ws},
+		{"admin.listen", c.Admin.Listen, &ls.admin},
+	} {
+		if l.at == "" {
+			continue
+		}
+		opened, err := (&net.ListenConfig{}).Listen(ctx, "tcp", string(l.at))
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			err = fmt.Errorf("%s: %s is in use by another program: stop that program or choose another port", l.key, l.at)
+		case errors.Is(err, syscall.EACCES):
+			err = fmt.Errorf("%s: no permission to listen on %s: choose a port above 1023 or grant CAP_NET_BIND_SERVICE", l.key, l.at)
+		case errors.Is(err, syscall.EADDRNOTAVAIL):
+			err = fmt.Errorf("%s: %s is no address of this machine: choose one that is", l.key, l.at)
+		case err != nil:
+			err = fmt.Errorf("%s: %w", l.key, err)
+		}
+		if err != nil {
+			return errors.Join(err, ls.close())
+		}
+		*l.to = opened
+	}
+	return nil
+}
+
+func (ls *listeners) all() []net.Listener {
+	var open []net.Listener
+	for _, l := range []net.Listener{ls.cwmp, ls.secureCWMP, ls.ws, ls.admin} {
+		if l != nil {
+			open = append(open, l)
+		}
+	}
+	return open
+}
+
+// close closes what nobody serves yet.
+func (ls *listeners) close() error {
+	var errs []error
+	for _, l := range ls.all() {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// addresses are what no Connection Request may call.
+func (ls *listeners) addresses() []netip.AddrPort {
+	var own []netip.AddrPort
+	for _, l := range ls.all() {
+		if a, ok := l.Addr().(*net.TCPAddr); ok {
+			own = append(own, a.AddrPort())
+		}
+	}
+	return own
+}
+
+// serverTLS is nil where there is no certificate.
+func serverTLS(c *config.ServerTLS) (*tls.Config, error) {
+	if c.CertFile == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s: %w", c.CertFile, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+func address(l net.Listener) string {
+	if l == nil {
+		return "off"
+	}
+	return l.Addr().String()
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"isthmus/cmd/isthmus/config"
+	"isthmus/cwmp/connreq"
+	"isthmus/translate"
+	"isthmus/usp"
+	"isthmus/usp/agent"
+	"isthmus/usp/mtp/websocket"
+)
+
+// dialControllers makes a client for every Controller that is dialled, and the rows of every Agent's Controller table.
+func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg prometheus.Registerer, share limits) ([]agent.ControllerConfig, error) {
+	d := &dialer{}
+	d.room.Store(int64(share.agents))
+	for _, a := range c.USP.SourceAddresses {
+		d.sources = append(d.sources, a.Addr)
+	}
+	var rows []agent.ControllerConfig
+	for n := range c.USP.Controllers {
+		k := &c.USP.Controllers[n]
+		row := agent.ControllerConfig{EndpointID: usp.EndpointID(k.EndpointID), Role: k.Role, OnlyDialsIn: k.WebSocket == nil || k.WebSocket.URL == ""}
+		if !row.OnlyDialsIn {
+			var err error
+			if row.MTP, err = webSocketMTP(k.WebSocket.URL); err != nil {
+				return nil, fmt.Errorf("usp.controllers[%d]: %w", n, err)
+			}
+			tlsConfig, err := clientTLS(&k.TLS)
+			if err != nil {
+				return nil, fmt.Errorf("usp.controllers[%d].tls: %w", n, err)
+			}
+			client, err := websocket.NewClient(ctx, websocket.ClientOptions{URL: k.WebSocket.URL, Controller: row.EndpointID, TLS: tlsConfig,
+				Dial: d.dial, Extension: true, Logger: i.log, Registerer: reg})
+			if err != nil {
+				return nil, fmt.Errorf("usp.controllers[%d]: %w", n, err)
+			}
+			i.clients = append(i.clients, client)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+func (i *instance) proxyOptions(c *config.Config, controllers []agent.ControllerConfig, reg prometheus.Registerer) translate.Options {
+	cr := &c.CWMP.ConnectionRequest
+	client := &connreq.Client{Own: i.listeners.addresses()}
+	for _, p := range cr.Allow {
+		client.Allow = append(client.Allow, p.Prefix)
+	}
+	o := translate.Options{
+		Store: i.store,
+		Agents: agent.Options{Controllers: controllers, RequestTimeout: time.Duration(c.USP.RequestTimeout),
+			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
+		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Timeout: time.Duration(cr.Timeout), Client: client},
+		Linger:            time.Duration(c.CWMP.Session.Linger),
+		MaxAge:            time.Duration(c.Cache.MaxAge),
+		ServeStale:        time.Duration(c.Cache.ServeStale),
+		MaxDevices:        c.CWMP.MaxDevices,
+		Logger:            i.log,
+		Registerer:        reg,
+	}
+	for _, r := range c.Cache.Rules {
+		o.Rules = append(o.Rules, translate.AgeRule{Path: r.Path, MaxAge: time.Duration(r.MaxAge)})
+	}
+	for _, k := range i.clients {
+		o.Connectors = append(o.Connectors, k)
+	}
+	return o
+}
+
+// webSocketMTP is a Controller's URL as its MTP row shows it.
+func webSocketMTP(rawURL string) (agent.MTPConfig, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return agent.MTPConfig{}, fmt.Errorf("websocket.url: %w", err)
+	}
+	m := agent.MTPConfig{Protocol: "WebSocket", Host: u.Hostname(), Port: 80, Path: u.Path, EnableEncryption: u.Scheme == "wss"}
+	if m.EnableEncryption {
+		m.Port = 443
+	}
+	if p := u.Port(); p != "" {
+		if m.Port, err = strconv.Atoi(p); err != nil {
+			return agent.MTPConfig{}, fmt.Errorf("websocket.url: port %w", err)
+		}
+	}
+	return m, nil
+}
+
+// clientTLS is nil where the configuration says nothing: the system's roots then.
+func clientTLS(c *config.ClientTLS) (*tls.Config, error) {
+	if *c == (config.ClientTLS{}) {
+		return nil, nil
+	}
+	t := &tls.Config{ServerName: c.ServerName, MinVersion: tls.VersionTLS12}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file: %s has no certificate in PEM", c.CAFile)
+		}
+	}
+	if c.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("cert_file: %w", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
+}
