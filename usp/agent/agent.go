@@ -24,7 +24,8 @@ type Identity struct {
 
 // AgentOptions are what one Agent differs in.
 type AgentOptions struct {
-	// OnInterest is called when what the subscriptions ask for has changed, one call at a time. It must not call the Agent.
+	// OnInterest is called when what the subscriptions ask for has changed, one call at a time. It must neither call the Agent nor wait for
+	// anything that does, since a write is under way.
 	OnInterest func(Interest)
 }
 

@@ -38,7 +38,8 @@ type Query struct {
 	Depth int
 	// RowsOnly asks which objects exist, without their parameters.
 	RowsOnly bool
-	// Cached forbids to ask the CPE: what is known is given, whatever its age.
+	// Cached forbids to ask the CPE: what is known is given, whatever its age. It is asked for while the Agent is raising something, so the
+	// answer must not wait for anyone who might be in Agent.Raise.
 	Cached bool
 }
 

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"strings"
 
 	"isthmus/usp"
 	"isthmus/usp/usppb"
@@ -109,7 +108,7 @@ func (x *exchange) absent(ctx context.Context, t *target) {
 		t.err = missing
 		return
 	}
-	row := lastRow(t.prefixes[0])
+	row := t.prefixes[0][:lastRow(t.prefixes[0])]
 	if row == "" {
 		return
 	}
@@ -119,18 +118,6 @@ func (x *exchange) absent(ctx context.Context, t *target) {
 	} else if len(r.Objects) == 0 {
 		t.err = missing
 	}
-}
-
-// lastRow is the path up to its last instance number, "" if it has none.
-func lastRow(path string) string {
-	for p := path; p != ""; {
-		if _, n := splitRow(p); n != 0 {
-			return p
-		}
-		p = strings.TrimSuffix(p, ".")
-		p = p[:strings.LastIndexByte(p, '.')+1]
-	}
-	return ""
 }
 
 // supports says whether the supported data model has a command or event.

@@ -353,8 +353,8 @@ func cutSegments(path string, n int) string {
 	return path
 }
 
-// existing gives the objects that each target denotes and that are there. A target without "*", search or reference whose object is not
-// there gets error 7016.
+// existing gives the objects that each target denotes and that are there. Only rows can be missing: an object of the supported data model that is
+// in no row is there. A target without "*", search or reference whose row is not there gets error 7016.
 func (x *exchange) existing(ctx context.Context, targets []*target) [][]string {
 	var queries []Query
 	for _, t := range targets {
@@ -363,26 +363,52 @@ func (x *exchange) existing(ctx context.Context, targets []*target) [][]string {
 			continue
 		}
 		for _, p := range t.prefixes {
-			queries = append(queries, Query{Path: p, Depth: 1, RowsOnly: true})
-			t.asked++
+			if row := p[:lastRow(p)]; row != "" {
+				queries = append(queries, Query{Path: row, Depth: 1, RowsOnly: true})
+				t.asked++
+			}
 		}
 	}
 	readings := x.read(ctx, queries)
 	out := make([][]string, len(targets))
 	for i, t := range targets {
-		for _, r := range readings[:t.asked] {
-			if r.Err != nil {
-				t.err = r.Err
+		if t.err != nil {
+			continue
+		}
+		found := readings[:t.asked]
+		readings = readings[t.asked:]
+		for _, p := range t.prefixes {
+			n := lastRow(p)
+			if n == 0 {
+				out[i] = append(out[i], p)
+				continue
+			}
+			if found[0].Err != nil {
+				t.err = found[0].Err
 				break
 			}
-			for _, o := range r.Objects {
-				out[i] = append(out[i], o.Path)
+			for _, o := range found[0].Objects {
+				out[i] = append(out[i], o.Path+p[n:])
 			}
+			found = found[1:]
 		}
-		readings = readings[t.asked:]
 		if t.err == nil && !t.searched && len(out[i]) == 0 {
 			t.err = usp.Errorf(usp.ObjectDoesNotExist, "%s does not exist", t.raw)
 		}
 	}
 	return out
+}
+
+// lastRow is the length of a path up to its last instance identifier, 0 if it has none.
+func lastRow(path string) int {
+	end, start := 0, 0
+	for i := 0; i < len(path); i++ {
+		if path[i] == '.' {
+			if seg := path[start:i]; seg == "*" || IsInstance(seg) {
+				end = i + 1
+			}
+			start = i + 1
+		}
+	}
+	return end
 }

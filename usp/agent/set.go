@@ -242,9 +242,11 @@ func (x *exchange) setSome(ctx context.Context, updates []*update) {
 		e := x.a.asError(ctx, err)
 		if e.Code == usp.Unreachable || e.Code == usp.OutcomeUnknown {
 			for _, u := range updates {
-				u.fail(e)
+				if len(u.instances) > 0 && !isOwn(u.instances[0]) {
+					u.fail(e) // asking again would only take more time; the Agent's own rows need no CPE
+				}
 			}
-			return
+			break
 		}
 		if !blame(updates, e) {
 			break

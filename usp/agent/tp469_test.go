@@ -417,3 +417,51 @@ func TestTP469_1_81_GeneratedKeys(t *testing.T) {
 func mustRequest(r *rig, req *usppb.Request) *usppb.Msg {
 	return usp.NewRequest(r.id(), req)
 }
+
+// A message over both sides with allow_partial false leaves neither changed.
+func TestMixedAdd(t *testing.T) {
+	r := newRig(t)
+	r.tree.fault[rowTable+"*.Mode"] = 7012
+	sub, row := obj{subscriptionTable, []param{req("ID", "a")}}, obj{rowTable, []param{req("Mode", "B")}}
+	for _, objs := range [][]obj{{sub, row}, {row, sub}} {
+		equal(t, r.ask(addReq(false, objs...)).GetError().GetErrCode(), 7004)
+	}
+	delete(r.tree.fault, rowTable+"*.Mode")
+	equal(t, r.ask(addReq(false, row, sub, sub)).GetError().GetErrCode(), 7004) // the Agent's own part fails
+	equal(t, r.get(subscriptionTable)+r.get(rowTable), "")
+	res := r.ask(addReq(false, row, sub, row)).GetResponse().GetAddResp().GetCreatedObjResults()
+	if len(res) != 3 || !strings.HasPrefix(res[1].GetOperStatus().GetOperSuccess().GetInstantiatedPath(), subscriptionTable) {
+		t.Fatal(res)
+	}
+	del := r.ask(delReq(false, subscriptionTable+"*.", rowTable+"*.")).GetResponse().GetDeleteResp().GetDeletedObjResults()
+	equal(t, len(del[0].GetOperStatus().GetOperSuccess().GetAffectedPaths()), 1)
+	equal(t, len(del[1].GetOperStatus().GetOperSuccess().GetAffectedPaths()), 2)
+}
+
+// A device that cannot be reached fails what needs it, and nothing else.
+func TestUnreachable(t *testing.T) {
+	r := newRig(t)
+	row := r.added(obj{rowTable, nil})
+	r.tree.reach = usp.Errorf(usp.Unreachable, "no session")
+	res := r.ask(getReq(row, "Device.LocalAgent.EndpointID")).GetResponse().GetGetResp().GetReqPathResults()
+	equal(t, flat(res[0]), "7800")
+	equal(t, flat(res[1]), "Device.LocalAgent.EndpointID="+agentID)
+	equal(t, r.ask(setReq(false, obj{row, []param{req("Enable", "true")}})).GetError().GetErrCode(), 7800)
+	for range 2 { // the data model is not known; it is, but there is no session for the write
+		st := r.ask(setReq(true, obj{row, []param{req("Enable", "true")}}, obj{controllerTable + "1.", []param{req("ProvisioningCode", "x")}})).
+			GetResponse().GetSetResp().GetUpdatedObjResults()
+		equal(t, st[0].GetOperStatus().GetOperFailure().GetErrCode(), 7800)
+		if st[1].GetOperStatus().GetOperSuccess() == nil {
+			t.Fatal(st[1])
+		}
+		r.tree.reach, r.tree.noSet = nil, r.tree.reach
+	}
+}
+
+func TestSubscriptionQuota(t *testing.T) {
+	r := newRig(t)
+	r.fleet.opts.MaxSubscriptions = 2
+	r.added(obj{subscriptionTable, nil})
+	r.added(obj{subscriptionTable, nil})
+	wantError(t, r.ask(addReq(false, obj{subscriptionTable, nil})), 7005, subscriptionTable+" 7005")
+}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -21,6 +22,7 @@ type tree struct {
 	sets   int
 	reads  int
 	reach  error
+	noSet  error
 	block  chan struct{}
 	raise  func(context.Context, ...Happening) error
 	ran    []*Invocation
@@ -136,8 +138,8 @@ func (t *tree) Set(ctx context.Context, writes []Write) ([]Write, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sets++
-	if t.reach != nil {
-		return nil, t.reach
+	if err := cmp.Or(t.reach, t.noSet); err != nil {
+		return nil, err
 	}
 	e := &usp.Error{Code: usp.InvalidArguments, Msg: "refused"}
 	for _, w := range writes {
