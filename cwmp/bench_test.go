@@ -2,10 +2,14 @@ package cwmp
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -56,6 +60,7 @@ func (idleACS) Begin(context.Context, *Session) error               { return nil
 func (idleACS) Request(context.Context, *Session, RPC) (RPC, error) { return nil, nil }
 func (idleACS) Run(context.Context, *Session)                       {}
 func (idleACS) End(*Session, error)                                 {}
+
 func cpuTime(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -64,84 +69,82 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkInformSession is an Inform-only session, client included: with the Server, with a bare net/http handler that answers the same two
-// requests with fixed bytes, and with the client alone against a raw socket, so that the client's share can be taken off both.
-// Compare cpu-us/op: (server - client) / (bare - client).
+// BenchmarkInformSession is an Inform-only session over a connection of its own: with the Server, and with a bare net/http handler
+// that answers the same two requests with fixed bytes. The client is another process; compare cpu-us/op, which is this one's.
 func BenchmarkInformSession(b *testing.B) {
-	inform := message(b, "1", testInform())
-	head := "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\n"
-	first := []byte(head + "Content-Length: " + strconv.Itoa(len(inform)) + "\r\n\r\n" + string(inform))
-	second := []byte(head + "Content-Length: 0\r\n\r\n")
 	response := message(b, "1", &InformResponse{MaxEnvelopes: 1})
-
-	run := func(b *testing.B, serve func(net.Listener)) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			b.Fatal(err)
-		}
-		served := make(chan struct{})
-		go func() { defer close(served); serve(l) }()
-		b.Cleanup(func() { _ = l.Close(); <-served })
-		buf := make([]byte, 8<<10)
-		before := cpuTime(b)
-		for b.Loop() {
-			conn, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				b.Fatal(err)
-			}
-			for _, request := range [][]byte{first, second} {
-				if _, err := conn.Write(request); err != nil {
-					b.Fatal(err)
-				}
-				if n, err := conn.Read(buf); err != nil || n < len("HTTP/1.1 2") || buf[9] != '2' {
-					b.Fatalf("%v %q", err, buf[:n])
-				}
-			}
-			_ = conn.Close()
-		}
-		b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-us/op")
-	}
 	b.Run("server", func(b *testing.B) {
-		run(b, func(l net.Listener) { _ = NewServer(idleACS{}, &ServerOptions{Logger: quiet}).Serve(l) })
+		sv := NewServer(idleACS{}, &ServerOptions{Logger: quiet})
+		benchmarkSessions(b, sv.http)
 	})
 	b.Run("bare", func(b *testing.B) {
-		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			n, _ := io.Copy(io.Discard, r.Body)
-			if n == 0 {
+		benchmarkSessions(b, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if n, _ := io.Copy(io.Discard, r.Body); n == 0 {
 				w.WriteHeader(http.StatusNoContent)
 				return
 			}
 			w.Header().Set("Content-Type", "text/xml")
 			w.Header().Set("Content-Length", strconv.Itoa(len(response)))
 			_, _ = w.Write(response)
-		})
-		run(b, func(l net.Listener) { _ = (&http.Server{Handler: h}).Serve(l) })
-	})
-	b.Run("client", func(b *testing.B) {
-		answer := append([]byte("HTTP/1.1 200 OK\r\nContent-Length: "+strconv.Itoa(len(response))+"\r\n\r\n"), response...)
-		run(b, func(l net.Listener) { rawServe(l, len(first), len(second), answer) })
+		})})
 	})
 }
 
-// rawServe knows how long the requests are and parses nothing.
-func rawServe(l net.Listener, first, second int, answer []byte) {
-	buf := make([]byte, first)
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		for _, n := range []int{first, second} {
-			if _, err := io.ReadFull(conn, buf[:n]); err != nil {
-				break
-			}
-			if n == second {
-				answer = []byte("HTTP/1.1 204 No Content\r\n\r\n")
-			}
-			if _, err := conn.Write(answer); err != nil {
-				break
-			}
-		}
-		_ = conn.Close()
+func benchmarkSessions(b *testing.B, sv *http.Server) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
 	}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = sv.Serve(l) }()
+	client := exec.Command(os.Args[0])
+	client.Env = append(os.Environ(), benchClient+"="+l.Addr().String()+" "+strconv.Itoa(b.N))
+	client.Stderr = os.Stderr
+	before := cpuTime(b)
+	if err := client.Run(); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-us/op")
+	_ = sv.Close()
+	<-served
+}
+
+// benchClient is the environment variable that makes of the test binary a client: "address count".
+const benchClient = "ISTHMUS_TEST_BENCH_CLIENT"
+
+func runBenchClient(arguments string) error {
+	address, count, _ := strings.Cut(arguments, " ")
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return err
+	}
+	inform, err := Encode(&Envelope{ID: "1", Namespace: NamespaceV1_0, Body: testInform()})
+	if err != nil {
+		return err
+	}
+	const head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\n"
+	requests := [][]byte{
+		[]byte(head + "Content-Length: " + strconv.Itoa(len(inform)) + "\r\n\r\n" + string(inform)),
+		[]byte(head + "Content-Length: 0\r\n\r\n"),
+	}
+	buf := make([]byte, 8<<10)
+	for range n {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return err
+		}
+		for i, request := range requests {
+			if _, err := conn.Write(request); err != nil {
+				return err
+			}
+			m, err := conn.Read(buf)
+			if want := []string{"HTTP/1.1 200", "HTTP/1.1 204"}[i]; err != nil || !strings.HasPrefix(string(buf[:m]), want) {
+				return fmt.Errorf("%w: %q", err, buf[:m])
+			}
+		}
+		if err := conn.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -72,6 +72,33 @@ func Decode(body []byte, contentType string) (*Envelope, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e := decodeCut(text); e != nil {
+		return e, nil
+	}
+	return decodeWhole(text)
+}
+
+// decodeCut decodes a message whose parameters are of the usual form; nil for any other.
+func decodeCut(text []byte) *Envelope {
+	params, skipped, rest, ok := cutParameters(text)
+	if !ok {
+		return nil
+	}
+	root, err := parse(rest, false)
+	if err != nil {
+		return nil
+	}
+	e := new(Envelope)
+	e.read(root)
+	if !setParameters(e.Body, params) {
+		return nil
+	}
+	e.Skipped += skipped
+	return e
+}
+
+// decodeWhole decodes any message through etree.
+func decodeWhole(text []byte) (*Envelope, error) {
 	e := new(Envelope)
 	root, err := parse(text, false)
 	if errors.Is(err, ErrMalformed) {
