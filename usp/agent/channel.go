@@ -60,6 +60,7 @@ func (a *Agent) greet(l *channel) {
 	}
 	a.mu.Lock()
 	if q := a.st.queues[l.peer]; q != nil {
+		q.paused = time.Time{}
 		for _, n := range q.notes {
 			n.at = time.Time{} // what could not be sent, or was not answered, need not wait any longer
 		}

@@ -117,7 +117,7 @@ func (a *Agent) settle(n *note, err error) (bool, error) {
 		a.fleet.log.Warn("a notification is too big for the channel", "device", a.id.ID, "controller", n.To)
 		return a.forget(n, dropped), err
 	case err != nil:
-		n.at = time.Now().Add(resend)
+		a.st.queues[n.To].paused = time.Now().Add(resend) // not only this one: what follows must not overtake it
 		return false, err
 	case !n.Retry:
 		return a.forget(n, delivered), nil

@@ -41,6 +41,7 @@ type queue struct {
 	to         usp.EndpointID
 	notes      []*note
 	delivering bool
+	paused     time.Time // nothing is sent before: the channel did not take the last one
 	onBoardAt  time.Time // when OnBoardRequest is repeated
 }
 
@@ -147,6 +148,9 @@ func (q *queue) find(msgID string) *note {
 
 // next is the first note that may be sent now.
 func (q *queue) next(now time.Time) *note {
+	if q.paused.After(now) {
+		return nil
+	}
 	for _, n := range q.notes {
 		if !n.sending && !n.at.After(now) {
 			return n

@@ -55,13 +55,23 @@ func (a *Agent) nextDue(now time.Time) time.Time {
 	for id, q := range a.st.queues {
 		up := a.route(id) != nil
 		for _, n := range q.notes {
+			if n.sending {
+				continue // looked at again when it is sent
+			}
 			at(n.Expires)
-			if up && !n.sending && n.at.After(now) {
-				at(n.at)
+			if ready := later(n.at, q.paused); up && ready.After(now) {
+				at(ready)
 			}
 		}
 	}
 	return first
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // expiry is when TimeToLive removes a Subscription, the zero time for never.
