@@ -321,3 +321,17 @@ func TestStandardEvent(t *testing.T) {
 		}
 	}
 }
+
+// TestRepairIsLinear: a body made to be scanned again and again costs no more than another.
+func TestRepairIsLinear(t *testing.T) {
+	const size = 8 << 20
+	for _, piece := range []string{"Envelope", "</Envelope ", "<Envelope", "</Envelope", "&#1", "\x01", "<!---->", "&"} {
+		began := time.Now()
+		if _, err := Decode([]byte("<s:Envelope>"+strings.Repeat(piece, size/len(piece))), ""); err == nil {
+			t.Errorf("%q was decoded", piece)
+		}
+		if d := time.Since(began); d > 20*time.Second {
+			t.Errorf("%q took %v", piece, d)
+		}
+	}
+}

@@ -126,14 +126,17 @@ func cutEnvelope(text []byte) []byte {
 		if i < 0 {
 			return text
 		}
-		start := bytes.LastIndexByte(text[:at+i], '<')
+		before := text[at : at+i]
 		at += i + len(name)
-		if start < 0 || !bytes.HasPrefix(text[start:], []byte("</")) {
+		start := bytes.LastIndexByte(before, '<')
+		if start < 0 || !bytes.HasPrefix(before[start:], []byte("</")) {
 			continue
 		}
-		if end := bytes.IndexByte(text[at:], '>'); end >= 0 && len(bytes.TrimSpace(text[at:at+end])) == 0 {
-			return text[:at+end+1]
+		after := bytes.TrimLeft(text[at:], " \t\r\n")
+		if bytes.HasPrefix(after, []byte(">")) {
+			return text[:len(text)-len(after)+1]
 		}
+		at = len(text) - len(after)
 	}
 }
 
