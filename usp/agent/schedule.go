@@ -59,8 +59,8 @@ func (a *Agent) nextDue(now time.Time) time.Time {
 				continue // looked at again when it is sent
 			}
 			at(n.Expires)
-			if ready := later(n.at, q.paused); up && ready.After(now) {
-				at(ready)
+			if up && !q.delivering {
+				at(later(now, later(n.at, q.paused)))
 			}
 		}
 	}
