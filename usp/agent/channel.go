@@ -50,6 +50,9 @@ func (a *Agent) greet(l *channel) {
 		err = a.connect(ctx, l)
 		l.known = err == nil
 	}
+	if err == nil {
+		a.hurry(l.peer)
+	}
 	close(l.ready)
 	if err != nil {
 		if a.life.Err() == nil {
@@ -58,15 +61,19 @@ func (a *Agent) greet(l *channel) {
 		}
 		return
 	}
+	a.kick()
+}
+
+// hurry ends the waits of what is queued for a Controller that has just come back.
+func (a *Agent) hurry(peer usp.EndpointID) {
 	a.mu.Lock()
-	if q := a.st.queues[l.peer]; q != nil {
+	defer a.mu.Unlock()
+	if q := a.st.queues[peer]; q != nil {
 		q.paused = time.Time{}
 		for _, n := range q.notes {
-			n.at = time.Time{} // what could not be sent, or was not answered, need not wait any longer
+			n.at = time.Time{}
 		}
 	}
-	a.mu.Unlock()
-	a.kick()
 }
 
 func (a *Agent) connect(ctx context.Context, l *channel) error {
