@@ -324,7 +324,7 @@ func TestStandardEvent(t *testing.T) {
 
 // TestRepairIsLinear: a body made to be scanned again and again costs no more than another.
 func TestRepairIsLinear(t *testing.T) {
-	const size = 8 << 20
+	const size = 2 << 20
 	for _, piece := range []string{"Envelope", "</Envelope ", "<Envelope", "</Envelope", "&#1", "\x01", "<!---->", "&"} {
 		began := time.Now()
 		if _, err := Decode([]byte("<s:Envelope>"+strings.Repeat(piece, size/len(piece))), ""); err == nil {
