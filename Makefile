@@ -5,12 +5,13 @@ LDFLAGS := -s -w -X main.commit=$(COMMIT)
 TOOL := $(GO) tool -modfile=.ci/tools/go.mod
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
+BUILDAH ?= buildah
 
 # The race detector needs cgo, and that a C compiler.
 CC_FOUND := $(shell command -v $$($(GO) env CC) 2>/dev/null)
 RACE := $(if $(CC_FOUND),-race,)
 
-.PHONY: build test check fmt vet lint tidy generated demo bench fuzz generate deploy-check
+.PHONY: build test check fmt vet lint tidy generated demo bench fuzz generate image
 
 build: ## the binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/isthmus ./cmd/isthmus
@@ -57,5 +58,6 @@ fuzz: ## every fuzz target for FUZZTIME
 generate: ## the protobuf code; needs protoc
 	$(GO) generate ./...
 
-deploy-check: ## the files in deploy/, with the tools that are there
-	sh deploy/check.sh
+image: build ## the container image, with buildah
+	mkdir -p bin/data # an empty directory: FROM scratch has no mkdir
+	$(BUILDAH) bud -t isthmus -f deploy/Containerfile .

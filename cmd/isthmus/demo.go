@@ -318,7 +318,7 @@ func (d *demo) reboot(ctx context.Context) error {
 		return err
 	}
 	if got := n.GetEvent().GetParams()["CommandKey"]; got != key {
-		return fmt.Errorf("Boot! has CommandKey %q, want %q", got, key)
+		return fmt.Errorf("the event Boot! has CommandKey %q, want %q", got, key)
 	}
 	return d.rest(ctx, "The CPE has booted, Cause "+strings.TrimSpace(n.GetEvent().GetParams()["Cause"])+".")
 }
