@@ -279,9 +279,17 @@ func (d *Device) putJournal(ctx context.Context, j *journal) error {
 		return fmt.Errorf("writing the journal of %s: %w", d.id, err)
 	}
 	d.mu.Lock()
-	d.journals[j.Token] = true
+	d.noteJournal(j.Token)
 	d.mu.Unlock()
 	return nil
+}
+
+// noteJournal remembers that a journal is open. d.mu is held.
+func (d *Device) noteJournal(id string) {
+	if d.journals == nil {
+		d.journals = map[string]bool{}
+	}
+	d.journals[id] = true
 }
 
 func (d *Device) unjournal(ctx context.Context, id string) error {

@@ -79,7 +79,7 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 	}
 	d.mu.Lock()
 	if rpcs != nil {
-		d.head.RPCs = rpcs.MethodList
+		d.head.RPCs = d.p.shared(rpcs.MethodList)
 	}
 	d.head.ShapeOf = d.head.Software
 	d.mu.Unlock()

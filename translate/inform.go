@@ -349,7 +349,10 @@ func (p *Proxy) End(s *cwmp.Session, err error) {
 	if err := d.save(p.ctx); err != nil {
 		p.log.Error("cache could not be kept", "device", d.id, "err", err)
 	}
-	if waiting {
+	switch {
+	case waiting:
 		d.ask()
+	case p.crowded():
+		p.cool(d, 0)
 	}
 }

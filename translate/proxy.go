@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,8 +69,9 @@ type Connector interface {
 
 const (
 	defaultTimeout = 15 * time.Second
-	idleTree       = time.Minute // how long an unused tree stays in memory
-	sweepEvery     = 10 * time.Second
+	idleTree       = 20 * time.Second // how long an unused tree stays in memory
+	maxWarm        = 1024             // trees in memory; beyond it one is dropped as soon as its session ends
+	sweepEvery     = 5 * time.Second
 	fullRetry      = 300 // seconds until a CPE that had no room may try again
 )
 
@@ -97,6 +101,7 @@ type Proxy struct {
 	devices map[usp.EndpointID]*Device
 	order   []usp.EndpointID // sorted; nil after a change
 	warm    map[*Device]struct{}
+	methods map[string][]string // lists of RPC methods that devices share
 }
 
 // cpeKey identifies a CPE by its DeviceId (TR-069 A.3.3.1); Manufacturer is not part of the identity.
@@ -108,7 +113,8 @@ func keyOf(id cwmp.DeviceID) cpeKey { return cpeKey{id.OUI, id.ProductClass, id.
 func New(ctx context.Context, opts Options) (*Proxy, error) {
 	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), ages: newAges(opts.MaxAge, opts.Rules),
 		models: newModels(), traces: newTraces(), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
-		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{}}
+		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{},
+		methods: map[string][]string{}}
 	p.m = newMetrics(opts.Registerer, p)
 	if p.connreq == nil {
 		p.connreq = &connreq.Client{}
@@ -162,6 +168,7 @@ func (p *Proxy) restore(ctx context.Context) error {
 		if err := json.Unmarshal(item.Value, &d.head); err != nil {
 			return fmt.Errorf("head of %s: %w", d.id, err)
 		}
+		d.head.RPCs = p.shared(d.head.RPCs)
 		if d.head.Shape != "" {
 			if d.model, err = p.models.get(ctx, p.store, d.head.Shape, d.head.RPCs); err != nil {
 				p.log.Error("data model is lost, discovering anew", "device", d.id, "err", err)
@@ -203,7 +210,7 @@ func (p *Proxy) resume(ctx context.Context) error {
 	err := errors.Join(
 		each(store.Row, func(d *Device, _ string) { subscribed[d] = true }),
 		each(store.Notification, func(d *Device, _ string) { notifying[d] = true }),
-		each(store.Journal, func(d *Device, id string) { d.journals[id] = true }))
+		each(store.Journal, func(d *Device, id string) { d.noteJournal(id) }))
 	if err != nil {
 		return err
 	}
@@ -252,7 +259,7 @@ func (p *Proxy) newDevice(ctx context.Context, id usp.EndpointID) (*Device, erro
 	if err != nil {
 		return nil, fmt.Errorf("shard of %s: %w", id, err)
 	}
-	return &Device{p: p, id: id, lease: lease, wake: make(chan struct{}, 1), journals: map[string]bool{}}, nil
+	return &Device{p: p, id: id, lease: lease, wake: make(chan struct{}, 1)}, nil
 }
 
 // attach gives a device its Agent; the head must be known.
@@ -343,24 +350,87 @@ func (p *Proxy) loaded(d *Device) {
 	p.mu.Unlock()
 }
 
-// sweep unloads the trees of idle devices.
+// sweep unloads what idle devices hold, and gives the memory of a storm back to the system once it is over.
 func (p *Proxy) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	for {
+	cooled := 0
+	for n := 1; ; n++ {
 		select {
 		case <-p.ctx.Done():
 			return
 		case <-tick.C:
 		}
-		for _, d := range p.warmDevices() {
-			if d.unload(p.ctx, idleTree) {
-				p.mu.Lock()
-				delete(p.warm, d)
-				p.mu.Unlock()
-			}
+		before := p.warmDevices()
+		for _, d := range before {
+			p.cool(d, idleTree)
+		}
+		left := len(p.warmDevices())
+		cooled += len(before) - left
+		if n%unloadAgents == 0 {
+			p.unloadAgents()
+		}
+		if cooled >= stormTrees && left < stormTrees {
+			debug.FreeOSMemory()
+			cooled = 0
 		}
 	}
+}
+
+const (
+	unloadAgents = 12  // sweeps between two rounds over all Agents
+	stormTrees   = 512 // trees that were dropped: worth a collection that gives their memory back
+)
+
+// unloadAgents has every Agent drop the rows it does not need in memory.
+func (p *Proxy) unloadAgents() {
+	for _, d := range p.all() {
+		if p.ctx.Err() != nil {
+			return
+		}
+		d.agent.Unload()
+	}
+}
+
+func (p *Proxy) all() []*Device {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return slices.Collect(maps.Values(p.devices))
+}
+
+// shared gives equal lists of RPC methods one memory: there are as many as there are firmwares, not devices.
+func (p *Proxy) shared(methods []string) []string {
+	key := strings.Join(methods, " ")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if have, ok := p.methods[key]; ok {
+		return have
+	}
+	if len(p.methods) >= maxMethodLists {
+		return slices.Clone(methods)
+	}
+	own := strings.Fields(key)
+	p.methods[key] = own
+	return own
+}
+
+// maxMethodLists bounds what CPE that make up methods can have us remember.
+const maxMethodLists = 1024
+
+// cool unloads a device's tree if it has been idle for that long.
+func (p *Proxy) cool(d *Device, idle time.Duration) {
+	if d.unload(p.ctx, idle) {
+		p.mu.Lock()
+		delete(p.warm, d)
+		p.mu.Unlock()
+	}
+}
+
+// crowded says whether more trees are in memory than should be.
+func (p *Proxy) crowded() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return len(p.warm) > maxWarm
 }
 
 func (p *Proxy) warmDevices() []*Device {
@@ -379,9 +449,7 @@ func (p *Proxy) Stop() {
 		return
 	}
 	close(p.stopping)
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	for _, d := range p.devices {
+	for _, d := range p.all() {
 		d.failQueue(errShutdown)
 	}
 }
@@ -389,13 +457,7 @@ func (p *Proxy) Stop() {
 // Close ends the Agents and puts everything on disk. The CWMP server must be shut down before it, the store closed after.
 func (p *Proxy) Close(ctx context.Context) error {
 	p.Stop()
-	p.mu.RLock()
-	ds := make([]*Device, 0, len(p.devices))
-	for _, d := range p.devices {
-		ds = append(ds, d)
-	}
-	p.mu.RUnlock()
-	for _, d := range ds {
+	for _, d := range p.all() {
 		d.agent.Close(ctx)
 	}
 	p.cancel()
