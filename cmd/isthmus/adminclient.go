@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -119,13 +118,9 @@ func (f *adminFlags) call(ctx context.Context, method, path string, body []byte)
 func (f *adminFlags) client() (*http.Client, error) {
 	t := &http.Transport{}
 	if f.CAFile != "" {
-		pem, err := os.ReadFile(f.CAFile)
+		pool, err := certificates(f.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("CA file: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CA file %s has no certificate in PEM", f.CAFile)
+			return nil, err
 		}
 		t.TLSClientConfig = &tls.Config{RootCAs: pool}
 	}

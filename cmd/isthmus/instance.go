@@ -65,15 +65,15 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if err := i.listeners.open(ctx, c); err != nil {
 		return err
 	}
-	cwmpTLS, err := serverTLS(&c.CWMP.TLS.ServerTLS)
+	cwmpTLS, err := serverTLS(&c.CWMP.TLS.ServerTLS, "")
 	if err != nil {
 		return err
 	}
-	wsTLS, err := serverTLS(&c.USP.WebSocketServer.TLS)
+	wsTLS, err := serverTLS(&c.USP.WebSocketServer.TLS.ServerTLS, c.USP.WebSocketServer.TLS.ClientCAFile)
 	if err != nil {
 		return err
 	}
-	adminTLS, err := serverTLS(&c.Admin.TLS)
+	adminTLS, err := serverTLS(&c.Admin.TLS.ServerTLS, "")
 	if err != nil {
 		return err
 	}

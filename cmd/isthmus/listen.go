@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 
 	"isthmus/cmd/isthmus/config"
@@ -83,8 +85,8 @@ func (ls *listeners) addresses() []netip.AddrPort {
 	return own
 }
 
-// serverTLS is nil where there is no certificate.
-func serverTLS(c *config.ServerTLS) (*tls.Config, error) {
+// serverTLS is nil where there is no certificate. Clients may show one that clientCA, a file, signed.
+func serverTLS(c *config.ServerTLS, clientCA string) (*tls.Config, error) {
 	if c.CertFile == "" {
 		return nil, nil
 	}
@@ -92,7 +94,27 @@ func serverTLS(c *config.ServerTLS) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s: %w", c.CertFile, err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	t := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	if clientCA != "" {
+		if t.ClientCAs, err = certificates(clientCA); err != nil {
+			return nil, err
+		}
+		t.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	return t, nil
+}
+
+// certificates reads a file of CA certificates.
+func certificates(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("CA certificates: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("CA certificates: %s has none in PEM", file)
+	}
+	return pool, nil
 }
 
 func address(l net.Listener) string {

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net/url"
-	"os"
 	"strconv"
 	"time"
 
@@ -104,13 +102,9 @@ func clientTLS(c *config.ClientTLS) (*tls.Config, error) {
 	}
 	t := &tls.Config{ServerName: c.ServerName, MinVersion: tls.VersionTLS12}
 	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("ca_file: %w", err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file: %s has no certificate in PEM", c.CAFile)
+		var err error
+		if t.RootCAs, err = certificates(c.CAFile); err != nil {
+			return nil, err
 		}
 	}
 	if c.CertFile != "" {

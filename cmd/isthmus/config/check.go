@@ -71,7 +71,11 @@ func (l *loader) checkListeners(c *Config) {
 	if c.CWMP.TLS.Listen != "" && c.CWMP.TLS.CertFile == "" {
 		l.add("cwmp.tls.listen", "needs cwmp.tls.cert_file and cwmp.tls.key_file")
 	}
-	l.serverTLS("usp.websocket_server.tls", &c.USP.WebSocketServer.TLS)
+	l.serverTLS("usp.websocket_server.tls", &c.USP.WebSocketServer.TLS.ServerTLS)
+	l.certificates("usp.websocket_server.tls.client_ca_file", c.USP.WebSocketServer.TLS.ClientCAFile)
+	if t := &c.USP.WebSocketServer.TLS; t.ClientCAFile != "" && t.CertFile == "" {
+		l.add("usp.websocket_server.tls.client_ca_file", "needs cert_file and key_file beside it")
+	}
 	taken := map[Address]string{}
 	for _, a := range []struct {
 		key    string
@@ -97,7 +101,7 @@ func (l *loader) checkListeners(c *Config) {
 }
 
 func (l *loader) checkAdmin(a *Admin) {
-	l.serverTLS("admin.tls", &a.TLS)
+	l.serverTLS("admin.tls", &a.TLS.ServerTLS)
 	l.secretFile("admin.token", &a.Token, a.TokenFile)
 	if a.Listen == "" || a.Listen.Loopback() {
 		return
@@ -171,14 +175,20 @@ func (l *loader) checkController(key string, c *Controller) {
 		l.webSocketURL(key+".websocket.url", c)
 	}
 	l.keyPair(key+".tls", c.TLS.CertFile, c.TLS.KeyFile)
-	if c.TLS.CAFile != "" {
-		pem, err := os.ReadFile(c.TLS.CAFile)
-		if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			err = fmt.Errorf("%s has no certificate in PEM", c.TLS.CAFile)
-		}
-		if err != nil {
-			l.add(key+".tls.ca_file", "cannot be used: %v", err)
-		}
+	l.certificates(key+".tls.ca_file", c.TLS.CAFile)
+}
+
+// certificates checks a file of CA certificates.
+func (l *loader) certificates(key, file string) {
+	if file == "" {
+		return
+	}
+	pem, err := os.ReadFile(file)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		err = fmt.Errorf("%s has no certificate in PEM", file)
+	}
+	if err != nil {
+		l.add(key, "cannot be used: %v", err)
 	}
 }
 

@@ -45,15 +45,27 @@ type CWMP struct {
 
 // ServerTLS is the certificate of a listener.
 type ServerTLS struct {
-	CertFile     string `yaml:"cert_file"`
-	KeyFile      string `yaml:"key_file"`
-	ClientCAFile string `yaml:"client_ca_file" later:""`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
 }
 
 // ListenTLS is a TLS listener of its own.
 type ListenTLS struct {
-	Listen    Address `yaml:"listen"`
-	ServerTLS `yaml:",inline"`
+	Listen       Address `yaml:"listen"`
+	ServerTLS    `yaml:",inline"`
+	ClientCAFile string `yaml:"client_ca_file" later:""`
+}
+
+// MutualTLS is the certificate of a listener and the CA of those that clients may show.
+type MutualTLS struct {
+	ServerTLS    `yaml:",inline"`
+	ClientCAFile string `yaml:"client_ca_file"`
+}
+
+// AdminTLS is the certificate of the administration address.
+type AdminTLS struct {
+	ServerTLS    `yaml:",inline"`
+	ClientCAFile string `yaml:"client_ca_file" later:""`
 }
 
 // LegacyTLS is a listener for CPE that know only old TLS.
@@ -173,7 +185,7 @@ type Identity struct {
 // WebSocketServer is where Controllers connect to the Agents.
 type WebSocketServer struct {
 	Listen          Address   `yaml:"listen"`
-	TLS             ServerTLS `yaml:"tls"`
+	TLS             MutualTLS `yaml:"tls"`
 	TrustEndpointID bool      `yaml:"trust_endpoint_id"`
 }
 
@@ -216,11 +228,11 @@ type Transfers struct {
 
 // Admin is the administration address.
 type Admin struct {
-	Listen        Address   `yaml:"listen"`
-	TokenFile     string    `yaml:"token_file"`
-	Token         Secret    `yaml:"-"` // what TokenFile holds
-	MetricsPublic bool      `yaml:"metrics_public"`
-	TLS           ServerTLS `yaml:"tls"`
+	Listen        Address  `yaml:"listen"`
+	TokenFile     string   `yaml:"token_file"`
+	Token         Secret   `yaml:"-"` // what TokenFile holds
+	MetricsPublic bool     `yaml:"metrics_public"`
+	TLS           AdminTLS `yaml:"tls"`
 }
 
 // Default is the configuration of an empty file.
