@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"net"
 	"os/exec"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -16,7 +18,7 @@ func TestMain(m *testing.M) {
 // TestScript runs the command line as a person would; a script a feature.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status}})
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "ports": ports, "eventually": eventually}})
 }
 
 // status runs a program that must end with the exit code given.
@@ -34,4 +36,26 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
 	}
+}
+
+// ports puts free addresses of this machine into the environment. Nothing holds them until the script's programs listen.
+func ports(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		ts.Setenv(name, l.Addr().String())
+		ts.Check(l.Close())
+	}
+}
+
+// eventually runs a program until it succeeds: another one is starting.
+func eventually(ts *testscript.TestScript, _ bool, args []string) {
+	const patience, pause = 20 * time.Second, 50 * time.Millisecond
+	var err error
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
+		if err = ts.Exec(args[0], args[1:]...); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("%v did not succeed in %v: %v", args, patience, err)
 }

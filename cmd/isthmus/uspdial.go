@@ -47,6 +47,9 @@ func (u *uspCmd) dial(ctx context.Context, msg *usppb.Msg) (*usppb.Msg, error) {
 	if e := (*usp.Error)(nil); errors.As(err, &e) {
 		return usp.ErrorMsg(id, e), nil
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("%s did not answer within %s: an Agent does not answer a Controller that it does not know: is %s in its Controller table?", agent, u.Timeout, as)
+	}
 	if err != nil {
 		return nil, err
 	}

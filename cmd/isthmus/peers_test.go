@@ -1,0 +1,310 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"isthmus/usp"
+	"isthmus/usp/controller"
+	"isthmus/usp/usppb"
+)
+
+const (
+	peersTime       = 110 * time.Second // of them all
+	peersController = "proto::peers-controller"
+	gateway         = "../../testdata/peers/gateway.csv" // the data model of the Device:2 peers
+)
+
+// peersConfig wants the URL of the Controller. Device.WiFi. is never answered from the cache.
+const peersConfig = `
+data_dir: data
+log: {format: json}
+cwmp:
+  listen: 127.0.0.1:0
+  session: {linger: 200ms}
+  connection_request: {username: cr-user, password: cr-password, timeout: 8s}
+usp:
+  controllers: [{endpoint_id: "` + peersController + `", websocket: {url: %q}}]
+  websocket_server: {listen: 127.0.0.1:0}
+cache:
+  rules: [{path: Device.WiFi., max_age: 0s}]
+admin: {listen: 127.0.0.1:0}
+`
+
+// TestPeers manages CWMP clients that nobody here wrote: a USP Controller, isthmus serve, and the client in a process of its own.
+// The clients are no part of this repository; make test-peers needs them installed.
+func TestPeers(t *testing.T) {
+	if os.Getenv("ISTHMUS_PEERS") != "1" {
+		t.Skip("NOT TESTED against foreign CWMP clients: run make test-peers")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), peersTime)
+	defer cancel()
+	c := controller.New(context.WithoutCancel(ctx), controller.Options{EndpointID: peersController})
+	t.Cleanup(func() {
+		end, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		c.Close(end)
+	})
+	url, err := c.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	acs := serve(ctx, t, fmt.Sprintf(peersConfig, url))
+	t.Run("cwmp-sim", func(t *testing.T) {
+		t.Parallel()
+		cwmpSim(ctx, t, c, acs)
+	})
+	t.Run("cwmp-sim_TR-098", func(t *testing.T) {
+		t.Parallel()
+		startCWMPSim(t, acs, "--serial", "SIM098", "--oui", "00D09E", "--product-class", "IGD", "--device-root", "InternetGatewayDevice")
+		onlyIdentity(t, onboarded(ctx, t, c, "ops::00D09E-IGD-SIM098"), "SIM098")
+	})
+	t.Run("genieacs-sim", func(t *testing.T) {
+		t.Parallel()
+		genieACSSim(ctx, t, c, acs)
+	})
+	t.Run("genieacs-sim_TR-098", func(t *testing.T) {
+		t.Parallel()
+		// Without a model of ours it is a gateway of 1,002 paths, dumped from a real one.
+		startGenieACSSim(t, acs, "-s", "98")
+		onlyIdentity(t, onboarded(ctx, t, c, "ops::202BC1-BM632w-000098"), "000098")
+	})
+}
+
+// peer is an Agent behind which a foreign CPE stands.
+type peer struct {
+	ctx   context.Context
+	agent *controller.Agent
+}
+
+// onboarded waits for the OnBoardRequest of a new Agent.
+func onboarded(ctx context.Context, t *testing.T, c *controller.Controller, id usp.EndpointID) *peer {
+	t.Helper()
+	p := &peer{ctx: ctx, agent: c.Agent(id)}
+	n, err := p.agent.WaitNotify(ctx, func(n *usppb.Notify) bool { return n.GetOnBoardReq() != nil })
+	if err != nil {
+		t.Fatalf("OnBoardRequest of %s: %v", id, err)
+	}
+	oui, serial := n.GetOnBoardReq().GetOui(), n.GetOnBoardReq().GetSerialNumber()
+	if !strings.Contains(string(id), oui) || !strings.HasSuffix(string(id), serial) || oui == "" || serial == "" {
+		t.Errorf("OnBoardRequest of %s: OUI %q, serial number %q", id, oui, serial)
+	}
+	return p
+}
+
+// do gives the lines of an answer without errors.
+func (p *peer) do(t *testing.T, r *usppb.Request) []string {
+	t.Helper()
+	lines, err := p.try(r)
+	if err != nil {
+		t.Fatalf("%v: %v", r, err)
+	}
+	return lines
+}
+
+func (p *peer) try(r *usppb.Request) ([]string, error) {
+	answer, err := p.agent.Do(p.ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	o := results(answer)
+	return o.lines, o.err()
+}
+
+func get(path string) *usppb.Request {
+	return &usppb.Request{ReqType: &usppb.Request_Get{Get: &usppb.Get{ParamPaths: []string{path}}}}
+}
+
+func instances(path string) *usppb.Request {
+	return &usppb.Request{ReqType: &usppb.Request_GetInstances{GetInstances: &usppb.GetInstances{ObjPaths: []string{path}}}}
+}
+
+func supported(path string) *usppb.Request {
+	return &usppb.Request{ReqType: &usppb.Request_GetSupportedDm{GetSupportedDm: &usppb.GetSupportedDM{ObjPaths: []string{path},
+		ReturnParams: true, ReturnCommands: true}}}
+}
+
+func set(object, name, value string) *usppb.Request {
+	return &usppb.Request{ReqType: &usppb.Request_Set{Set: &usppb.Set{UpdateObjs: []*usppb.Set_UpdateObject{{ObjPath: object,
+		ParamSettings: []*usppb.Set_UpdateParamSetting{{Param: name, Value: value, Required: true}}}}}}}
+}
+
+func add(table string, params ...string) *usppb.Request {
+	row := &usppb.Add_CreateObject{ObjPath: table}
+	for p := range slices.Chunk(params, 2) {
+		row.ParamSettings = append(row.ParamSettings, &usppb.Add_CreateParamSetting{Param: p[0], Value: p[1], Required: true})
+	}
+	return &usppb.Request{ReqType: &usppb.Request_Add{Add: &usppb.Add{CreateObjs: []*usppb.Add_CreateObject{row}}}}
+}
+
+func remove(path string) *usppb.Request {
+	return &usppb.Request{ReqType: &usppb.Request_Delete{Delete: &usppb.Delete{ObjPaths: []string{path}}}}
+}
+
+func reboot() *usppb.Request {
+	return &usppb.Request{ReqType: &usppb.Request_Operate{Operate: &usppb.Operate{Command: "Device.Reboot()", CommandKey: "peers", SendResp: true}}}
+}
+
+// same fails the test unless the request gives exactly these lines.
+func (p *peer) same(t *testing.T, r *usppb.Request, want ...string) {
+	t.Helper()
+	if d := cmp.Diff(want, p.do(t, r)); d != "" {
+		t.Errorf("%v (-want +got):\n%s", r, d)
+	}
+}
+
+// has fails the test unless the answer to the request has these lines, among others.
+func (p *peer) has(t *testing.T, r *usppb.Request, want ...string) {
+	t.Helper()
+	got := p.do(t, r)
+	for _, w := range want {
+		if !slices.Contains(got, w) {
+			t.Errorf("%v: no line %q in\n%s", r, w, strings.Join(got, "\n"))
+		}
+	}
+}
+
+// refused fails the test unless the request fails with the code.
+func (p *peer) refused(t *testing.T, r *usppb.Request, code usp.ErrorCode) {
+	t.Helper()
+	lines, err := p.try(r)
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(int(code))) {
+		t.Errorf("%v: %q, %v; want the error %d", r, lines, err, code)
+	}
+}
+
+// reads is what both peers with our model must say to requests that change nothing.
+func (p *peer) reads(t *testing.T, serial string) {
+	t.Helper()
+	p.has(t, get("Device.DeviceInfo."), "Device.DeviceInfo.Manufacturer = Peer Works", "Device.DeviceInfo.ManufacturerOUI = 00D09E",
+		"Device.DeviceInfo.ProductClass = PeerGateway", "Device.DeviceInfo.SerialNumber = "+serial, "Device.DeviceInfo.SoftwareVersion = 2.7.1",
+		"Device.DeviceInfo.UpTime = 4711")
+	p.same(t, get("Device.WiFi.SSID.*.SSID"), "Device.WiFi.SSID.1.SSID = peer <2.4>", "Device.WiFi.SSID.2.SSID = peer & 5")
+	p.same(t, get(`Device.WiFi.SSID.[Enable==false].LowerLayers`), "Device.WiFi.SSID.2.LowerLayers = Device.WiFi.Radio.2.")
+	p.same(t, instances("Device.WiFi.SSID."), "Device.WiFi.SSID.1.", "Device.WiFi.SSID.2.")
+	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
+	p.same(t, supported("Device.WiFi.Radio."), "Device.WiFi.Radio.{i}.  read-only", "  Channel  unsigned-int read-write",
+		"  Enable  boolean read-write", "  OperatingFrequencyBand  string read-write")
+	p.has(t, supported("Device."), "Device.NAT.PortMapping.{i}.  add-delete", "  Reboot()  sync() -> ()", "Device.LocalAgent.Subscription.{i}.  add-delete")
+	p.refused(t, get("Device.WiFi.SSID.1.Sssid"), usp.ErrInvalidPath)
+	p.refused(t, set("Device.WiFi.SSID.1.", "Status", "Down"), usp.ErrParamReadOnly)
+	p.refused(t, set("Device.WiFi.Radio.1.", "Channel", "eleven"), usp.ErrInvalidValue)
+}
+
+// onlyIdentity is what an InternetGatewayDevice CPE is in this version: an Agent that says who it is.
+func onlyIdentity(t *testing.T, p *peer, serial string) {
+	t.Helper()
+	p.has(t, get("Device.DeviceInfo."), "Device.DeviceInfo.SerialNumber = "+serial)
+	p.has(t, get("Device.LocalAgent."), "Device.LocalAgent.EndpointID = "+string(p.agent.EndpointID()),
+		"Device.LocalAgent.Controller.1.EndpointID = "+peersController)
+	for _, l := range p.do(t, get("Device.")) {
+		if !strings.HasPrefix(l, "Device.DeviceInfo.") && !strings.HasPrefix(l, "Device.LocalAgent.") && !strings.HasPrefix(l, "Device.RootDataModelVersion ") {
+			t.Errorf("an InternetGatewayDevice CPE shows %s", l)
+		}
+	}
+}
+
+func startCWMPSim(t *testing.T, acs string, args ...string) *transcript {
+	t.Helper()
+	node, script := nodeProgram(t, "cwmp-sim", "CWMP_SIM", "cwmp-sim 0.1.2")
+	return launch(t, syscall.SIGKILL, t.TempDir(), node, append([]string{script, "--acs", acs, "--ip", "127.0.0.1", "--port", freePort(t), "--storage-dir", "state",
+		"--conn-user", "cr-user", "--conn-pass", "cr-password", "--conn-auth", "Digest", "--boot-delay", "0", "--interval", "3600", "--log-level", "debug"}, args...)...)
+}
+
+// cwmpSim drives cwmp-sim 0.1.2 over its whole life. It has no BOOTSTRAP (S10) and never returns a cookie (H3).
+func cwmpSim(ctx context.Context, t *testing.T, c *controller.Controller, acs string) {
+	out := startCWMPSim(t, acs, "--model", absolute(t, gateway), "--serial", "SIM181", "--oui", "00D09E")
+	p := onboarded(ctx, t, c, "ops::00D09E-PeerGateway-SIM181")
+	p.has(t, supported("Device.NAT."), "Device.NAT.  read-only") // known when the CPE's model is
+	if _, err := out.line(ctx, "End of Session"); err != nil {
+		t.Fatal(err)
+	}
+	// It is silent for an hour now unless it is called.
+	p.same(t, get("Device.WiFi.Radio.1.Channel"), "Device.WiFi.Radio.1.Channel = 6")
+	if _, err := out.line(ctx, "Starting session with event: 6 CONNECTION REQUEST"); err != nil {
+		t.Error(err)
+	}
+	p.reads(t, "SIM181")
+
+	p.same(t, set("Device.WiFi.SSID.1.", "SSID", "renamed"), "Device.WiFi.SSID.1.SSID = renamed")
+	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed")
+
+	// Its new rows of a loaded model have no parameters, so it refuses to set one: with a fault of an undeclared prefix (X4) that does
+	// not say which (X21). The row must not stay.
+	p.refused(t, add("Device.NAT.PortMapping.", "ExternalPort", "8443"), usp.ErrRequiredParamFailed)
+	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
+	p.same(t, add("Device.NAT.PortMapping."), "created Device.NAT.PortMapping.2.")
+	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.", "Device.NAT.PortMapping.2.")
+	p.same(t, remove("Device.NAT.PortMapping.2."), "deleted Device.NAT.PortMapping.2.")
+	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
+
+	p.do(t, add("Device.LocalAgent.Subscription.", "ID", "boot", "Enable", "true", "NotifType", "Event", "ReferenceList", "Device.Boot!"))
+	p.same(t, reboot(), "Device.Reboot() done")
+	n, err := p.agent.WaitNotify(ctx, func(n *usppb.Notify) bool { return n.GetEvent().GetEventName() == "Boot!" })
+	if err != nil {
+		t.Fatalf("Boot!: %v", err)
+	}
+	// M Reboot came without its CommandKey (S9).
+	if cause := n.GetEvent().GetParams()["Cause"]; cause != "RemoteReboot" {
+		t.Errorf("Boot! has %v, want the Cause RemoteReboot", n.GetEvent().GetParams())
+	}
+	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed")
+}
+
+func startGenieACSSim(t *testing.T, acs string, args ...string) *transcript {
+	t.Helper()
+	node, script := nodeProgram(t, "genieacs-sim", "GENIEACS_SIM", "genieacs-sim 0.9.0")
+	return launch(t, syscall.SIGKILL, filepath.Dir(script), node, append([]string{script, "-u", acs}, args...)...)
+}
+
+// genieACSSim drives genieacs-sim 0.9. Every event of it is PERIODIC or a Connection Request (S10), which it lets in unasked (N1);
+// its process crashes when a partial path (R8) or a name that it does not have is read.
+func genieACSSim(ctx context.Context, t *testing.T, c *controller.Controller, acs string) {
+	out := startGenieACSSim(t, acs, "-m", absolute(t, gateway), "-s", "181")
+	p := onboarded(ctx, t, c, "ops::00D09E-PeerGateway-000181")
+	p.reads(t, "000181")
+
+	p.same(t, set("Device.WiFi.SSID.1.", "SSID", "renamed & <new>"), "Device.WiFi.SSID.1.SSID = renamed & <new>")
+	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed & <new>")
+	if _, err := out.line(ctx, "got connection request"); err != nil {
+		t.Error(err)
+	}
+
+	p.same(t, add("Device.NAT.PortMapping.", "ExternalPort", "8443", "InternalClient", "192.168.1.20"), "created Device.NAT.PortMapping.2.")
+	p.has(t, get("Device.NAT.PortMapping.2."), "Device.NAT.PortMapping.2.ExternalPort = 8443", "Device.NAT.PortMapping.2.InternalClient = 192.168.1.20")
+	p.same(t, remove("Device.NAT.PortMapping.[ExternalPort==8443]."), "deleted Device.NAT.PortMapping.2.")
+	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
+
+	// It knows no Reboot: fault 9000.
+	p.refused(t, reboot(), usp.ErrCommandFailure)
+	if _, err := out.line(expired(ctx), "died"); err == nil {
+		t.Error("genieacs-sim was sent what kills it")
+	}
+}
+
+// expired is a context that lets nothing be waited for.
+func expired(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
+}
+
+func absolute(t *testing.T, path string) string {
+	t.Helper()
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return abs
+}
