@@ -96,7 +96,11 @@ func TestDialerKeepsWithinItsShare(t *testing.T) {
 	if err := l.open(t.Context(), &config.Config{Admin: config.Admin{Listen: "127.0.0.1:0"}}); err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
+	defer func() {
+		if err := l.close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	d := &dialer{}
 	d.room.Store(1)
 	first, err := d.dial(t.Context(), "tcp", l.admin.Addr().String())
