@@ -38,16 +38,29 @@ func (o *transcript) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
-// line waits for a whole line with text in it.
+// find gives the first whole line with text in it, or "", and what tells that there is more to look at.
+func (o *transcript) find(text string) (string, <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for l := range strings.Lines(o.text.String()) {
+		if strings.HasSuffix(l, "\n") && strings.Contains(l, text) {
+			return l, o.grown
+		}
+	}
+	return "", o.grown
+}
+
+func (o *transcript) has(text string) bool {
+	l, _ := o.find(text)
+	return l != ""
+}
+
+// line waits for a line with text in it.
 func (o *transcript) line(ctx context.Context, text string) (string, error) {
 	for {
-		o.mu.Lock()
-		out, grown := o.text.String(), o.grown
-		o.mu.Unlock()
-		for l := range strings.Lines(out) {
-			if strings.HasSuffix(l, "\n") && strings.Contains(l, text) {
-				return l, nil
-			}
+		l, grown := o.find(text)
+		if l != "" {
+			return l, nil
 		}
 		select {
 		case <-grown:

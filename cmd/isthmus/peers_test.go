@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,18 +22,19 @@ import (
 )
 
 const (
-	peersTime       = 110 * time.Second // of them all
+	peersTime       = 60 * time.Second // of them all
 	peersController = "proto::peers-controller"
 	gateway         = "../../testdata/peers/gateway.csv" // the data model of the Device:2 peers
 )
 
-// peersConfig wants the URL of the Controller. Device.WiFi. is never answered from the cache.
+// peersConfig wants the URL of the Controller. Device.WiFi. is never answered from the cache, and a session ends as soon as there is
+// nothing to do, so that the peers are called often.
 const peersConfig = `
 data_dir: data
 log: {format: json}
 cwmp:
   listen: 127.0.0.1:0
-  session: {linger: 200ms}
+  session: {linger: 0s}
   connection_request: {username: cr-user, password: cr-password, timeout: 8s}
 usp:
   controllers: [{endpoint_id: "` + peersController + `", websocket: {url: %q}}]
@@ -49,7 +51,7 @@ func TestPeers(t *testing.T) {
 		t.Skip("NOT TESTED against foreign CWMP clients: run make test-peers")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), peersTime)
-	defer cancel()
+	t.Cleanup(cancel)
 	c := controller.New(context.WithoutCancel(ctx), controller.Options{EndpointID: peersController})
 	t.Cleanup(func() {
 		end, cancel := context.WithTimeout(context.Background(), stopTime)
@@ -175,11 +177,12 @@ func (p *peer) has(t *testing.T, r *usppb.Request, want ...string) {
 	}
 }
 
-// refused fails the test unless the request fails with the code.
+// refused fails the test unless the request fails with the code, as a whole or for one of its parameters.
 func (p *peer) refused(t *testing.T, r *usppb.Request, code usp.ErrorCode) {
 	t.Helper()
 	lines, err := p.try(r)
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(int(code))) {
+	var e *usp.Error
+	if !errors.As(err, &e) || e.Code != code && !slices.ContainsFunc(e.Params, func(q usp.ParamError) bool { return q.Code == code }) {
 		t.Errorf("%v: %q, %v; want the error %d", r, lines, err, code)
 	}
 }
@@ -196,10 +199,10 @@ func (p *peer) reads(t *testing.T, serial string) {
 	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
 	p.same(t, supported("Device.WiFi.Radio."), "Device.WiFi.Radio.{i}.  read-only", "  Channel  unsigned-int read-write",
 		"  Enable  boolean read-write", "  OperatingFrequencyBand  string read-write")
-	p.has(t, supported("Device."), "Device.NAT.PortMapping.{i}.  add-delete", "  Reboot()  sync() -> ()", "Device.LocalAgent.Subscription.{i}.  add-delete")
-	p.refused(t, get("Device.WiFi.SSID.1.Sssid"), usp.ErrInvalidPath)
-	p.refused(t, set("Device.WiFi.SSID.1.", "Status", "Down"), usp.ErrParamReadOnly)
-	p.refused(t, set("Device.WiFi.Radio.1.", "Channel", "eleven"), usp.ErrInvalidValue)
+	p.has(t, supported("Device."), "  Reboot()  sync(Cause, Reason) -> ()", "Device.LocalAgent.Subscription.{i}.  add-delete")
+	p.refused(t, get("Device.WiFi.SSID.1.Sssid"), usp.InvalidPath)
+	p.refused(t, set("Device.WiFi.SSID.1.", "Status", "Down"), usp.NonWritableParameter)
+	p.refused(t, set("Device.WiFi.Radio.1.", "Channel", "eleven"), usp.InvalidType)
 }
 
 // onlyIdentity is what an InternetGatewayDevice CPE is in this version: an Agent that says who it is.
@@ -240,14 +243,8 @@ func cwmpSim(ctx context.Context, t *testing.T, c *controller.Controller, acs st
 	p.same(t, set("Device.WiFi.SSID.1.", "SSID", "renamed"), "Device.WiFi.SSID.1.SSID = renamed")
 	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed")
 
-	// Its new rows of a loaded model have no parameters, so it refuses to set one: with a fault of an undeclared prefix (X4) that does
-	// not say which (X21). The row must not stay.
-	p.refused(t, add("Device.NAT.PortMapping.", "ExternalPort", "8443"), usp.ErrRequiredParamFailed)
-	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
-	p.same(t, add("Device.NAT.PortMapping."), "created Device.NAT.PortMapping.2.")
-	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.", "Device.NAT.PortMapping.2.")
-	p.same(t, remove("Device.NAT.PortMapping.2."), "deleted Device.NAT.PortMapping.2.")
-	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
+	// It leaves all objects out of a list of all names, so nothing says that a table can have more rows.
+	p.refused(t, add("Device.NAT.PortMapping."), usp.NonCreatableObject)
 
 	p.do(t, add("Device.LocalAgent.Subscription.", "ID", "boot", "Enable", "true", "NotifType", "Event", "ReferenceList", "Device.Boot!"))
 	p.same(t, reboot(), "Device.Reboot() done")
@@ -277,8 +274,8 @@ func genieACSSim(ctx context.Context, t *testing.T, c *controller.Controller, ac
 
 	p.same(t, set("Device.WiFi.SSID.1.", "SSID", "renamed & <new>"), "Device.WiFi.SSID.1.SSID = renamed & <new>")
 	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed & <new>")
-	if _, err := out.line(ctx, "got connection request"); err != nil {
-		t.Error(err)
+	for !out.has("got connection request") { // a session that is still open needs none
+		p.same(t, get("Device.WiFi.Radio.1.Channel"), "Device.WiFi.Radio.1.Channel = 6")
 	}
 
 	p.same(t, add("Device.NAT.PortMapping.", "ExternalPort", "8443", "InternalClient", "192.168.1.20"), "created Device.NAT.PortMapping.2.")
@@ -287,17 +284,10 @@ func genieACSSim(ctx context.Context, t *testing.T, c *controller.Controller, ac
 	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
 
 	// It knows no Reboot: fault 9000.
-	p.refused(t, reboot(), usp.ErrCommandFailure)
-	if _, err := out.line(expired(ctx), "died"); err == nil {
+	p.refused(t, reboot(), usp.CommandFailure)
+	if out.has("died") {
 		t.Error("genieacs-sim was sent what kills it")
 	}
-}
-
-// expired is a context that lets nothing be waited for.
-func expired(ctx context.Context) context.Context {
-	ctx, cancel := context.WithCancel(ctx)
-	cancel()
-	return ctx
 }
 
 func absolute(t *testing.T, path string) string {
