@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -93,9 +94,8 @@ func launch(t *testing.T, end syscall.Signal, dir, program string, args ...strin
 				t.Errorf("%s: %v", program, err)
 			}
 		case <-time.After(stopTime):
-			t.Errorf("%s did not end by %s", program, end)
 			signalGroup(t, cmd.Process.Pid, syscall.SIGKILL)
-			<-gone
+			t.Errorf("%s did not end by %s: %v", program, end, <-gone)
 		}
 		if t.Failed() {
 			t.Logf("%s %s:\n%s", program, strings.Join(args, " "), out.text.String())
@@ -105,7 +105,7 @@ func launch(t *testing.T, end syscall.Signal, dir, program string, args ...strin
 }
 
 func signalGroup(t *testing.T, pid int, s syscall.Signal) {
-	if err := syscall.Kill(-pid, s); err != nil && err != syscall.ESRCH {
+	if err := syscall.Kill(-pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("%s to process group %d: %v", s, pid, err)
 	}
 }
