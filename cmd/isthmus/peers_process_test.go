@@ -110,25 +110,32 @@ func signalGroup(t *testing.T, pid int, s syscall.Signal) {
 	}
 }
 
-// nodeProgram finds a program for Node.js: what the variable names, or else what is on the PATH.
-func nodeProgram(t *testing.T, name, variable, where string) (node, script string) {
+// node is what runs the peers written in JavaScript.
+func node(t *testing.T) string {
 	t.Helper()
-	node, err := exec.LookPath("node")
+	path, err := exec.LookPath("node")
 	if err != nil {
 		t.Fatalf("%v: install Node.js 20 or newer", err)
 	}
-	if script = os.Getenv(variable); script == "" {
-		if script, err = exec.LookPath(name); err != nil {
-			t.Fatalf("%v: install %s, or set %s to its script", err, where, variable)
+	return path
+}
+
+// findProgram finds a peer: what the variable names, or else what is on the PATH.
+func findProgram(t *testing.T, name, variable, what string) string {
+	t.Helper()
+	path, err := os.Getenv(variable), error(nil)
+	if path == "" {
+		if path, err = exec.LookPath(name); err != nil {
+			t.Fatalf("%v: install %s, or set %s to its program", err, what, variable)
 		}
 	}
-	if script, err = filepath.Abs(script); err == nil {
-		script, err = filepath.EvalSymlinks(script)
+	if path, err = filepath.Abs(path); err == nil {
+		path, err = filepath.EvalSymlinks(path)
 	}
 	if err != nil {
 		t.Fatalf("%s: %v", variable, err)
 	}
-	return node, script
+	return path
 }
 
 // freePort is a port of loopback that nobody listens on.

@@ -72,6 +72,10 @@ func TestPeers(t *testing.T) {
 		startCWMPSim(t, acs, "--serial", "SIM098", "--oui", "00D09E", "--product-class", "IGD", "--device-root", "InternetGatewayDevice")
 		onlyIdentity(t, onboarded(ctx, t, c, "ops::00D09E-IGD-SIM098"), "SIM098")
 	})
+	t.Run("SimulaTR69", func(t *testing.T) {
+		t.Parallel()
+		simulaTR69(ctx, t, c, acs)
+	})
 	t.Run("genieacs-sim", func(t *testing.T) {
 		t.Parallel()
 		genieACSSim(ctx, t, c, acs)
@@ -191,8 +195,7 @@ func (p *peer) refused(t *testing.T, r *usppb.Request, code usp.ErrorCode) {
 func (p *peer) reads(t *testing.T, serial string) {
 	t.Helper()
 	p.has(t, get("Device.DeviceInfo."), "Device.DeviceInfo.Manufacturer = Peer Works", "Device.DeviceInfo.ManufacturerOUI = 00D09E",
-		"Device.DeviceInfo.ProductClass = PeerGateway", "Device.DeviceInfo.SerialNumber = "+serial, "Device.DeviceInfo.SoftwareVersion = 2.7.1",
-		"Device.DeviceInfo.UpTime = 4711")
+		"Device.DeviceInfo.ProductClass = PeerGateway", "Device.DeviceInfo.SerialNumber = "+serial, "Device.DeviceInfo.SoftwareVersion = 2.7.1")
 	p.same(t, get("Device.WiFi.SSID.*.SSID"), "Device.WiFi.SSID.1.SSID = peer <2.4>", "Device.WiFi.SSID.2.SSID = peer & 5")
 	p.same(t, get(`Device.WiFi.SSID.[Enable==false].LowerLayers`), "Device.WiFi.SSID.2.LowerLayers = Device.WiFi.Radio.2.")
 	p.same(t, instances("Device.WiFi.SSID."), "Device.WiFi.SSID.1.", "Device.WiFi.SSID.2.")
@@ -203,6 +206,36 @@ func (p *peer) reads(t *testing.T, serial string) {
 	p.refused(t, get("Device.WiFi.SSID.1.Sssid"), usp.InvalidPath)
 	p.refused(t, set("Device.WiFi.SSID.1.", "Status", "Down"), usp.NonWritableParameter)
 	p.refused(t, set("Device.WiFi.Radio.1.", "Channel", "eleven"), usp.InvalidType)
+}
+
+// sets writes a parameter and reads it from the peer.
+func (p *peer) sets(t *testing.T, ssid string) {
+	t.Helper()
+	p.same(t, set("Device.WiFi.SSID.1.", "SSID", ssid), "Device.WiFi.SSID.1.SSID = "+ssid)
+	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = "+ssid)
+}
+
+// addsAndDeletes makes a row, reads it, and deletes it.
+func (p *peer) addsAndDeletes(t *testing.T) {
+	t.Helper()
+	p.same(t, add("Device.NAT.PortMapping.", "ExternalPort", "8443", "InternalClient", "192.168.1.20"), "created Device.NAT.PortMapping.2.")
+	p.has(t, get("Device.NAT.PortMapping.2."), "Device.NAT.PortMapping.2.ExternalPort = 8443", "Device.NAT.PortMapping.2.InternalClient = 192.168.1.20")
+	p.same(t, remove("Device.NAT.PortMapping.[ExternalPort==8443]."), "deleted Device.NAT.PortMapping.2.")
+	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
+}
+
+// reboots asks for a reboot and waits for the event that tells of it. No peer reports the CommandKey (S9).
+func (p *peer) reboots(t *testing.T) {
+	t.Helper()
+	p.do(t, add("Device.LocalAgent.Subscription.", "ID", "boot", "Enable", "true", "NotifType", "Event", "ReferenceList", "Device.Boot!"))
+	p.same(t, reboot(), "Device.Reboot() done")
+	n, err := p.agent.WaitNotify(p.ctx, func(n *usppb.Notify) bool { return n.GetEvent().GetEventName() == "Boot!" })
+	if err != nil {
+		t.Fatalf("Boot!: %v", err)
+	}
+	if cause := n.GetEvent().GetParams()["Cause"]; cause != "RemoteReboot" {
+		t.Errorf("Boot! has %v, want the Cause RemoteReboot", n.GetEvent().GetParams())
+	}
 }
 
 // onlyIdentity is what an InternetGatewayDevice CPE is in this version: an Agent that says who it is.
@@ -220,8 +253,8 @@ func onlyIdentity(t *testing.T, p *peer, serial string) {
 
 func startCWMPSim(t *testing.T, acs string, args ...string) *transcript {
 	t.Helper()
-	node, script := nodeProgram(t, "cwmp-sim", "CWMP_SIM", "cwmp-sim 0.1.2")
-	return launch(t, syscall.SIGKILL, t.TempDir(), node, append([]string{script, "--acs", acs, "--ip", "127.0.0.1", "--port", freePort(t), "--storage-dir", "state",
+	script := findProgram(t, "cwmp-sim", "CWMP_SIM", "cwmp-sim 0.1.2")
+	return launch(t, syscall.SIGKILL, t.TempDir(), node(t), append([]string{script, "--acs", acs, "--ip", "127.0.0.1", "--port", freePort(t), "--storage-dir", "state",
 		"--conn-user", "cr-user", "--conn-pass", "cr-password", "--conn-auth", "Digest", "--boot-delay", "0", "--interval", "3600", "--log-level", "debug"}, args...)...)
 }
 
@@ -240,29 +273,38 @@ func cwmpSim(ctx context.Context, t *testing.T, c *controller.Controller, acs st
 	}
 	p.reads(t, "SIM181")
 
-	p.same(t, set("Device.WiFi.SSID.1.", "SSID", "renamed"), "Device.WiFi.SSID.1.SSID = renamed")
-	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed")
+	p.sets(t, "renamed")
 
 	// It leaves all objects out of a list of all names, so nothing says that a table can have more rows.
 	p.refused(t, add("Device.NAT.PortMapping."), usp.NonCreatableObject)
 
-	p.do(t, add("Device.LocalAgent.Subscription.", "ID", "boot", "Enable", "true", "NotifType", "Event", "ReferenceList", "Device.Boot!"))
-	p.same(t, reboot(), "Device.Reboot() done")
-	n, err := p.agent.WaitNotify(ctx, func(n *usppb.Notify) bool { return n.GetEvent().GetEventName() == "Boot!" })
-	if err != nil {
-		t.Fatalf("Boot!: %v", err)
-	}
-	// M Reboot came without its CommandKey (S9).
-	if cause := n.GetEvent().GetParams()["Cause"]; cause != "RemoteReboot" {
-		t.Errorf("Boot! has %v, want the Cause RemoteReboot", n.GetEvent().GetParams())
-	}
+	p.reboots(t)
 	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed")
+}
+
+// simulaTR69 drives SimulaTR69, which keeps to the rules but for M Reboot: of a reboot it says 1 BOOT alone (S9).
+func simulaTR69(ctx context.Context, t *testing.T, c *controller.Controller, acs string) {
+	program := findProgram(t, "simulatr69", "SIMULATR69", "SimulaTR69's server of September 2025")
+	out := launch(t, syscall.SIGKILL, t.TempDir(), "env", "ACS_URL="+acs, "API_HOST=127.0.0.1", "API_PORT=0", "CR_UDP=false", "SERIAL_NUMBER=TR69",
+		"DATAMODEL_PATH="+absolute(t, gateway), "REBOOT_DELAY=1s", program)
+	p := onboarded(ctx, t, c, "ops::00D09E-PeerGateway-TR69")
+	p.reads(t, "TR69")
+	p.sets(t, "renamed & <new>")
+	// A new row of its has no parameter until one is set.
+	p.same(t, add("Device.NAT.PortMapping.", "ExternalPort", "8443"), "created Device.NAT.PortMapping.2.")
+	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.", "Device.NAT.PortMapping.2.")
+	p.same(t, remove("Device.NAT.PortMapping.2."), "deleted Device.NAT.PortMapping.2.")
+	for !out.has("Received HTTP connection request") { // a session that is still open needs none
+		p.same(t, get("Device.WiFi.Radio.1.Channel"), "Device.WiFi.Radio.1.Channel = 6")
+	}
+	p.reboots(t)
+	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed & <new>")
 }
 
 func startGenieACSSim(t *testing.T, acs string, args ...string) *transcript {
 	t.Helper()
-	node, script := nodeProgram(t, "genieacs-sim", "GENIEACS_SIM", "genieacs-sim 0.9.0")
-	return launch(t, syscall.SIGKILL, filepath.Dir(script), node, append([]string{script, "-u", acs}, args...)...)
+	script := findProgram(t, "genieacs-sim", "GENIEACS_SIM", "genieacs-sim 0.9.0")
+	return launch(t, syscall.SIGKILL, filepath.Dir(script), node(t), append([]string{script, "-u", acs}, args...)...)
 }
 
 // genieACSSim drives genieacs-sim 0.9. Every event of it is PERIODIC or a Connection Request (S10), which it lets in unasked (N1);
@@ -272,16 +314,11 @@ func genieACSSim(ctx context.Context, t *testing.T, c *controller.Controller, ac
 	p := onboarded(ctx, t, c, "ops::00D09E-PeerGateway-000181")
 	p.reads(t, "000181")
 
-	p.same(t, set("Device.WiFi.SSID.1.", "SSID", "renamed & <new>"), "Device.WiFi.SSID.1.SSID = renamed & <new>")
-	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed & <new>")
+	p.sets(t, "renamed & <new>")
 	for !out.has("got connection request") { // a session that is still open needs none
 		p.same(t, get("Device.WiFi.Radio.1.Channel"), "Device.WiFi.Radio.1.Channel = 6")
 	}
-
-	p.same(t, add("Device.NAT.PortMapping.", "ExternalPort", "8443", "InternalClient", "192.168.1.20"), "created Device.NAT.PortMapping.2.")
-	p.has(t, get("Device.NAT.PortMapping.2."), "Device.NAT.PortMapping.2.ExternalPort = 8443", "Device.NAT.PortMapping.2.InternalClient = 192.168.1.20")
-	p.same(t, remove("Device.NAT.PortMapping.[ExternalPort==8443]."), "deleted Device.NAT.PortMapping.2.")
-	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
+	p.addsAndDeletes(t)
 
 	// It knows no Reboot: fault 9000.
 	p.refused(t, reboot(), usp.CommandFailure)
