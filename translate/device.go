@@ -237,6 +237,9 @@ func (d *Device) Supported(ctx context.Context) (*agent.Model, error) {
 	if m != nil {
 		return m, nil
 	}
+	if agent.NoWait(ctx) {
+		return nil, agent.ErrWait
+	}
 	if err := d.waitDiscovery(ctx); err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ const testController usp.EndpointID = "proto::controller"
 // world is a Proxy with everything real around it: the store on disk, the CWMP server and the CPE on sockets, and a Controller behind
 // an MTP that is a function call.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	opts   Options
 	st     store.Store
@@ -59,7 +59,7 @@ type world struct {
 // deadline is for everything a test waits for: long past what a working proxy needs.
 const deadline = 20 * time.Second
 
-func newWorld(t *testing.T, change func(*Options)) *world {
+func newWorld(t testing.TB, change func(*Options)) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)

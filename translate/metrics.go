@@ -7,7 +7,7 @@ import (
 
 type metrics struct {
 	queued             prometheus.Gauge
-	cache              *prometheus.CounterVec
+	hits, misses       prometheus.Counter
 	connectionRequests *prometheus.CounterVec
 	discovery          prometheus.Histogram
 }
@@ -24,10 +24,12 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 		defer p.mu.RUnlock()
 		return float64(len(p.warm))
 	})
+	cache := f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_cache_reads_total",
+		Help: "Reads by whether the cache alone could answer them."}, []string{"outcome"})
 	return &metrics{
+		hits:   cache.WithLabelValues("hit"),
+		misses: cache.WithLabelValues("miss"),
 		queued: f.NewGauge(prometheus.GaugeOpts{Name: "isthmus_jobs_queued", Help: "Requests that wait for a CWMP session."}),
-		cache: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_cache_reads_total",
-			Help: "Reads by whether the cache alone could answer them."}, []string{"outcome"}),
 		connectionRequests: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_connection_requests_total",
 			Help: "Connection Requests by what came of them."}, []string{"outcome"}),
 		discovery: f.NewHistogram(prometheus.HistogramOpts{Name: "isthmus_discovery_duration_seconds",

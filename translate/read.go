@@ -23,11 +23,15 @@ func (d *Device) Read(ctx context.Context, queries []agent.Query) []agent.Readin
 		}
 		return out
 	}
+	atOnce := agent.NoWait(ctx)
+	if atOnce && !d.warm() {
+		return fail(agent.ErrWait)
+	}
 	if err := d.load(ctx); err != nil {
 		return fail(err)
 	}
 	open := d.answerIdentity(queries, out) // what may have to be asked
-	if len(open) > 0 {
+	if len(open) > 0 && !atOnce {
 		if err := d.waitModel(ctx); err != nil {
 			return fail(err)
 		}
@@ -35,11 +39,14 @@ func (d *Device) Read(ctx context.Context, queries []agent.Query) []agent.Readin
 	asked := time.Now()
 	p := d.plan(open, asked)
 	var err error
-	if p.empty() {
-		d.p.m.cache.WithLabelValues("hit").Inc()
+	switch {
+	case p.empty():
+		d.p.m.hits.Inc()
 		exchangeOf(ctx).because("cache")
-	} else {
-		d.p.m.cache.WithLabelValues("miss").Inc()
+	case atOnce:
+		return fail(agent.ErrWait)
+	default:
+		d.p.m.misses.Inc()
 		err = d.do(ctx, &job{talk: func(ctx context.Context, c cwmp.Caller) error { return d.fetch(ctx, c, open, asked) }})
 	}
 	d.mu.RLock()
@@ -67,6 +74,13 @@ func (d *Device) Read(ctx context.Context, queries []agent.Query) []agent.Readin
 		}
 	}
 	return out
+}
+
+// warm says that what is known of the CPE is in memory, and the model with it.
+func (d *Device) warm() bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.tree != nil && d.model != nil
 }
 
 // answerIdentity answers what says who the CPE is and gives the other queries that may ask the CPE.

@@ -23,9 +23,22 @@ var hidden = []string{
 	"Device.GatewayInfo.MACAddress",
 }
 
+const root = "Device."
+
+// hiddenInitials are the letters that the second segment of a hidden path begins with, in lower case: most paths are told by that.
+var hiddenInitials = func() (initials [256]bool) {
+	for _, h := range hidden {
+		initials[h[len(root)]|0x20] = true
+	}
+	return initials
+}()
+
 // Hidden says whether a Device:2 path, concrete or generic, of an object, parameter or table, lies in what a CPE may have but no
 // USP message may reach. Letter case is no way around it, since there are CPE that ignore it.
 func Hidden(path string) bool {
+	if len(path) <= len(root) || !hiddenInitials[path[len(root)]|0x20] {
+		return false
+	}
 	for _, h := range hidden {
 		stem, isObject := strings.CutSuffix(h, ".")
 		if len(path) < len(stem) || !strings.EqualFold(path[:len(stem)], stem) {

@@ -48,7 +48,8 @@ type Agent struct {
 	busy     int // users of st
 	st       *state
 	links    []*channel
-	inFlight map[requestKey]struct{}
+	inFlight map[requestKey]struct{} // being worked on
+	handling int                     // Records whose goroutine has not ended
 }
 
 // state is what an Agent loads from its Keeper. It is guarded by Agent.mu.

@@ -16,12 +16,15 @@ type channel struct {
 	peer  usp.EndpointID
 	ready chan struct{} // closed when the Connect Record has left: nothing may be sent before it (R-MTP.8)
 	known bool          // the Connect Record was sent; to be read when ready is closed
+
+	exclusive bool // see mtp.Exclusive
 }
 
 // Up sends the Connect Record and then what is waiting for the Controller. Two Endpoints have one session at most (R-WS.4): where there is a
 // channel to the same Controller already, that one stays and the new one is closed as Superseded.
 func (a *Agent) Up(ch mtp.Channel) {
 	l := &channel{ch: ch, peer: ch.Peer(), ready: make(chan struct{})}
+	_, l.exclusive = ch.(mtp.Exclusive)
 	a.mu.Lock()
 	switch {
 	case a.closing:
@@ -212,34 +215,77 @@ func (a *Agent) admit(in *inbound) {
 		}
 	}
 	key := requestKey{in.from, in.msg.GetHeader().GetMsgId()}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	_, twice := a.inFlight[key]
-	if twice || a.closing || len(a.inFlight) >= maxInFlight+maxRefusals {
+	if !a.enroll(in, key) {
 		a.refuse("busy")
 		return
 	}
-	in.full = len(a.inFlight) >= maxInFlight
+	if a.answerAtOnce(in, key) {
+		a.retire(key)
+		return
+	}
+	go a.handle(in, key)
+}
+
+// enroll counts a Record that is to be handled, until retire.
+func (a *Agent) enroll(in *inbound, key requestKey) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, twice := a.inFlight[key]
+	if twice || a.closing || a.handling >= maxInFlight+maxRefusals {
+		return false
+	}
+	in.full = a.handling >= maxInFlight
+	a.handling++
 	if a.inFlight == nil {
 		a.inFlight = make(map[requestKey]struct{})
 	}
 	a.inFlight[key] = struct{}{}
 	a.busy++
 	a.work.Add(1)
-	go a.handle(in, key)
+	return true
+}
+
+func (a *Agent) retire(key requestKey) {
+	a.finished(key)
+	a.mu.Lock()
+	a.handling--
+	a.mu.Unlock()
+	a.leave()
+}
+
+// answerAtOnce answers a read from what is in memory, in the transport's own goroutine: a hand-over to another one would cost more than
+// the answer. It says no where anything has to be waited for; nothing has happened then.
+func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
+	if !in.l.exclusive || in.err != nil || in.full || !a.loaded() {
+		return false
+	}
+	switch in.msg.GetBody().GetRequest().GetReqType().(type) {
+	case *usppb.Request_Get, *usppb.Request_GetInstances, *usppb.Request_GetSupportedProtocol:
+	default:
+		return false
+	}
+	select {
+	case <-in.l.ready:
+	default:
+		return false
+	}
+	if !a.accepts(in.from) {
+		return false
+	}
+	x := &exchange{a: a, from: in.from, sent: make(chan struct{}), noWait: true}
+	resp := x.answer(a.life, in.msg)
+	if x.waits {
+		return false
+	}
+	a.finished(key)
+	a.respond(a.life, in, resp)
+	close(x.sent)
+	return true
 }
 
 // handle serves one Record.
 func (a *Agent) handle(in *inbound, key requestKey) {
-	defer a.leave()
-	defer func() {
-		a.mu.Lock()
-		delete(a.inFlight, key)
-		if len(a.inFlight) == 0 {
-			a.inFlight = nil
-		}
-		a.mu.Unlock()
-	}()
+	defer a.retire(key)
 	ctx, cancel := context.WithTimeoutCause(a.life, a.fleet.opts.RequestTimeout, errTooLate)
 	defer cancel()
 	if err := a.load(ctx); err != nil {
@@ -270,10 +316,21 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 	default:
 		x := &exchange{a: a, from: in.from, sent: make(chan struct{})}
 		resp := x.answer(ctx, in.msg)
+		a.finished(key) // a Controller that has the response may use the msg_id again at once
 		if resp != nil {
 			a.respond(ctx, in, resp)
 		}
 		close(x.sent)
+	}
+}
+
+// finished ends the time in which a request with the same msg_id is a duplicate.
+func (a *Agent) finished(key requestKey) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.inFlight, key)
+	if len(a.inFlight) == 0 {
+		a.inFlight = nil
 	}
 }
 

@@ -14,6 +14,9 @@ type exchange struct {
 	a    *Agent
 	from usp.EndpointID
 	sent chan struct{} // closed when the response has left
+
+	noWait bool // it is tried where nothing may be waited for
+	waits  bool // and would have to wait
 }
 
 type exchangeKey struct{}
@@ -22,6 +25,16 @@ type exchangeKey struct{}
 func exchangeOf(ctx context.Context) *exchange {
 	x, _ := ctx.Value(exchangeKey{}).(*exchange)
 	return x
+}
+
+// ErrWait is what a DataModel answers where NoWait forbids what it would have to do. The request is then taken up again where
+// waiting is allowed.
+var ErrWait error = &usp.Error{Code: usp.Unreachable, Msg: "the answer has to be waited for"}
+
+// NoWait says that a request is tried where nothing may be waited for: no session, no disk.
+func NoWait(ctx context.Context) bool {
+	x := exchangeOf(ctx)
+	return x != nil && x.noWait
 }
 
 // afterResponse is closed when the response to the request at hand has left, if it goes to this Controller; else nil.
@@ -48,6 +61,9 @@ func (x *exchange) answer(ctx context.Context, msg *usppb.Msg) (resp *usppb.Msg)
 			resp = usp.ErrorMsg(msg.GetHeader().GetMsgId(), usp.Errorf(usp.InternalError, "internal error"))
 		}
 		m.inFlight.Dec()
+		if x.waits {
+			return // this was but an attempt
+		}
 		m.done(msg, resp, time.Since(start))
 		done(resp)
 	}()

@@ -37,6 +37,7 @@ func (x *exchange) read(ctx context.Context, queries []Query) []Reading {
 		return out
 	}
 	for i, r := range x.a.device.Read(ctx, device) {
+		x.waits = x.waits || errors.Is(r.Err, ErrWait)
 		if r.Err == nil && device[i].Path == "Device." {
 			r.Objects = append(r.Objects, withoutRoot(out[at[i]].Objects)...)
 		}
@@ -60,6 +61,7 @@ func (x *exchange) supported(ctx context.Context, path string) (*Model, error) {
 	}
 	m, err := x.a.device.Supported(ctx)
 	if err != nil {
+		x.waits = x.waits || errors.Is(err, ErrWait)
 		return nil, x.a.asError(ctx, err)
 	}
 	return m, nil

@@ -69,3 +69,7 @@ type Truster interface {
 	// Trusted says that the peer is the Endpoint it says it is: we dialled it, its certificate names it, or the operator vouches.
 	Trusted() bool
 }
+
+// Exclusive is implemented by Channels whose Endpoint may take the time of a Send within Receive, since nobody else waits for it: a
+// connection that the Endpoint shares with none.
+type Exclusive interface{ Exclusive() }

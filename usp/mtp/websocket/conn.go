@@ -89,6 +89,9 @@ func (c *conn) MaxSize() int { return c.maxSize }
 // Trusted implements mtp.Truster.
 func (c *conn) Trusted() bool { return c.trusted }
 
+// Exclusive implements mtp.Exclusive.
+func (c *conn) Exclusive() {}
+
 // ConnectRecord implements mtp.Channel.
 func (c *conn) ConnectRecord() *usppb.Record {
 	return &usppb.Record{RecordType: &usppb.Record_WebsocketConnect{WebsocketConnect: &usppb.WebSocketConnectRecord{}}}
