@@ -224,7 +224,7 @@ func (p *peer) addsAndDeletes(t *testing.T) {
 	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
 }
 
-// reboots asks for a reboot and waits for the event that tells of it. No peer reports the CommandKey (S9).
+// reboots asks for a reboot and waits for the event that tells of it. The peers' M Reboot has no CommandKey, or is not there (S9).
 func (p *peer) reboots(t *testing.T) {
 	t.Helper()
 	p.do(t, add("Device.LocalAgent.Subscription.", "ID", "boot", "Enable", "true", "NotifType", "Event", "ReferenceList", "Device.Boot!"))
@@ -233,8 +233,8 @@ func (p *peer) reboots(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Boot!: %v", err)
 	}
-	if cause := n.GetEvent().GetParams()["Cause"]; cause != "RemoteReboot" {
-		t.Errorf("Boot! has %v, want the Cause RemoteReboot", n.GetEvent().GetParams())
+	if got := n.GetEvent().GetParams(); got["Cause"] != "RemoteReboot" || got["CommandKey"] != "peers" {
+		t.Errorf("Boot! has %v, want the Cause RemoteReboot and our CommandKey", got)
 	}
 }
 
