@@ -102,9 +102,10 @@ func (pl *planner) add(p *plan, q agent.Query) {
 	t := pl.d.tree
 	for _, n := range pl.view.Needs(q) {
 		list := ""
+		above, _, wild := strings.Cut(n.path, "*")
 		switch {
-		case strings.Contains(n.path, "*"):
-			list = n.path[:strings.Index(n.path, "*")]
+		case wild:
+			list = above
 		case strings.HasSuffix(n.path, "."):
 			list = n.path
 		default:
@@ -115,7 +116,7 @@ func (pl *planner) add(p *plan, q agent.Query) {
 		if list != "" && !pl.fresh(list, t.listedAt(list)) {
 			p.lists = append(p.lists, list)
 		}
-		if strings.HasSuffix(n.path, ".") && !strings.Contains(n.path, "*") && t.get(n.path) == nil {
+		if strings.HasSuffix(n.path, ".") && !wild && t.get(n.path) == nil {
 			if up := pl.missing(q.Path, n.path); up != "" && !pl.fresh(up, t.listedAt(up)) {
 				p.lists = append(p.lists, up)
 			}

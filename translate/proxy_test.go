@@ -2,6 +2,7 @@ package translate
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -596,7 +597,7 @@ func TestMaxDevices(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxDevices = 1 })
 	w.boot(nil)
 	_, _, err := w.p.meet(w.ctx, cwmp.DeviceID{OUI: "00D09E", SerialNumber: "another"})
-	if r, ok := err.(*cwmp.Refused); !ok || r.Status != 503 || r.RetryAfter == 0 {
+	if r := (*cwmp.Refused)(nil); !errors.As(err, &r) || r.Status != 503 || r.RetryAfter == 0 {
 		t.Errorf("%v, want 503 with Retry-After", err)
 	}
 }

@@ -107,17 +107,21 @@ func serveForBenchmark(mode, dir string) error {
 	if err != nil {
 		return err
 	}
-	if mode == "bare" {
+	addr := "http://" + l.Addr().String() + "/"
+	switch mode {
+	case "echo":
+		addr = serveEcho(l)
+	case "bare":
 		srv := &http.Server{Handler: bareHandler(), ReadHeaderTimeout: time.Minute}
 		go func() { _ = srv.Serve(l) }()
-	} else {
+	default:
 		st, err := badger.Open(dir, &badger.Options{Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return err
 		}
 		reg := prometheus.NewRegistry()
 		log := slog.New(slog.DiscardHandler)
-		p, err := New(context.Background(), Options{Store: st, MaxAge: time.Minute, Linger: 0, Logger: log, Registerer: reg,
+		p, err := New(context.Background(), Options{Store: st, MaxAge: time.Hour, Linger: 0, Logger: log, Registerer: reg,
 			Agents: agent.Options{Logger: log, Registerer: reg, Controllers: []agent.ControllerConfig{{EndpointID: testController, OnlyDialsIn: true}}}})
 		if err != nil {
 			return err
@@ -125,8 +129,13 @@ func serveForBenchmark(mode, dir string) error {
 		p.Start()
 		srv := cwmp.NewServer(p, &cwmp.ServerOptions{Logger: log, Registerer: reg})
 		go func() { _ = srv.Serve(l) }()
+		if mode == "get" {
+			if addr, err = serveGet(context.Background(), p, addr); err != nil {
+				return err
+			}
+		}
 	}
-	fmt.Printf("http://%s/\n", l.Addr())
+	fmt.Println(addr)
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		var ru syscall.Rusage
