@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -141,6 +142,16 @@ func (t *tree) remove(path string) {
 // objects and is valid only during the call of f unless copied.
 func (t *tree) walk(path string, depth int, f func(path string, n *node)) {
 	object := strings.HasSuffix(path, ".")
+	if !strings.Contains(path, "*") {
+		switch n := t.get(path); {
+		case n == nil:
+		case object:
+			below(n, path, levels(depth), f)
+		default:
+			f(path, n)
+		}
+		return
+	}
 	var segs [64]string
 	n := 0
 	for rest := strings.TrimSuffix(path, "."); rest != ""; n++ {
@@ -158,10 +169,7 @@ func (t *tree) match(n *node, at string, segs []string, object bool, depth int, 
 		case !object && n.param:
 			f(at[:len(at)-1], n)
 		case object && !n.param:
-			if depth == 0 {
-				depth = 1 << 30
-			}
-			below(n, at, depth, f)
+			below(n, at, levels(depth), f)
 		}
 		return
 	}
@@ -176,6 +184,14 @@ func (t *tree) match(n *node, at string, segs []string, object bool, depth int, 
 	if k := n.kid(segs[0]); k != nil {
 		t.match(k, at+k.name+".", segs[1:], object, depth, f)
 	}
+}
+
+// levels makes the depth of a query a number of levels: 0 is no limit.
+func levels(depth int) int {
+	if depth == 0 {
+		return math.MaxInt
+	}
+	return depth
 }
 
 // below visits an object and what is under it. An instance number is not a level of its own (R-GET.5).

@@ -278,7 +278,7 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 		return false
 	}
 	a.finished(key)
-	a.respond(a.life, in, resp)
+	a.reply(a.life, in, resp)
 	close(x.sent)
 	return true
 }
@@ -338,6 +338,11 @@ func (a *Agent) finished(key requestKey) {
 func (a *Agent) respond(ctx context.Context, in *inbound, resp *usppb.Msg) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
+	a.reply(ctx, in, resp)
+}
+
+// reply encodes and sends; the channel bounds how long that takes.
+func (a *Agent) reply(ctx context.Context, in *inbound, resp *usppb.Msg) {
 	record, err := usp.EncodeRecord(a.id.ID, in.from, "", resp)
 	if limit := in.l.ch.MaxSize(); err == nil && limit > 0 && len(record) > limit {
 		e := usp.Errorf(usp.ResourcesExceeded, "the response has %d bytes, and this channel takes %d", len(record), limit)
