@@ -138,7 +138,9 @@ func TestSessionAfterlifeIsShort(t *testing.T) {
 	bubble(t, h, func(t *testing.T, post func([]byte) int) {
 		post(message(t, "1", testInform()))
 		post(nil)
-		<-h.ended
+		if err := <-h.ended; err != nil {
+			t.Error(err)
+		}
 		time.Sleep(afterlife - time.Second)
 		if status := post(message(t, "2", &TransferComplete{})); status != http.StatusOK {
 			t.Error(status)

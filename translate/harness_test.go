@@ -111,7 +111,9 @@ func (w *world) stop() {
 	if err := w.server.Shutdown(ctx); err != nil {
 		w.t.Errorf("Shutdown: %v", err)
 	}
-	<-w.served
+	if err := <-w.served; err != nil {
+		w.t.Errorf("Serve: %v", err)
+	}
 	if err := w.p.Close(ctx); err != nil {
 		w.t.Errorf("Close: %v", err)
 	}
@@ -157,7 +159,9 @@ func (w *world) run(change func(*cpe.Config)) (*cpe.CPE, usp.EndpointID) {
 	go func() { done <- c.Run(ctx) }()
 	w.t.Cleanup(func() {
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			w.t.Errorf("Run: %v", err)
+		}
 	})
 	id, _, err := usp.AgentEndpointID(cfg.DeviceID.OUI, cfg.DeviceID.ProductClass, cfg.DeviceID.SerialNumber)
 	w.must(err)

@@ -120,20 +120,21 @@ func (x *exchange) absent(ctx context.Context, t *target) {
 	}
 }
 
-// supports says whether the supported data model has a command or event.
+// supports says whether the supported data model has a command or event. All objects of a path share it, so the first tells.
 func (x *exchange) supports(ctx context.Context, t *target) error {
-	for _, p := range t.prefixes {
-		m, err := x.supported(ctx, p)
-		if err != nil {
-			return err
-		}
-		if o := m.Object(p); o != nil && (o.Command(t.leaf) != nil || o.Event(t.leaf) != nil) {
-			return nil
-		}
-		if o := ownModel.Object(p); o != nil && o.Event(t.leaf) != nil {
-			return nil
-		}
-		return usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", t.raw)
+	if len(t.prefixes) == 0 {
+		return nil
 	}
-	return nil
+	p := t.prefixes[0]
+	m, err := x.supported(ctx, p)
+	if err != nil {
+		return err
+	}
+	if o := m.Object(p); o != nil && (o.Command(t.leaf) != nil || o.Event(t.leaf) != nil) {
+		return nil
+	}
+	if o := ownModel.Object(p); o != nil && o.Event(t.leaf) != nil {
+		return nil
+	}
+	return usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", t.raw)
 }

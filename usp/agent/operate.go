@@ -33,21 +33,21 @@ func (x *exchange) operate(ctx context.Context, m *usppb.Operate) (*usppb.Operat
 	return resp, nil
 }
 
-// command finds the command that all objects of the path share.
+// command finds the command that all objects of the path share; nil if the path denotes none.
 func (x *exchange) command(ctx context.Context, t *target) (*CommandDef, error) {
-	for _, p := range t.prefixes {
-		m, err := x.supported(ctx, p)
-		if err != nil {
-			return nil, err
-		}
-		if o := m.Object(p); o != nil {
-			if c := o.Command(t.leaf); c != nil {
-				return c, nil
-			}
-		}
-		return nil, usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", t.raw)
+	if len(t.prefixes) == 0 {
+		return nil, nil
 	}
-	return nil, nil
+	m, err := x.supported(ctx, t.prefixes[0])
+	if err != nil {
+		return nil, err
+	}
+	if o := m.Object(t.prefixes[0]); o != nil {
+		if c := o.Command(t.leaf); c != nil {
+			return c, nil
+		}
+	}
+	return nil, usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", t.raw)
 }
 
 func (x *exchange) operateOne(ctx context.Context, def *CommandDef, inv *Invocation) *usppb.OperateResp_OperationResult {

@@ -181,7 +181,7 @@ func (c *conn) serve() {
 		err = *cause
 	}
 	c.metrics.closed(err)
-	c.contain(func() error {
+	_ = c.contain(func() error { // it is logged; the connection has ended
 		c.endpoint.Down(c, err)
 		return nil
 	})

@@ -169,7 +169,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		if err := ch.Send(t.Context(), []byte("x"), ""); !errors.Is(err, mtp.ErrDown) || time.Since(start) != writeTimeout {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
-		<-a.down
+		_ = end(t, a)
 		_ = ws.Close()
 		s.Shutdown(t.Context())
 	})

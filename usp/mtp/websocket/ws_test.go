@@ -62,6 +62,16 @@ func within[T any](t testing.TB, c <-chan T, what string) T {
 	}
 }
 
+// end waits for the end of a channel, which always has a reason.
+func end(t testing.TB, e *endpoint) error {
+	t.Helper()
+	reason := within(t, e.down, "end")
+	if reason == nil {
+		t.Error("an end without a reason")
+	}
+	return reason
+}
+
 func listen(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -118,7 +128,9 @@ func peer(t *testing.T, up websocket.Upgrader) (url string, conns chan *websocke
 	go func() { ended <- s.Serve(l) }()
 	t.Cleanup(func() {
 		_ = s.Close()
-		<-ended
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 		for len(conns) > 0 {
 			_ = (<-conns).Close()
 		}
@@ -178,10 +190,10 @@ func TestTP469_7_1_Session(t *testing.T) {
 		t.Error(err)
 	}
 	c.Remove(agentID)
-	if err := within(t, a.down, "end"); !errors.Is(err, ErrClosed) {
+	if err := end(t, a); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
-	if err := within(t, ctl.down, "end"); !closedWith(err, websocket.CloseNormalClosure) {
+	if err := end(t, ctl); !closedWith(err, websocket.CloseNormalClosure) {
 		t.Error(err)
 	}
 	if err := ach.Send(t.Context(), []byte("late"), ""); !errors.Is(err, mtp.ErrDown) {
@@ -233,7 +245,7 @@ func TestTP469_7_4_PeerCloses(t *testing.T) {
 		t.Errorf("R-WS.8: close was answered with %v", err)
 	}
 	_ = ws.Close()
-	if err := within(t, a.down, "end"); !closedWith(err, websocket.CloseNormalClosure) {
+	if err := end(t, a); !closedWith(err, websocket.CloseNormalClosure) {
 		t.Error(err)
 	}
 	_ = within(t, conns, "next connection").Close()
@@ -255,7 +267,7 @@ func TestTP469_7_6_BadRecord1003(t *testing.T) {
 			if _, _, err := ws.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseUnsupportedData) {
 				t.Error(err)
 			}
-			if err := within(t, a.down, "end"); !errors.Is(err, ErrBadRecord) {
+			if err := end(t, a); !errors.Is(err, ErrBadRecord) {
 				t.Error(err)
 			}
 		})
@@ -274,7 +286,7 @@ func TestTooBig1009(t *testing.T) {
 		t.Error(err)
 	}
 	_ = ws.Close()
-	if err := within(t, a.down, "end"); !errors.Is(err, websocket.ErrReadLimit) {
+	if err := end(t, a); !errors.Is(err, websocket.ErrReadLimit) {
 		t.Error(err)
 	}
 }
@@ -340,7 +352,7 @@ func TestClientRefusesAnotherPeer(t *testing.T) {
 	a := newEndpoint(agentID)
 	c := client(t, ClientOptions{URL: "ws://" + addr + "/usp", Controller: controllerID, Extension: true})
 	c.Add(a)
-	within(t, other.down, "end")
+	_ = end(t, other)
 	select {
 	case <-a.up:
 		t.Error("a channel came up")
@@ -418,8 +430,7 @@ func TestSecondSessionAfterTheFirst(t *testing.T) {
 		within(t, ctl.up, "session")
 		within(t, a.up, "session")
 		c.Reconnect(controllerID)
-		within(t, ctl.down, "end")
-		within(t, a.down, "end")
+		_, _ = end(t, ctl), end(t, a)
 	}
 }
 
@@ -456,5 +467,7 @@ func TestPanicEndsOneConnection(t *testing.T) {
 	if _, _, err := ws.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseInternalServerErr) {
 		t.Error(err)
 	}
-	within(t, a.down, "end")
+	if err := end(t, a); !errors.Is(err, errPanic) {
+		t.Error(err)
+	}
 }
