@@ -184,6 +184,12 @@ func (d *Device) fill(ctx context.Context, c cwmp.Caller, a *addition, r agent.C
 		settings = left
 	}
 	names := d.paramsBelow(a.own)
+	if len(names) == 0 { // SimulaTR69 gives a new row its parameters only as they are set
+		if err := d.list(ctx, c, a.own, &found); err != nil {
+			return nil, err
+		}
+		names = d.paramsBelow(a.own)
+	}
 	if err := d.values(ctx, c, names, &found); err != nil {
 		d.p.log.Debug("new row could not be read back", "device", d.id, "err", err)
 	}

@@ -222,13 +222,17 @@ func (d *Device) list(ctx context.Context, c cwmp.Caller, object string, n *news
 const maxDepth = 32
 
 // listBelow lists all names below an object: in one call, or level by level where the CPE cannot. An object that is not there, and
-// a table without rows, come out empty.
+// a table without rows, come out empty. A CPE that leaves all objects out of such a list (cwmp-sim) is asked level by level too: what
+// else would tell which tables there are, and whether they can have more rows?
 func listBelow(ctx context.Context, c cwmp.Caller, object string, depth int) ([]listedName, error) {
 	resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterNames{ParameterPath: object})
 	var f *cwmp.Fault
 	switch {
 	case err == nil:
-		return takeNames(resp.ParameterList), nil
+		names := takeNames(resp.ParameterList)
+		if depth >= maxDepth || !withoutObjects(object, names) {
+			return names, nil
+		}
 	case !errors.As(err, &f):
 		return nil, err
 	case f.Code == cwmp.FaultInvalidParameterName:
@@ -237,6 +241,19 @@ func listBelow(ctx context.Context, c cwmp.Caller, object string, depth int) ([]
 		return nil, err
 	}
 	return listLevel(ctx, c, object, depth)
+}
+
+// withoutObjects tells a list that has parameters of objects below object, but none of these objects.
+func withoutObjects(object string, names []listedName) bool {
+	deeper := false
+	for _, n := range names {
+		rest, below := strings.CutPrefix(n.path, object)
+		if below && strings.HasSuffix(rest, ".") {
+			return false
+		}
+		deeper = deeper || below && strings.Contains(rest, ".")
+	}
+	return deeper
 }
 
 // listLevel lists an object's children and, below each, everything.

@@ -275,8 +275,14 @@ func cwmpSim(ctx context.Context, t *testing.T, c *controller.Controller, acs st
 
 	p.sets(t, "renamed")
 
-	// It leaves all objects out of a list of all names, so nothing says that a table can have more rows.
-	p.refused(t, add("Device.NAT.PortMapping."), usp.NonCreatableObject)
+	// Its new rows of a loaded model have no parameters, so it refuses to set one: with a fault of an undeclared prefix (X4) that has no
+	// list of them (X21). The row must not stay.
+	p.refused(t, add("Device.NAT.PortMapping.", "ExternalPort", "8443"), usp.NonWritableParameter)
+	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
+	p.same(t, add("Device.NAT.PortMapping."), "created Device.NAT.PortMapping.2.")
+	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.", "Device.NAT.PortMapping.2.")
+	p.same(t, remove("Device.NAT.PortMapping.2."), "deleted Device.NAT.PortMapping.2.")
+	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
 
 	p.reboots(t)
 	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed")
@@ -290,10 +296,7 @@ func simulaTR69(ctx context.Context, t *testing.T, c *controller.Controller, acs
 	p := onboarded(ctx, t, c, "ops::00D09E-PeerGateway-TR69")
 	p.reads(t, "TR69")
 	p.sets(t, "renamed & <new>")
-	// A new row of its has no parameter until one is set.
-	p.same(t, add("Device.NAT.PortMapping.", "ExternalPort", "8443"), "created Device.NAT.PortMapping.2.")
-	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.", "Device.NAT.PortMapping.2.")
-	p.same(t, remove("Device.NAT.PortMapping.2."), "deleted Device.NAT.PortMapping.2.")
+	p.addsAndDeletes(t)
 	for !out.has("Received HTTP connection request") { // a session that is still open needs none
 		p.same(t, get("Device.WiFi.Radio.1.Channel"), "Device.WiFi.Radio.1.Channel = 6")
 	}
