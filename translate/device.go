@@ -152,7 +152,7 @@ func (d *Device) load(ctx context.Context) error {
 			continue // an Inform came meanwhile
 		}
 		if d.tree == nil {
-			rec.apply(t, nil)
+			rec.apply(t, d.head.Root, nil)
 			t.dirty = false
 			d.tree = t
 			d.p.loaded(d)

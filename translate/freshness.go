@@ -102,22 +102,16 @@ func (pl *planner) add(p *plan, q agent.Query) {
 	t := pl.d.tree
 	for _, n := range pl.view.Needs(q) {
 		list := ""
-		above, _, wild := strings.Cut(n.path, "*")
 		switch {
-		case wild:
-			list = above
+		case strings.Contains(n.path, "*"):
+			list = n.path[:strings.Index(n.path, "*")]
 		case strings.HasSuffix(n.path, "."):
 			list = n.path
-		default:
-			if t.get(n.path) == nil {
-				list = pl.missing(q.Path, n.path)
-			}
 		}
 		if list != "" && !pl.fresh(list, t.listedAt(list)) {
 			p.lists = append(p.lists, list)
-		}
-		if strings.HasSuffix(n.path, ".") && !wild && t.get(n.path) == nil {
-			if up := pl.missing(q.Path, n.path); up != "" && !pl.fresh(up, t.listedAt(up)) {
+		} else if !strings.Contains(n.path, "*") && t.get(n.path) == nil {
+			if up := pl.missing(q.Path, n.path); up != "" && t.listedAt(up) < pl.floor {
 				p.lists = append(p.lists, up)
 			}
 		}
@@ -139,7 +133,7 @@ func (pl *planner) add(p *plan, q agent.Query) {
 }
 
 // missing finds the object to list where a name is asked for that the tree lacks though the CPE's model has it: the table of the
-// first row that is not there. Each table is looked up at most once in lookUpAgain.
+// first row that is not there. A table that was listed a moment ago is not listed again for that.
 func (pl *planner) missing(shown, path string) string {
 	d := pl.d
 	if d.model == nil || !d.supports(shown) {
@@ -161,10 +155,6 @@ func (pl *planner) missing(shown, path string) string {
 	if last, ok := d.lookedUp[table]; ok && time.UnixMilli(pl.now).Sub(last) < lookUpAgain {
 		return ""
 	}
-	if d.lookedUp == nil || len(d.lookedUp) >= maxLookedUp {
-		d.lookedUp = map[string]time.Time{}
-	}
-	d.lookedUp[table] = time.UnixMilli(pl.now)
 	return table
 }
 

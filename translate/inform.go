@@ -71,12 +71,15 @@ func decodeInform(b []byte) (informRecord, error) {
 	return rec, nil
 }
 
-// apply puts an Inform's values into a tree; changed, unless nil, is told of every known value that became another.
-func (r *informRecord) apply(t *tree, changed func(name, value string)) {
+// apply puts an Inform's values, as far as they are below the root, into a tree; changed, unless nil, is told of every known value that
+// became another.
+func (r *informRecord) apply(t *tree, root string, changed func(name, value string)) {
 	at := r.at.UnixMilli()
 	for _, p := range r.params {
 		n := t.get(p.Name)
 		switch {
+		case n == nil && (!strings.HasPrefix(p.Name, root) || t.size() >= maxNames):
+			continue
 		case n == nil:
 			n = t.put(p.Name)
 		case n.at > at:
@@ -129,7 +132,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 	if d.tree != nil {
 		dirty := d.tree.dirty
 		var changes []agent.Write
-		rec.apply(d.tree, func(name, value string) { changes = append(changes, agent.Write{Path: name, Value: value}) })
+		rec.apply(d.tree, d.head.Root, func(name, value string) { changes = append(changes, agent.Write{Path: name, Value: value}) })
 		for _, w := range changes {
 			for _, p := range view.Params(w.Path) {
 				happened = append(happened, d.valueChange(view, p, w.Value))

@@ -68,6 +68,7 @@ type Connector interface {
 }
 
 const (
+	maxIdentity    = 256 // bytes of each field of a DeviceId; TR-069 has 64
 	defaultTimeout = 15 * time.Second
 	idleTree       = 20 * time.Second // how long an unused tree stays in memory
 	maxWarm        = 1024             // trees in memory; beyond it one is dropped as soon as its session ends
@@ -286,6 +287,9 @@ func (p *Proxy) meet(ctx context.Context, id cwmp.DeviceID) (d *Device, first bo
 		d.mu.RLock()
 		defer d.mu.RUnlock()
 		return d, !d.stored, nil
+	}
+	if max(len(id.OUI), len(id.ProductClass), len(id.SerialNumber), len(id.Manufacturer)) > maxIdentity {
+		return nil, false, &cwmp.Fault{Code: cwmp.FaultACSInvalidArguments, String: "DeviceId is too long"}
 	}
 	eid, long, err := usp.AgentEndpointID(id.OUI, id.ProductClass, id.SerialNumber)
 	if err != nil {

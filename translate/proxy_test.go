@@ -593,6 +593,39 @@ func TestPreparedCPEQuirks(t *testing.T) {
 	}
 }
 
+// A row that the CPE has and the cache does not know of is looked up before a Controller is told that there is none.
+func TestUnknownRowIsLookedUp(t *testing.T) {
+	w := newWorld(t, nil)
+	c, id := w.boot(nil)
+	forget := func() {
+		d := w.device(id)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.tree.remove("Device.WiFi.SSID.2.")
+	}
+	forget()
+	w.want(id, "Device.WiFi.SSID.2.SSID", c.Value("Device.WiFi.SSID.2.SSID"))
+	forget()
+	n := len(c.Calls("GetParameterNames"))
+	for range 5 {
+		if _, err := w.get(id, "Device.WiFi.SSID.99.SSID"); code(err) != usp.InvalidPath {
+			t.Errorf("%v, want 7026", err)
+		}
+	}
+	if got := len(c.Calls("GetParameterNames")) - n; got > 1 {
+		t.Errorf("%d look-ups of one table in a moment, want 1 at most", got)
+	}
+}
+
+func TestLongIdentityIsRefused(t *testing.T) {
+	w := newWorld(t, nil)
+	_, _, err := w.p.meet(w.ctx, cwmp.DeviceID{OUI: "00D09E", SerialNumber: strings.Repeat("x", 1000)})
+	var f *cwmp.Fault
+	if !errors.As(err, &f) || f.Code != cwmp.FaultACSInvalidArguments {
+		t.Errorf("%v, want Fault 8003", err)
+	}
+}
+
 func TestMaxDevices(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxDevices = 1 })
 	w.boot(nil)

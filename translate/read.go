@@ -155,8 +155,8 @@ func (d *Device) supports(path string) bool {
 
 // plan says what of the queries the cache cannot answer.
 func (d *Device) plan(queries []agent.Query, floor time.Time) plan {
-	d.mu.Lock() // missing notes look-ups down
-	defer d.mu.Unlock()
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	var p plan
 	if d.tree == nil {
 		return p
@@ -208,18 +208,32 @@ func (d *Device) list(ctx context.Context, c cwmp.Caller, object string, n *news
 	if err != nil {
 		return err
 	}
+	if len(names) > maxNames {
+		return errTooManyNames
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.tree == nil {
 		return nil
 	}
-	created, deleted := d.tree.listed(object, names, time.Now().UnixMilli())
+	now := time.Now()
+	created, deleted := d.tree.listed(object, names, now.UnixMilli())
+	if d.lookedUp == nil || len(d.lookedUp) >= maxLookedUp {
+		d.lookedUp = map[string]time.Time{}
+	}
+	d.lookedUp[object] = now
 	n.created, n.deleted, n.names = append(n.created, created...), append(n.deleted, deleted...), true
 	return nil
 }
 
-// maxDepth bounds how deep a listing is followed level by level.
-const maxDepth = 32
+const (
+	// maxDepth bounds how deep a listing is followed level by level.
+	maxDepth = 32
+	// maxNames bounds what is believed to exist at one CPE: ten times what a large gateway has.
+	maxNames = 100_000
+)
+
+var errTooManyNames = usp.Errorf(usp.ResourcesExceeded, "the CPE lists more than %d names", maxNames)
 
 // listBelow lists all names below an object: in one call, or level by level where the CPE cannot. An object that is not there, and
 // a table without rows, come out empty. A CPE that leaves all objects out of such a list (cwmp-sim) is asked level by level too: what
@@ -271,7 +285,9 @@ func listLevel(ctx context.Context, c cwmp.Caller, object string, depth int) ([]
 		if err != nil {
 			return nil, err
 		}
-		names = append(names, below...)
+		if names = append(names, below...); len(names) > maxNames {
+			return nil, errTooManyNames
+		}
 	}
 	return names, nil
 }

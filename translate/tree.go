@@ -213,6 +213,17 @@ func below(n *node, at string, depth int, f func(string, *node)) {
 	}
 }
 
+// size counts what there is.
+func (t *tree) size() int { return t.root.size() - 1 }
+
+func (n *node) size() int {
+	sum := 1
+	for _, k := range n.kids {
+		sum += k.size()
+	}
+	return sum
+}
+
 // instances lists the row numbers of a table.
 func (n *node) instances() []uint32 {
 	var nums []uint32
