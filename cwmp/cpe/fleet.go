@@ -17,7 +17,7 @@ type FleetConfig struct {
 const defaultSerialFormat = "%06d"
 
 // RunFleet runs Count CPE behind one Connection Request listener until ctx ends. A CPE at rest costs what differs from the tree that
-// all share, and no goroutine.
+// all share, and no goroutine. Sessions that ctx cuts off are among the Stats.
 func RunFleet(ctx context.Context, cfg FleetConfig) (Stats, error) {
 	if cfg.Listener == nil {
 		l, err := Listen("127.0.0.1:0")
@@ -28,6 +28,12 @@ func RunFleet(ctx context.Context, cfg FleetConfig) (Stats, error) {
 		cfg.Listener = l
 	}
 	var stats collector
+	err := cfg.run(ctx, &stats)
+	return stats.stats(), err
+}
+
+// run is RunFleet with a listener. All sessions have ended when it returns.
+func (cfg *FleetConfig) run(ctx context.Context, stats *collector) error {
 	stops := make([]func(), 0, cfg.Count)
 	defer func() {
 		for _, stop := range stops {
@@ -39,16 +45,16 @@ func RunFleet(ctx context.Context, cfg FleetConfig) (Stats, error) {
 	begin := time.Now()
 	for i := range cfg.Count {
 		if !pause(ctx, begin, i, cfg.Rate) {
-			return stats.stats(), nil
+			return nil
 		}
-		stop, err := cfg.member(i+1, &stats).start(ctx)
+		stop, err := cfg.member(i+1, stats).start(ctx)
 		if err != nil {
-			return stats.stats(), fmt.Errorf("CPE %d of the fleet: %w", i+1, err)
+			return fmt.Errorf("CPE %d of the fleet: %w", i+1, err)
 		}
 		stops = append(stops, stop)
 	}
 	<-ctx.Done()
-	return stats.stats(), nil
+	return nil
 }
 
 // member is the n-th CPE.

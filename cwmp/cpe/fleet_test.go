@@ -13,27 +13,32 @@ func TestFleet(t *testing.T) {
 	const count = 50
 	a := newACS(t)
 	ctx, cancel := context.WithCancel(timeout(t))
+	defer cancel()
+	ended := make(chan struct{}, count)
+	observe := func(e Exchange) {
+		if e.FromACS && e.RPC == "" {
+			ended <- struct{}{}
+		}
+	}
 	type result struct {
 		stats Stats
 		err   error
 	}
 	done := make(chan result, 1)
 	go func() {
-		stats, err := RunFleet(ctx, FleetConfig{Config: Config{ACS: a.URL}, Count: count, Rate: 1000})
+		stats, err := RunFleet(ctx, FleetConfig{Config: Config{ACS: a.URL, Observe: observe}, Count: count, Rate: 1000})
 		done <- result{stats, err}
 	}()
-	for ended := 0; ended < count; { // the ACS knows best when all have been there
-		a.mu.Lock()
-		ended = len(a.protocols) / 2 // an Inform and an empty POST each
-		a.mu.Unlock()
-		runtime.Gosched()
-		if ctx.Err() != nil {
-			t.Fatal("the fleet did not boot")
+	for n := range count {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			t.Fatalf("%d of the fleet booted", n)
 		}
 	}
 	cancel()
 	r := <-done
-	if r.err != nil || r.stats.Sessions != count {
+	if r.err != nil || r.stats.Sessions != count || r.stats.Failures != 0 {
 		t.Errorf("%+v, %v", r.stats, r.err)
 	}
 	serials := make(map[string]bool)
