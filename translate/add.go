@@ -123,13 +123,16 @@ func (d *Device) addRow(ctx context.Context, c cwmp.Caller, r agent.Creation, n 
 	if err := d.putJournal(ctx, &a.journal); err != nil {
 		return nil, nil, err
 	}
+	trust := d.doubt(table)
 	resp, err := cwmp.Call(ctx, c, &cwmp.AddObject{ObjectName: table, ParameterKey: a.Token})
 	if err != nil {
 		if !errors.Is(err, cwmp.ErrUnknownOutcome) {
+			trust()
 			err = errors.Join(err, d.unjournal(ctx, a.Token))
 		}
 		return nil, nil, err
 	}
+	trust()
 	a.Row = uint32(resp.InstanceNumber)
 	a.own = fmt.Sprintf("%s%d.", table, a.Row)
 	if err := d.putJournal(ctx, &a.journal); err != nil {

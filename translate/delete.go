@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"isthmus/cwmp"
 	"isthmus/usp"
@@ -24,43 +25,66 @@ func (d *Device) Delete(ctx context.Context, instances []string) []error {
 	if err := d.load(ctx); err != nil {
 		return fail(err)
 	}
-	results := make([]error, len(instances))
+	done := &deletions{err: make([]error, len(instances)), known: make([]bool, len(instances))}
 	j := &job{what: deleting, talk: func(ctx context.Context, c cwmp.Caller) error {
-		return d.deleteRows(ctx, c, instances, results)
+		return d.deleteRows(ctx, c, instances, done)
 	}}
-	if err := d.do(ctx, j); err != nil {
-		return fail(err)
+	err := d.do(ctx, j)
+	done.mu.Lock()
+	defer done.mu.Unlock()
+	for i := range out {
+		if out[i] = done.err[i]; !done.known[i] && err != nil {
+			out[i] = uspError(err, deleting)
+		}
 	}
-	copy(out, results)
 	return out
 }
 
-func (d *Device) deleteRows(ctx context.Context, c cwmp.Caller, instances []string, out []error) error {
+// deletions are outcomes as they become known: a requester whose deadline passes in between is told of those that are.
+type deletions struct {
+	mu    sync.Mutex
+	err   []error
+	known []bool
+}
+
+func (x *deletions) set(i int, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.err[i], x.known[i] = err, true
+}
+
+func (d *Device) deleteRows(ctx context.Context, c cwmp.Caller, instances []string, out *deletions) error {
 	if err := d.load(ctx); err != nil {
 		return err
 	}
 	var n news
 	var tables []string
 	for i, row := range instances {
-		own := d.view().Row(row)
+		own := d.ownRow(row)
 		if own == "" {
-			out[i] = usp.Errorf(usp.DeleteFailure, "%s cannot be deleted on this CPE", row)
+			out.set(i, usp.Errorf(usp.DeleteFailure, "%s cannot be deleted on this CPE", row))
 			continue
 		}
+		trust := d.doubt(agentParent(own))
 		_, err := cwmp.Call(ctx, c, &cwmp.DeleteObject{ObjectName: own, ParameterKey: token(d.p.random)})
 		var f *cwmp.Fault
-		switch {
-		case errors.As(err, &f) && f.Code == cwmp.FaultInvalidParameterName:
-		case errors.As(err, &f):
-			out[i] = uspError(err, deleting)
-			continue
-		case err != nil && i == 0:
-			return err
-		case err != nil:
+		if err != nil && !errors.As(err, &f) {
+			if !errors.Is(err, cwmp.ErrUnknownOutcome) {
+				trust()
+			}
+			if i == 0 {
+				return err
+			}
 			// What is done is done and told; the rest was not asked for, or has an unknown end.
-			out[i] = uspError(err, deleting)
+			out.set(i, uspError(err, deleting))
 			continue
 		}
+		trust()
+		if err != nil && f.Code != cwmp.FaultInvalidParameterName {
+			out.set(i, uspError(err, deleting))
+			continue
+		}
+		out.set(i, nil)
 		n.deleted = append(n.deleted, d.gone(own)...)
 		if table := agentParent(own); !slices.Contains(tables, table) {
 			tables = append(tables, table)
@@ -70,6 +94,28 @@ func (d *Device) deleteRows(ctx context.Context, c cwmp.Caller, instances []stri
 		d.p.log.Debug("row counts could not be read", "device", d.id, "err", err)
 	}
 	return d.tell(ctx, &n)
+}
+
+func (d *Device) ownRow(row string) string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.view().Row(row)
+}
+
+// doubt makes a table's list of rows too old to be answered from the cache; the function it returns takes that back.
+func (d *Device) doubt(table string) (back func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := d.tree.listedAt(table)
+	d.tree.doubt(table)
+	d.tree.dirty = true
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if n := d.tree.get(table); n != nil {
+			n.at = max(n.at, at)
+		}
+	}
 }
 
 // gone takes a row out of the tree and gives it and the rows below it.

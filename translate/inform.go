@@ -115,14 +115,15 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 	watched := len(d.interest.ValueChange) > 0
 	due := !unchanged || now.Sub(d.saved) > informSaved
 	d.mu.Unlock()
-	if watched && !unchanged {
+	raising := watched && !unchanged
+	switch {
+	case raising:
 		if err := d.load(ctx); err != nil {
 			return err
 		}
-	}
-	if due {
-		if err := d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Inform, ""), Value: rec.encode()}); err != nil {
-			return fmt.Errorf("keeping the Inform of %s: %w", d.id, err)
+	case due:
+		if err := d.keepInform(ctx, &rec); err != nil {
+			return err
 		}
 	}
 
@@ -172,6 +173,12 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 			return fmt.Errorf("raising the value changes of %s: %w", d.id, err)
 		}
 	}
+	if raising {
+		// Not before: were the process killed in between, the CPE's repetition of the Inform would hold nothing new.
+		if err := d.keepInform(ctx, &rec); err != nil {
+			return err
+		}
+	}
 	if boot && !repeated {
 		if err := d.agent.Boot(ctx, info); err != nil {
 			return fmt.Errorf("raising Boot! of %s: %w", d.id, err)
@@ -189,6 +196,13 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 	}
 	if changed || first {
 		return d.putHead(ctx)
+	}
+	return nil
+}
+
+func (d *Device) keepInform(ctx context.Context, rec *informRecord) error {
+	if err := d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Inform, ""), Value: rec.encode()}); err != nil {
+		return fmt.Errorf("keeping the Inform of %s: %w", d.id, err)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -590,6 +592,76 @@ func TestPreparedCPEQuirks(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// held boots a CPE that can be made to stop in the middle of a session: on its next RPC of that name, until release.
+func (w *world) held(rpc string) (c *cpe.CPE, id usp.EndpointID, arm func(), release func()) {
+	var armed atomic.Bool
+	gate := make(chan struct{})
+	release = sync.OnceFunc(func() { close(gate) })
+	w.t.Cleanup(release)
+	c, id = w.boot(func(cfg *cpe.Config) {
+		cfg.Observe = func(x cpe.Exchange) {
+			if x.FromACS && x.RPC == rpc && armed.Load() {
+				<-gate
+			}
+		}
+	})
+	return c, id, func() { armed.Store(true) }, release
+}
+
+// What a CPE has done is a success, though the answer to what isthmus asked next is not there by the deadline.
+func TestSetSucceedsWithoutItsReadBack(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Agents.RequestTimeout = 2 * time.Second })
+	_, id, arm, release := w.held("GetParameterValues")
+	arm()
+	resp, err := w.set(id, "Device.WiFi.SSID.1.", map[string]string{"SSID": "done"})
+	if err != nil {
+		t.Fatalf("the CPE has done it, the Controller was told %v", err)
+	}
+	if v := resp.GetUpdatedObjResults()[0].GetOperStatus().GetOperSuccess().GetUpdatedInstResults()[0].GetUpdatedParams()["SSID"]; v != "done" {
+		t.Errorf("updated_params has %q", v)
+	}
+	release()
+	w.want(id, ssid, "done")
+}
+
+// Between two RPCs of a change the deadline leaves something done: that is not "not reached".
+func TestAddWhoseDeadlinePassesHalfway_7801(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Agents.RequestTimeout = 2 * time.Second })
+	c, id, arm, release := w.held("GetParameterNames")
+	arm()
+	_, err := w.add(id, mappings, map[string]string{"ExternalPort": "1"})
+	if code(err) != usp.OutcomeUnknown {
+		t.Errorf("%v, want 7801", err)
+	}
+	release()
+	if _, err := c.WaitCall(w.in(deadline), "DeleteObject", 1); err != nil {
+		t.Error("what was half done was not undone")
+	}
+	w.must(c.WaitIdle(w.in(deadline)))
+	if n := len(c.Calls("SetParameterValues")); n != 0 {
+		t.Errorf("%d SetParameterValues after the deadline", n)
+	}
+}
+
+// After a DeleteObject without an answer the table is read, not remembered.
+func TestDeleteWhoseAnswerIsLost(t *testing.T) {
+	w := newWorld(t, nil)
+	c, id := w.boot(func(cfg *cpe.Config) { cfg.Faults.CloseOn = "DeleteObject" })
+	if resp, err := w.delete(id, mappings+"1."); err == nil {
+		f := resp.GetDeletedObjResults()[0].GetOperStatus().GetOperSuccess().GetUnaffectedPathErrs()
+		if len(f) != 1 || f[0].GetErrCode() != uint32(usp.OutcomeUnknown) {
+			t.Errorf("%v, want 7801", resp)
+		}
+	} else if code(err) != usp.OutcomeUnknown {
+		t.Errorf("%v, want 7801", err)
+	}
+	got, err := w.get(id, mappings)
+	w.must(err)
+	if c.Exists(mappings+"1.") != (got[mappings+"1.Protocol"] != "") {
+		t.Errorf("the CPE has the row: %v; the Controller is shown %v", c.Exists(mappings+"1."), got)
 	}
 }
 

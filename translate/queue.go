@@ -16,11 +16,12 @@ type job struct {
 	ctx context.Context
 	// talk says what to ask. What it learns goes into variables that the requester reads only when do has returned nil or talk's
 	// error: a requester whose deadline passes while talk runs must not touch them.
-	talk  func(ctx context.Context, c cwmp.Caller) error
-	what  action
-	last  bool // the session ends after this job: the CPE acts when it ends
-	sent  bool // an RPC that changes something is under way; guarded by Device.mu, as wrote and state are
+	talk func(ctx context.Context, c cwmp.Caller) error
+	what action
+	last bool // the session ends after this job: the CPE acts when it ends
+	// guarded by Device.mu
 	wrote bool // an RPC that changes something has left
+	known bool // the outcome is settled, and a success: what talk still does is for the cache
 	again bool // it has been put back once because its session was lost
 	state jobState
 	err   error
@@ -70,7 +71,7 @@ func (d *Device) do(ctx context.Context, j *job) error {
 	case <-ctx.Done():
 	}
 	d.mu.Lock()
-	state, sent := j.state, j.sent
+	state, known, wrote := j.state, j.known, j.wrote
 	if state == queued {
 		d.unqueue(j)
 	}
@@ -79,12 +80,21 @@ func (d *Device) do(ctx context.Context, j *job) error {
 	case state == finished:
 		<-j.done
 		return j.err
-	case sent:
+	case known:
+		return nil
+	case wrote:
 		return usp.Errorf(usp.OutcomeUnknown, "the CPE did not answer in time: the outcome is unknown")
 	case state == running:
 		return d.unreachable("the CPE did not answer in time")
 	}
 	return d.unreachable("no CWMP session in time")
+}
+
+// settled says that a job has done what it was for.
+func (d *Device) settled(j *job) {
+	d.mu.Lock()
+	j.known = true
+	d.mu.Unlock()
 }
 
 // unqueue removes a job that has not started. d.mu is held.
@@ -207,20 +217,12 @@ func (c *caller) Call(ctx context.Context, req cwmp.RPC) (cwmp.RPC, error) {
 	}
 	if c.job != nil && changes(req) {
 		c.d.mu.Lock()
-		c.job.sent, c.job.wrote = true, true
+		c.job.wrote = true
 		c.d.mu.Unlock()
 	}
 	start := time.Now()
 	resp, err := c.next.Call(ctx, req)
 	c.ex.called(start, req.Name(), err)
-	if c.job != nil && changes(req) {
-		var f *cwmp.Fault
-		if err == nil || errors.As(err, &f) {
-			c.d.mu.Lock()
-			c.job.sent = false // the outcome is known
-			c.d.mu.Unlock()
-		}
-	}
 	return resp, err
 }
 

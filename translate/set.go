@@ -33,11 +33,16 @@ func (d *Device) Set(ctx context.Context, writes []agent.Write) ([]agent.Write, 
 	}
 	trust := d.distrust(own) // whoever reads these now waits behind this write
 	status := 0
-	j := &job{what: writing, talk: func(ctx context.Context, c cwmp.Caller) error {
-		var err error
-		status, err = d.write(ctx, c, spv, own)
-		return err
-	}}
+	j := &job{what: writing}
+	j.talk = func(ctx context.Context, c cwmp.Caller) error {
+		resp, err := cwmp.Call(ctx, c, spv)
+		if err != nil {
+			return err
+		}
+		status = resp.Status
+		d.settled(j)
+		return d.readBack(ctx, c, own, status == 0)
+	}
 	err = d.do(ctx, j)
 	switch {
 	case errors.Is(err, cwmp.ErrUnknownOutcome):
@@ -53,7 +58,7 @@ func (d *Device) Set(ctx context.Context, writes []agent.Write) ([]agent.Write, 
 		}
 		return nil, writeError(err, own, pathOf)
 	}
-	return d.written(writes, status), nil
+	return d.written(writes, own, status), nil
 }
 
 // setValues makes the RPC: each value in the type that the CPE itself reports for it.
@@ -103,15 +108,6 @@ func (d *Device) distrust(own []cpeWrite) (back func()) {
 
 // longAgo is the time of a value that is known but not to be answered.
 const longAgo = 1
-
-// write sends a SetParameterValues and reads back what it set.
-func (d *Device) write(ctx context.Context, c cwmp.Caller, spv *cwmp.SetParameterValues, own []cpeWrite) (status int, err error) {
-	resp, err := cwmp.Call(ctx, c, spv)
-	if err != nil {
-		return 0, err
-	}
-	return resp.Status, d.readBack(ctx, c, own, resp.Status == 0)
-}
 
 // readBack reads what was written, since a CPE may have trimmed, rounded or normalised it. A CPE that is gone by then has done what
 // it was asked all the same: where applied, what could not be read is what was written.
@@ -176,15 +172,26 @@ func (d *Device) settle(ctx context.Context, spv *cwmp.SetParameterValues, own [
 
 // written gives the values as the CPE has them now: those read back, and where that was not possible, or the CPE applies them
 // later, those that were asked for.
-func (d *Device) written(writes []agent.Write, status int) []agent.Write {
+func (d *Device) written(writes []agent.Write, own []cpeWrite, status int) []agent.Write {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	out := slices.Clone(writes)
-	if status != 0 || d.tree == nil {
+	if status != 0 {
 		return out
+	}
+	unread := map[int]bool{}
+	for _, w := range own {
+		if n := d.tree.get(w.path); n == nil || n.at == longAgo {
+			for _, i := range w.from {
+				unread[i] = true
+			}
+		}
 	}
 	view := d.view()
 	for i, w := range out {
+		if unread[i] {
+			continue
+		}
 		if def := d.param(w.Path); def != nil && def.Secured {
 			continue
 		}

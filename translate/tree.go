@@ -256,6 +256,36 @@ func b2i(b bool) int64 {
 	return 0
 }
 
+// doubt makes the listing of an object too old, and only that: what was listed together with it keeps its time.
+func (t *tree) doubt(object string) {
+	n := t.root
+	for rest := strings.TrimSuffix(object, "."); rest != "" && n != nil; {
+		for _, k := range n.kids {
+			if !k.param {
+				k.at = max(k.at, n.at)
+			}
+		}
+		n.at = 0
+		var seg string
+		seg, rest, _ = strings.Cut(rest, ".")
+		n = n.kid(seg)
+	}
+	if n != nil {
+		n.unlisted()
+	}
+}
+
+// unlisted forgets when an object and those below it were listed.
+func (n *node) unlisted() {
+	if n.param {
+		return
+	}
+	n.at = 0
+	for _, k := range n.kids {
+		k.unlisted()
+	}
+}
+
 // listed replaces what is known to exist below an object by a listing taken at a time. It returns the rows that came and went, in
 // tree order; rows of a table that was never listed before are not news.
 func (t *tree) listed(object string, names []listedName, at int64) (created, deleted []string) {

@@ -73,6 +73,19 @@ func TestTreeListed(t *testing.T) {
 	}
 }
 
+func TestTreeDoubt(t *testing.T) {
+	tr := sample()
+	tr.put("Device.").at = 95
+	tr.put("Device.NAT.PortMapping.1.")
+	tr.doubt("Device.WiFi.SSID.")
+	for path, want := range map[string]int64{"Device.WiFi.SSID.": 0, "Device.WiFi.SSID.1.": 0, "Device.": 0, "Device.WiFi.": 0,
+		"Device.NAT.PortMapping.": 95, "Device.DeviceInfo.": 95} {
+		if got := tr.listedAt(path); got != want {
+			t.Errorf("%s listed at %d, want %d", path, got, want)
+		}
+	}
+}
+
 func TestSnapshotRoundTrip(t *testing.T) {
 	tr := sample()
 	data := encodeTree(tr)
