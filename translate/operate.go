@@ -12,7 +12,7 @@ import (
 
 // Operate implements agent.DataModel for the commands that are one RPC: Device.Reboot() and Device.FactoryReset().
 func (d *Device) Operate(ctx context.Context, inv *agent.Invocation) (map[string]string, error) {
-	p := &pending{Token: token(d.p.random), CommandKey: inv.CommandKey, Reason: inv.Args["Reason"], At: time.Now()}
+	p := &pending{Token: token(d.p.random), CommandKey: inv.CommandKey, Reason: inv.Args["Reason"]}
 	var rpc func(ctx context.Context, c cwmp.Caller) error
 	switch inv.Command {
 	case "Device.Reboot()":
@@ -49,6 +49,7 @@ func (d *Device) restart(ctx context.Context, p *pending, rpc func(context.Conte
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		p.At = time.Now()
 		if err := d.setPending(ctx, p); err != nil {
 			return err
 		}

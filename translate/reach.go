@@ -12,14 +12,14 @@ import (
 var errNoURL = errors.New("the CPE has told no ConnectionRequestURL")
 
 // ask sees to it that a session is coming: one Connection Request at a time, however many jobs wait for it. A CPE that is about to
-// reboot because we told it to is not asked: its boot brings the session.
+// reboot because we told it to is not asked: its boot brings the session. One that has informed since, without a boot, is.
 func (d *Device) ask() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.asking || d.session != nil || d.p.closing.Load() {
 		return
 	}
-	if p := d.head.Pending; p != nil && time.Since(p.At) < rebootTime {
+	if p := d.head.Pending; p != nil && time.Since(p.At) < rebootTime && !d.inform.at.After(p.At) {
 		return
 	}
 	d.asking = true
@@ -58,12 +58,15 @@ func (d *Device) request(target connreq.Target, opened <-chan struct{}) {
 	if d.opened == opened {
 		d.opened = nil
 	}
-	open := d.session != nil
+	open, waiting := d.session != nil, len(d.queue) > 0
 	d.mu.Unlock()
 	d.p.m.connectionRequests.WithLabelValues(outcomeOf(err, open)).Inc()
 	if !open {
 		select {
-		case <-opened: // it came and is over already; what was left of the queue has asked again
+		case <-opened: // it came and is over already
+			if waiting {
+				d.ask() // who came meanwhile took this request for its own
+			}
 		default:
 			d.failQueue(d.unreachable(failure))
 		}
