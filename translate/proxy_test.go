@@ -249,8 +249,9 @@ func TestAddIsUndoneWhenARequiredParameterFails_R_ADD_3(t *testing.T) {
 			cfg.Faults.SetFault = map[string]cwmp.FaultCode{mappings + "2.InternalClient": cwmp.FaultInvalidParameterValue}
 		})
 		_, err := w.add(id, mappings, map[string]string{"ExternalPort": "1", "InternalClient": "nowhere"})
-		if err == nil {
-			t.Fatal("the Add succeeded")
+		ue := usp.AsError(err)
+		if err == nil || len(ue.Params) != 1 || ue.Params[0].Path != mappings+"{i}.InternalClient" || ue.Params[0].Code != usp.InvalidValue {
+			t.Fatalf("%+v, want 7012 for the full path", ue)
 		}
 		if c.Exists(mappings + "2.") {
 			t.Error("a half-made row was left at the CPE")

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"isthmus/usp"
@@ -57,9 +58,14 @@ func (x *exchange) add(ctx context.Context, m *usppb.Add) (*usppb.AddResp, error
 
 // addError is the Error of a message that creates nothing: 7004 with what failed, unless the code speaks for itself.
 func addError(e *usp.Error, path string) *usp.Error {
-	out := &usp.Error{Code: e.Code, Msg: e.Msg, Params: e.Params}
+	out := &usp.Error{Code: e.Code, Msg: e.Msg, Params: slices.Clone(e.Params)}
 	if len(out.Params) == 0 {
 		out.Params = []usp.ParamError{{Path: path, Code: e.Code, Msg: e.Msg}}
+	}
+	for i, pe := range out.Params {
+		if !strings.HasPrefix(pe.Path, "Device.") { // of a row that came to nothing, and so has no number
+			out.Params[i].Path = path + "{i}." + pe.Path
+		}
 	}
 	if isArgumentError(e.Code) {
 		out.Code = usp.InvalidArguments

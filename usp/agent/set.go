@@ -90,7 +90,11 @@ func (x *exchange) checkSettings(ctx context.Context, u *update) {
 		}
 		for _, s := range u.req.GetParamSettings() {
 			path := inst + s.GetParam()
-			if err := checkSetting(m, path, s.GetValue(), false); err != nil {
+			err := checkSetting(m, path, s.GetValue(), false)
+			if err == nil && entersTable(s.GetParam()) {
+				err = usp.Errorf(usp.UnsupportedParameter, "%s is in a row of its own", path)
+			}
+			if err != nil {
 				u.refuse(usp.ParamError{Path: path, Code: err.Code, Msg: err.Msg}, s.GetRequired())
 			}
 		}
@@ -111,6 +115,16 @@ func checkSetting(m *Model, path, value string, create bool) *usp.Error {
 		return usp.Errorf(usp.NonWritableParameter, "%s is read-only", path)
 	}
 	return checkValue(def, value)
+}
+
+// entersTable says that a setting's relative name goes into a table: it may descend into single-instance sub-objects only.
+func entersTable(param string) bool {
+	for seg := range strings.SplitSeq(param, ".") {
+		if seg == "*" || IsInstance(seg) {
+			return true
+		}
+	}
+	return false
 }
 
 func (u *update) refuse(e usp.ParamError, required bool) {
