@@ -184,6 +184,9 @@ func (s *session) inform(ctx context.Context) error {
 			delete(s.changed, path)
 		}
 	}
+	if len(s.changed) > 0 {
+		s.addEvent(event{code: cwmp.EventValueChange}) // changed again while the Inform was under way
+	}
 	s.changedState()
 	return nil
 }
