@@ -113,6 +113,10 @@ func (sv *Server) meet(w http.ResponseWriter, r *http.Request, s *Session, env *
 		}
 		a = <-x.answer
 	}
+	if a.status == tooLate.status {
+		sv.stray(w, r, s, x)
+		return
+	}
 	_ = rc.SetWriteDeadline(time.Now().Add(sv.opts.WriteTimeout)) // as above
 	write(w, a)
 }
@@ -141,6 +145,11 @@ func (sv *Server) stray(w http.ResponseWriter, r *http.Request, s *Session, x *e
 
 // revive makes a stand-in for a session that ended just now, so that an Inform that comes meanwhile waits its turn.
 func (sv *Server) revive(ctx context.Context, s *Session) *Session {
+	select {
+	case <-s.done: // the 204 is sent before End, which may take its time
+	case <-ctx.Done():
+		return nil
+	}
 	s.mu.Lock()
 	recent := s.state == over && s.begun && time.Since(s.ended) < afterlife
 	s.mu.Unlock()

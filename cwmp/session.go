@@ -68,6 +68,9 @@ type answer struct {
 	body   []byte
 }
 
+// tooLate is the answer to a POST that came when the session had had its last word.
+var tooLate answer
+
 func newExchange(env *Envelope) *exchange {
 	if env != nil && env.Body == nil {
 		env = nil
@@ -197,7 +200,7 @@ func (s *Session) run() {
 	s.mu.Unlock()
 	select {
 	case x := <-s.in:
-		x.reply(answer{status: http.StatusNoContent})
+		x.reply(tooLate)
 	default:
 	}
 	s.finish(err)

@@ -133,6 +133,25 @@ func TestSessionHeldLong(t *testing.T) {
 	})
 }
 
+// TestRequestWhileTheSessionEnds: the CPE may be faster with its next request than End.
+func TestRequestWhileTheSessionEnds(t *testing.T) {
+	h := &acs{}
+	bubble(t, h, func(t *testing.T, post func([]byte) int) {
+		h.ended = make(chan error) // End returns when this is read
+		post(message(t, "1", testInform()))
+		post(nil)
+		status := make(chan int)
+		go func() { status <- post(message(t, "2", &TransferComplete{})) }()
+		synctest.Wait()
+		if err := <-h.ended; err != nil {
+			t.Error(err)
+		}
+		if got := <-status; got != http.StatusOK {
+			t.Error(got)
+		}
+	})
+}
+
 func TestSessionAfterlifeIsShort(t *testing.T) {
 	h := &acs{}
 	bubble(t, h, func(t *testing.T, post func([]byte) int) {
