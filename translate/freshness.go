@@ -102,15 +102,16 @@ func (pl *planner) add(p *plan, q agent.Query) {
 	t := pl.d.tree
 	for _, n := range pl.view.Needs(q) {
 		list := ""
+		above, _, wild := strings.Cut(n.path, "*")
 		switch {
-		case strings.Contains(n.path, "*"):
-			list = n.path[:strings.Index(n.path, "*")]
+		case wild:
+			list = above
 		case strings.HasSuffix(n.path, "."):
 			list = n.path
 		}
 		if list != "" && !pl.fresh(list, t.listedAt(list)) {
 			p.lists = append(p.lists, list)
-		} else if !strings.Contains(n.path, "*") && t.get(n.path) == nil {
+		} else if !wild && t.get(n.path) == nil {
 			if up := pl.missing(q.Path, n.path); up != "" && t.listedAt(up) < pl.floor {
 				p.lists = append(p.lists, up)
 			}
