@@ -65,6 +65,7 @@ type proxy struct {
 func (s *site) launch(t *testing.T, file string) *proxy {
 	t.Helper()
 	p := &proxy{cmd: exec.Command("isthmus", "serve", "--config", file), out: newTranscript(), gone: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // it would take a second to end
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = s.dir, p.out, p.out, stopTime
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
