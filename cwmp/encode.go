@@ -48,13 +48,12 @@ func isName(s string) bool {
 		!strings.ContainsFunc(s, func(r rune) bool { return notAlphanumeric(r) && !strings.ContainsRune("_-.", r) })
 }
 
-// published is the namespace to answer in: there never were cwmp-1-3 and -1-4, and a CPE with a namespace of its own takes 1.0.
+// published is the namespace to answer in: the CPE's own, be it one that was never published (cwmp-1-3, cwmp-1-4). A CPE with a
+// namespace of a vendor takes 1.0.
 func published(namespace string) string {
 	switch namespace {
-	case NamespaceV1_0, NamespaceV1_1, NamespaceV1_2:
+	case NamespaceV1_0, NamespaceV1_1, NamespaceV1_2, namespacePrefix + "1-3", namespacePrefix + "1-4":
 		return namespace
-	case namespacePrefix + "1-3", namespacePrefix + "1-4":
-		return NamespaceV1_2
 	}
 	return NamespaceV1_0
 }

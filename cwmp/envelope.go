@@ -19,7 +19,7 @@ type Envelope struct {
 	SessionTimeout        time.Duration // from the CPE: how long it may be silent; whole seconds, 0: not said
 	SupportedCWMPVersions []string      // from the CPE: "1.0", "1.1", …
 	UseCWMPVersion        string        // from the ACS, to a CPE that sent SupportedCWMPVersions
-	Namespace             string        // of the message; read as it was sent, written as one of the published ones
+	Namespace             string        // of the message; read as it was sent; a vendor's is answered as 1.0
 	Body                  RPC           // a request, a response, a *Fault, an *Unknown; nil if the Body is empty
 
 	Repaired bool // read: not XML until it was repaired

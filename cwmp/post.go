@@ -377,12 +377,12 @@ var versions = []string{"1.0", "1.1", "1.2", "1.3", "1.4"}
 func negotiate(env *Envelope) (version, use string, ok bool) {
 	if len(env.SupportedCWMPVersions) == 0 {
 		switch published(env.Namespace) {
-		case NamespaceV1_2:
-			return "1.2", "", true
+		case NamespaceV1_0:
+			return "1.0", "", true
 		case NamespaceV1_1:
 			return "1.1", "", true
 		}
-		return "1.0", "", true
+		return "1.2", "", true
 	}
 	for _, v := range slices.Backward(versions) {
 		if slices.Contains(env.SupportedCWMPVersions, v) {

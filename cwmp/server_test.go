@@ -594,7 +594,7 @@ func TestServerVersions(t *testing.T) {
 		{NamespaceV1_2, "", NamespaceV1_2, "1.2", ""},
 		{NamespaceV1_2, "1.0, 1.1,1.2,1.3", NamespaceV1_2, "1.3", "1.3"},
 		{NamespaceV1_2, "1.0,1.1,1.2,1.3,1.4,1.5", NamespaceV1_2, "1.4", "1.4"},
-		{"urn:dslforum-org:cwmp-1-4", "", NamespaceV1_2, "1.2", ""},
+		{"urn:dslforum-org:cwmp-1-4", "", "urn:dslforum-org:cwmp-1-4", "1.2", ""}, // never published, but what else would it read?
 		{"urn:vendor", "", NamespaceV1_0, "1.0", ""},
 		{NamespaceV1_2, "2.0", NamespaceV1_2, "", ""},
 	} {

@@ -20,6 +20,9 @@ const (
 	operating
 )
 
+// cwmpFault begins the text of an error that a CPE answered; its code and its own words follow.
+const cwmpFault = "CWMP fault "
+
 // uspError turns what a job came back with into what the Controller is told. A *cwmp.Fault keeps its code and text in the message.
 func uspError(err error, what action) *usp.Error {
 	if err == nil {
@@ -32,7 +35,7 @@ func uspError(err error, what action) *usp.Error {
 	var f *cwmp.Fault
 	switch {
 	case errors.As(err, &f):
-		return usp.Errorf(faultCode(f.Code, what), "CWMP fault %d %s", f.Code, f.String)
+		return usp.Errorf(faultCode(f.Code, what), cwmpFault+"%d %s", f.Code, f.String)
 	case errors.Is(err, cwmp.ErrUnknownOutcome) && what != reading:
 		return usp.Errorf(usp.OutcomeUnknown, "the session with the CPE was lost before it answered: the outcome is unknown")
 	case errors.Is(err, cwmp.ErrUnknownOutcome), errors.Is(err, cwmp.ErrSessionClosed):
@@ -75,14 +78,14 @@ func writeError(err error, sent []cpeWrite, path func(i int) string) *usp.Error 
 	if !errors.As(err, &f) {
 		return uspError(err, writing)
 	}
-	e := usp.Errorf(faultCode(f.Code, writing), "CWMP fault %d %s", f.Code, f.String)
+	e := usp.Errorf(faultCode(f.Code, writing), cwmpFault+"%d %s", f.Code, f.String)
 	for _, pf := range f.Params {
 		for _, w := range sent {
 			if w.path != pf.Name {
 				continue
 			}
 			for _, i := range w.from {
-				e.Params = append(e.Params, usp.ParamError{Path: path(i), Code: faultCode(pf.Code, writing), Msg: fmt.Sprintf("CWMP fault %d %s", pf.Code, pf.String)})
+				e.Params = append(e.Params, usp.ParamError{Path: path(i), Code: faultCode(pf.Code, writing), Msg: fmt.Sprintf(cwmpFault+"%d %s", pf.Code, pf.String)})
 			}
 		}
 	}

@@ -34,9 +34,10 @@ type Detail struct {
 	Queued          int
 	LastAttempt     time.Time // of a Connection Request; zero: none
 	LastError       string
-	PendingCommand  string
-	Cached          int // parameters in memory; 0 where the tree is not loaded
-	Subscribed      int // paths that subscriptions ask for
+	PendingCommand  string   // a command whose end the CPE has not reported; empty: none
+	Events          []string // of the last Inform since the process started
+	Cached          int      // parameters in memory; 0 where the tree is not loaded
+	Subscribed      int      // paths that subscriptions ask for
 }
 
 // unknownInterval is how long a CPE counts as online after an Inform where its PeriodicInformInterval is not known.
@@ -110,14 +111,21 @@ func (p *Proxy) Device(id usp.EndpointID) (Detail, bool) {
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	t := Detail{Summary: d.summaryLocked(), HardwareVersion: d.head.Hardware, ModelName: d.head.ModelName, Since: d.head.Since,
+	t := Detail{Summary: d.summaryLocked(), HardwareVersion: d.head.Hardware, Since: d.head.Since,
 		Discovered: d.model != nil, RPCMethods: d.head.RPCs, InSession: d.session != nil, Queued: len(d.queue),
 		LastAttempt: d.tried.at, Subscribed: len(d.interest.ValueChange) + len(d.interest.Objects)}
 	if d.tried.err != nil {
 		t.LastError = d.tried.err.Error()
 	}
 	if d.head.Pending != nil {
-		t.PendingCommand = d.head.Pending.Cause
+		t.PendingCommand = "Device.Reboot()"
+		if d.head.Pending.Reset {
+			t.PendingCommand = "Device.FactoryReset()"
+		}
+	}
+	t.ModelName, _ = d.identity(deviceInfo + "ModelName")
+	for _, e := range d.inform.events {
+		t.Events = append(t.Events, e.EventCode)
 	}
 	if d.tree != nil {
 		d.tree.walk(d.head.Root, 0, func(_ string, n *node) {

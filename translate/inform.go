@@ -16,11 +16,12 @@ import (
 	"isthmus/usp/agent"
 )
 
-// informRecord is the last Inform: when it came and what it carried.
+// informRecord is the last Inform: when it came, why, and what it carried.
 type informRecord struct {
 	at     time.Time
 	hash   uint64
 	params []cwmp.ParameterValueStruct
+	events []cwmp.EventStruct
 }
 
 const informVersion = 1
@@ -141,7 +142,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 		}
 		d.tree.dirty = dirty // the Inform's own record keeps these values
 	}
-	d.inform = informRecord{at: rec.at, hash: rec.hash}
+	d.inform = informRecord{at: rec.at, hash: rec.hash, events: shared(in.Event)}
 	d.informed++
 	if due {
 		d.saved = now
@@ -334,6 +335,19 @@ func (p *Proxy) Run(ctx context.Context, s *cwmp.Session) {
 		}
 	}
 	d.serve(ctx, s)
+}
+
+// shared gives events a memory of their own: they would keep the whole message otherwise.
+func shared(events []cwmp.EventStruct) []cwmp.EventStruct {
+	out := make([]cwmp.EventStruct, 0, len(events))
+	for _, e := range events {
+		code := cwmp.StandardEvent(e.EventCode)
+		if code == "" {
+			code = strings.Clone(e.EventCode)
+		}
+		out = append(out, cwmp.EventStruct{EventCode: code, CommandKey: strings.Clone(e.CommandKey)})
+	}
+	return out
 }
 
 // confirm notes that the CPE has seen the InformResponse: the same events, if they come again, are new ones.

@@ -553,6 +553,45 @@ func TestBootMakesTheCacheStale(t *testing.T) {
 	}
 }
 
+// A CPE may have other rows after a boot, and says nothing of it: who subscribed to them is told.
+func TestBootRecountsSubscribedTables(t *testing.T) {
+	w := newWorld(t, nil)
+	c, id := w.boot(nil)
+	w.subscribe(id, "rows", "ObjectCreation", mappings, map[string]string{"Persistent": "true"})
+	w.must(c.WaitIdle(w.in(deadline)))
+	d := w.device(id)
+	d.mu.Lock()
+	d.tree.remove(mappings + "1.")
+	d.mu.Unlock()
+	c.Inform(cwmp.EventBoot)
+	n := w.notified(1, func(n *usppb.Notify) bool { return n.GetObjCreation() != nil })
+	if n.GetObjCreation().GetObjPath() != mappings+"1." {
+		t.Errorf("%v", n)
+	}
+}
+
+// A CPE that says 503 limits the rate: it is asked again while there is time.
+func TestBusyCPEIsAskedAgain(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.MaxAge = 0 })
+	c, id := w.boot(nil)
+	c.SetFaults(cpe.Faults{ConnReq: cpe.ConnReqBusy})
+	answer := make(chan error, 1)
+	go func() {
+		_, err := w.get(id, ssid)
+		answer <- err
+	}()
+	d := w.device(id)
+	for asked := false; !asked; time.Sleep(time.Millisecond) {
+		d.mu.RLock()
+		asked = d.asking
+		d.mu.RUnlock()
+	}
+	c.SetFaults(cpe.Faults{})
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLegacyRootIsAnAgentWithItsIdentity(t *testing.T) {
 	w := newWorld(t, nil)
 	_, id := w.boot(func(c *cpe.Config) {

@@ -40,7 +40,7 @@ func (d *Device) request(target connreq.Target, opened <-chan struct{}) {
 	start := time.Now()
 	err := errNoURL
 	if target.URL != "" {
-		err = d.p.connreq.Request(ctx, target)
+		err = d.call(ctx, target, opened)
 	}
 	d.mu.Lock()
 	d.tried = attempt{at: start, err: err}
@@ -69,6 +69,29 @@ func (d *Device) request(target connreq.Target, opened <-chan struct{}) {
 			}
 		default:
 			d.failQueue(d.unreachable(failure))
+		}
+	}
+}
+
+// busyRetry is how long a CPE that answers 503 is left alone: it limits the rate, or has just ended a session.
+const busyRetry = time.Second
+
+// call sends a Connection Request, again while the CPE says that it is busy and there is time.
+func (d *Device) call(ctx context.Context, target connreq.Target, opened <-chan struct{}) error {
+	for {
+		err := d.p.connreq.Request(ctx, target)
+		if !errors.Is(err, connreq.ErrRefused) {
+			return err
+		}
+		wait := time.NewTimer(busyRetry)
+		select {
+		case <-wait.C:
+		case <-opened: // it came by itself
+			wait.Stop()
+			return nil
+		case <-ctx.Done():
+			wait.Stop()
+			return err
 		}
 	}
 }

@@ -42,7 +42,7 @@ func (d *Device) Read(ctx context.Context, queries []agent.Query) []agent.Readin
 	switch {
 	case p.empty():
 		d.p.m.hits.Inc()
-		exchangeOf(ctx).because("cache")
+		exchangeOf(ctx).because(fromCache)
 	case atOnce:
 		return fail(agent.ErrWait)
 	default:

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -53,14 +54,16 @@ func exchangeOf(ctx context.Context) *exchange {
 	return e
 }
 
-// because notes why the exchange went as it did; the first reason stays.
+const fromCache = "cache"
+
+// because notes why the exchange went as it did; the first reason stays, but for the cache having answered a part of it.
 func (e *exchange) because(why string) {
 	if e == nil {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.Why == "" {
+	if e.Why == "" || e.Why == fromCache {
 		e.Why = why
 	}
 }
@@ -78,7 +81,7 @@ func (e *exchange) called(start time.Time, rpc string, err error) {
 	var f *cwmp.Fault
 	switch {
 	case errors.As(err, &f):
-		result = f.Error()
+		result = fmt.Sprintf("fault %d %s", f.Code, f.Code.Text()) // the CPE's own text may quote a value
 	case err != nil:
 		result = err.Error()
 	}

@@ -110,4 +110,11 @@ func resultOf(m *usppb.Msg) string {
 	return "ok"
 }
 
-func problem(code uint32, msg string) string { return fmt.Sprintf("%d %s", code, msg) }
+// problem is an error without what a CPE said of it, which may quote a value.
+func problem(code uint32, msg string) string {
+	if i := strings.Index(msg, cwmpFault); i >= 0 {
+		number, _, _ := strings.Cut(msg[i+len(cwmpFault):], " ")
+		msg = msg[:i+len(cwmpFault)] + number
+	}
+	return fmt.Sprintf("%d %s", code, withoutLiterals(msg))
+}

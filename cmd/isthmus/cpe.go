@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -19,7 +22,7 @@ import (
 type cpeCmd struct {
 	ACS          string        `name:"acs" required:"" placeholder:"URL" help:"URL of the ACS."`
 	Count        int           `default:"1" help:"How many CPE (${default})."`
-	Rate         float64       `placeholder:"N/s" help:"How many are switched on per second; all at once if left out."`
+	Rate         perSecond     `placeholder:"N/s" help:"How many are switched on per second; all at once if left out."`
 	Data         string        `placeholder:"FILE.csv" help:"Parameter dump of a real device (GenieACS's CSV export); a Device:2 gateway if left out."`
 	TR098        bool          `name:"tr098" help:"An InternetGatewayDevice:1 gateway in place of a Device:2 one."`
 	OUI          string        `name:"oui" help:"OUI in the DeviceId."`
@@ -88,13 +91,16 @@ func (c *cpeCmd) fleet(a *app) (f cpe.FleetConfig, err error) {
 	if c.Count < 1 || c.Rate < 0 {
 		return f, fmt.Errorf("--count is 1 or more, --rate 0 or more: %w", errUse)
 	}
+	if u, err := url.Parse(c.ACS); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return f, fmt.Errorf("--acs %q is no URL of an ACS, such as http://127.0.0.1:7547/: %w", c.ACS, errUse)
+	}
 	if c.Serial != "" && (c.Count > 1 || c.SerialFormat != "") {
 		return f, fmt.Errorf("--serial is for a single CPE, use --serial-format: %w", errUse)
 	}
 	if c.SerialFormat != "" && strings.Contains(fmt.Sprintf(c.SerialFormat, 1), "%!") {
 		return f, fmt.Errorf("--serial-format %q needs exactly one number, such as SIM%%06d: %w", c.SerialFormat, errUse)
 	}
-	f = cpe.FleetConfig{Count: c.Count, Rate: c.Rate, SerialFormat: c.SerialFormat, Config: cpe.Config{ACS: c.ACS, Username: c.Username,
+	f = cpe.FleetConfig{Count: c.Count, Rate: float64(c.Rate), SerialFormat: c.SerialFormat, Config: cpe.Config{ACS: c.ACS, Username: c.Username,
 		PeriodicInterval: c.Periodic, Tree: cpe.Device2(), Logger: logger(&config.Log{Level: c.LogLevel}, a.stderr)}}
 	if f.Tree, err = c.tree(); err != nil {
 		return f, err
@@ -139,4 +145,17 @@ func (c *cpeCmd) tree() (*cpe.Tree, error) {
 		return nil, fmt.Errorf("parameter dump %s: %w", c.Data, err)
 	}
 	return t, nil
+}
+
+// perSecond is a rate, written 10 or 10/s.
+type perSecond float64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *perSecond) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseFloat(strings.TrimSuffix(string(text), "/s"), 64)
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+		return fmt.Errorf("%q is no rate, such as 10/s", text)
+	}
+	*r = perSecond(n)
+	return nil
 }

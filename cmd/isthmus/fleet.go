@@ -38,7 +38,7 @@ func (f fleet) Device(id string) (*admin.Detail, bool) {
 		Device: deviceOf(&d.Summary), HardwareVersion: d.HardwareVersion, ModelName: d.ModelName, FirstInform: moment(d.Since),
 		RPCMethods: notNil(d.RPCMethods), Discovered: d.Discovered, InSession: d.InSession, PendingOperations: pending,
 		Queued: d.Queued, ConnectionRequest: admin.LastTry{Time: moment(d.LastAttempt), Error: d.LastError},
-		Cache: admin.Cache{Parameters: d.Cached}, SubscribedPaths: d.Subscribed,
+		Events: notNil(d.Events), Cache: admin.Cache{Parameters: d.Cached}, SubscribedPaths: d.Subscribed,
 	}, true
 }
 

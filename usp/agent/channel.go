@@ -195,10 +195,13 @@ type requestKey struct {
 }
 
 const (
-	// maxInFlight is how many requests an Agent works on; the same number again is told that there are too many, the rest ignored.
-	maxInFlight = 32
-	maxRefusals = maxInFlight
+	// maxInFlight is how many requests an Agent works on. The rest is refused: by the transport's goroutine where that may take the
+	// time, else by at most maxRefusals goroutines, beyond which a request goes unanswered.
+	maxInFlight = 256
+	maxRefusals = 64
 )
+
+var errFull = usp.Errorf(usp.ResourcesExceeded, "%d requests are waiting already", maxInFlight)
 
 // admit starts the goroutine that handles a Record, unless it need not be handled.
 func (a *Agent) admit(in *inbound) {
@@ -217,6 +220,11 @@ func (a *Agent) admit(in *inbound) {
 	key := requestKey{in.from, in.msg.GetHeader().GetMsgId()}
 	if !a.enroll(in, key) {
 		a.refuse("busy")
+		return
+	}
+	if in.full && in.l.exclusive && in.msg.GetBody().GetRequest() != nil {
+		a.reply(a.life, in, usp.ErrorMsg(key.id, errFull))
+		a.retire(key)
 		return
 	}
 	if a.answerAtOnce(in, key) {
@@ -312,7 +320,7 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 	case in.msg.GetBody().GetRequest() == nil:
 		a.acknowledge(in.from, key.id)
 	case in.full:
-		a.respond(ctx, in, usp.ErrorMsg(key.id, usp.Errorf(usp.ResourcesExceeded, "%d requests are waiting already", maxInFlight)))
+		a.respond(ctx, in, usp.ErrorMsg(key.id, errFull))
 	default:
 		x := &exchange{a: a, from: in.from, sent: make(chan struct{})}
 		resp := x.answer(ctx, in.msg)

@@ -153,11 +153,16 @@ func (l *loader) keyPair(key, cert, private string) {
 	}
 }
 
+// ownController is the Endpoint ID under which isthmus itself asks its Agents.
+const ownController = "self::isthmus"
+
 func (l *loader) checkController(key string, c *Controller) {
 	if c.EndpointID == "" {
 		l.add(key+".endpoint_id", "is missing: write the Controller's Endpoint ID, such as proto::controller")
 	} else if _, err := usp.ParseEndpointID(c.EndpointID); err != nil {
 		l.add(key+".endpoint_id", "%v", err)
+	} else if c.EndpointID == ownController {
+		l.add(key+".endpoint_id", "%s is isthmus's own, for requests through the admin address: choose another", ownController)
 	}
 	mtps := 0
 	for _, set := range []bool{c.WebSocket != nil, c.MQTT != nil, c.STOMP != nil} {

@@ -155,7 +155,7 @@ func (l *loader) parse(text []byte, c *Config) {
 	}
 	m := yamlLine.FindStringSubmatch(err.Error())
 	if m == nil {
-		m = []string{"", "", err.Error()}
+		m = []string{"", "1", err.Error()} // the parser names no line for the first
 	}
 	p := placed{Problem: Problem{Place: l.file, Msg: "not YAML: " + m[2]}}
 	if m[1] != "" {
