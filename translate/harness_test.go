@@ -53,7 +53,8 @@ type world struct {
 	ctx    context.Context
 	served chan error
 	up     bool
-	own    func(path string) string // how the CPE calls a Device:2 path
+	own    func(path string) string      // how the CPE calls a Device:2 path
+	wrap   func(store.Store) store.Store // what the Proxy gets for its store; nil: the store
 }
 
 // deadline is for everything a test waits for: long past what a working proxy needs.
@@ -84,6 +85,9 @@ func (w *world) start() {
 	w.must(err)
 	w.st = st
 	w.opts.Store = st
+	if w.wrap != nil {
+		w.opts.Store = w.wrap(st)
+	}
 	w.opts.Connectors = []Connector{w.peer}
 	w.p, err = New(w.ctx, w.opts)
 	w.must(err)
