@@ -78,18 +78,19 @@ type world struct {
 	trap   atomic.Pointer[killing]
 	rand   *rand.Rand
 
-	mu       sync.Mutex
-	changed  chan struct{} // closed and made anew by every change below
-	life     int
-	withhold bool
-	notes    map[string]note
-	onBoard  int
-	value    string // of watchedName
-	told     string // the value of it in the Inform under way
-	answered string // the value of it in the last Inform that was answered
-	things   map[string]thing
-	set      []string // values that setName may have: the last acknowledged and, after it, one that was not
-	serial   int
+	mu        sync.Mutex
+	changed   chan struct{} // closed and made anew by every change below
+	life      int
+	withhold  bool
+	notes     map[string]note
+	onBoard   int    // OnBoardRequests that came
+	onBoarded bool   // one was answered
+	value     string // of watchedName
+	told      string // the value of it in the Inform under way
+	answered  string // the value of it in the last Inform that was answered
+	things    map[string]thing
+	set       []string // values that setName may have: the last acknowledged and, after it, one that was not
+	serial    int
 }
 
 func newWorld(ctx context.Context, t *testing.T) *world {
@@ -193,6 +194,8 @@ func (w *world) answer(_ usp.EndpointID, m *usppb.Notify) bool {
 		switch {
 		case m.GetOnBoardReq() != nil:
 			w.onBoard++
+			answer = !w.withhold
+			w.onBoarded = w.onBoarded || answer
 			return
 		case m.GetEvent() != nil:
 			name = bootNote(m.GetEvent().GetParams()["CommandKey"])
@@ -207,14 +210,14 @@ func (w *world) answer(_ usp.EndpointID, m *usppb.Notify) bool {
 
 func bootNote(commandKey string) string { return "Boot! " + commandKey }
 
-// start runs the next proxy and waits for its Agent, which needs no CPE.
+// start runs the next proxy and waits for its Agent, if there was one: it needs no CPE.
 func (w *world) start(t *testing.T) {
 	t.Helper()
 	w.change(func() { w.life++ })
 	connects := w.agent.Connects()
 	w.proxy.Store(w.serve(w.ctx, t))
-	if w.life == 1 {
-		return // it knows no CPE yet
+	if connects == 0 {
+		return // it may know no CPE yet
 	}
 	if err := w.agent.WaitConnects(w.ctx, connects+1); err != nil {
 		t.Fatal(err)
@@ -400,11 +403,8 @@ func TestKill9(t *testing.T) {
 	w.onboards(t)
 	for i, r := range crashRounds {
 		t.Logf("round %d: %s", i+1, r.name)
-		begin := time.Now()
 		w.live(t, i+1, r)
-		lived := time.Since(begin)
 		w.holdTo(t, i+1, r)
-		t.Logf("%v + %v", lived, time.Since(begin)-lived)
 		if t.Failed() {
 			t.Fatalf("killed when %s", r.name)
 		}
@@ -412,6 +412,42 @@ func TestKill9(t *testing.T) {
 	w.proxy.Load().signal(t, syscall.SIGTERM)
 	if code := w.proxy.Load().exit(ctx, t); code != exitFine {
 		t.Errorf("exit code %d after all that, want 0", code)
+	}
+}
+
+// TestKill9WhileBootstrapping kills isthmus serve while it meets a CPE for the first time; the next one takes it from there.
+func TestKill9WhileBootstrapping(t *testing.T) {
+	for _, r := range []round{
+		{name: "the first Inform comes", when: "cpe Inform"},
+		{name: "the CPE was answered", when: "acs InformResponse", sudden: true},
+		{name: "the names were read", when: "cpe GetParameterNamesResponse", sudden: true},
+		{name: "the values were read", when: "cpe GetParameterValuesResponse", sudden: true},
+		{name: "the OnBoardRequest has come", when: "usp in NOTIFY", sudden: true},
+		{name: "the OnBoardRequest was answered", when: "usp out NOTIFY_RESP"},
+	} {
+		t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), crashTime)
+			t.Cleanup(cancel)
+			w := newWorld(ctx, t)
+			w.start(t)
+			w.change(func() { w.withhold = r.when != "usp out NOTIFY_RESP" })
+			w.arm(r)
+			w.powerOn(t)
+			<-w.proxy.Load().gone
+			w.change(func() { w.withhold = false })
+			w.start(t)
+			if err := w.until(ctx, func() bool { return w.onBoarded }); err != nil {
+				t.Fatal("no OnBoardRequest that could be answered")
+			}
+			w.idle(t)
+			w.peer.same(t, get(channelName), channelName+" = "+w.device.Value(channelName))
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if w.onBoard > 2 {
+				t.Errorf("%d OnBoardRequests", w.onBoard)
+			}
+		})
 	}
 }
 
@@ -446,14 +482,11 @@ func (w *world) idle(t *testing.T) {
 	}
 }
 
-// live has everything go on until the proxy is killed.
-func (w *world) live(t *testing.T, n int, r round) {
-	t.Helper()
-	w.peer.same(t, get(channelName), channelName+" = "+w.device.Value(channelName)) // so it is in the cache
+// arm has the proxy killed as the round says.
+func (w *world) arm(r round) {
 	var left atomic.Int64
 	left.Store(int64(10 + w.rand.IntN(maxMessages)))
 	delay := time.Duration(w.rand.Int64N(int64(maxDelay)))
-	w.change(func() { w.withhold = true })
 	trap := func(message string) bool {
 		if r.when == "" {
 			return left.Add(-1) == 0
@@ -464,6 +497,14 @@ func (w *world) live(t *testing.T, n int, r round) {
 		delay = 0
 	}
 	w.trap.Store(&killing{trap, delay})
+}
+
+// live has everything go on until the proxy is killed.
+func (w *world) live(t *testing.T, n int, r round) {
+	t.Helper()
+	w.peer.same(t, get(channelName), channelName+" = "+w.device.Value(channelName)) // so it is in the cache
+	w.change(func() { w.withhold = true })
+	w.arm(r)
 	ctx, cancel := context.WithTimeout(w.ctx, roundTime)
 	defer cancel()
 	var traffic sync.WaitGroup
