@@ -178,8 +178,12 @@ func (x *exchange) setAll(ctx context.Context, updates []*update) error {
 		if err == nil {
 			return nil
 		}
-		if e := (*usp.Error)(nil); !errors.As(err, &e) || !blame(updates, e) {
+		e := (*usp.Error)(nil)
+		if !errors.As(err, &e) {
 			return err
+		}
+		if !blame(updates, e) {
+			return x.withoutOptional(ctx, updates, e)
 		}
 	}
 	if err := x.firstFailure(ctx, updates); err != nil {
@@ -272,12 +276,79 @@ func (x *exchange) setSome(ctx context.Context, updates []*update) {
 			if err == nil {
 				break
 			}
-			if e := x.a.asError(ctx, err); !blame([]*update{u}, e) {
+			e := x.a.asError(ctx, err)
+			if blame([]*update{u}, e) {
+				continue
+			}
+			if x.withoutOptional(ctx, []*update{u}, e) != nil {
 				u.fail(e)
-				break
+			}
+			break
+		}
+	}
+}
+
+// maxSingly is how many parameters are written one by one to find out which of them a device refuses.
+const maxSingly = 16
+
+// withoutOptional is for a device that refuses a write and does not say what of it (R-SET.2): the required parameters are written alone,
+// then the others one by one. It returns an error where the required ones are refused too; then nothing is written.
+func (x *exchange) withoutOptional(ctx context.Context, updates []*update, e *usp.Error) error {
+	if e.Code == usp.Unreachable || e.Code == usp.OutcomeUnknown {
+		return e
+	}
+	type optional struct {
+		u *update
+		Write
+	}
+	var singly []optional
+	for _, u := range updates {
+		if u.err != nil || u.failed {
+			continue
+		}
+		for _, inst := range u.instances {
+			for _, s := range u.req.GetParamSettings() {
+				path := inst + s.GetParam()
+				if _, no := u.refused[path]; !no && !s.GetRequired() {
+					singly = append(singly, optional{u, Write{path, s.GetValue()}})
+				}
 			}
 		}
 	}
+	if len(singly) == 0 {
+		return e
+	}
+	for _, o := range singly {
+		o.u.refused[o.Path] = usp.ParamError{Path: o.Path, Code: e.Code, Msg: e.Msg}
+	}
+	if err := x.try(ctx, updates); err != nil {
+		for _, o := range singly {
+			delete(o.u.refused, o.Path)
+		}
+		return err
+	}
+	for i, o := range singly {
+		if i == maxSingly {
+			break
+		}
+		done, err := x.write(ctx, []Write{o.Write})
+		if err != nil {
+			pe := x.a.asError(ctx, err)
+			o.u.refused[o.Path] = usp.ParamError{Path: o.Path, Code: pe.Code, Msg: pe.Msg}
+			if len(pe.Params) == 1 {
+				o.u.refused[o.Path] = pe.Params[0]
+			}
+			continue
+		}
+		delete(o.u.refused, o.Path)
+		if o.u.done == nil {
+			o.u.done = map[string]string{}
+		}
+		for _, w := range done {
+			o.u.done[w.Path] = w.Value
+		}
+	}
+	return nil
 }
 
 // fail ends an update that has something to write with an error of the whole object.

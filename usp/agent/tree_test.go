@@ -23,6 +23,7 @@ type tree struct {
 	reads  int
 	reach  error
 	noSet  error
+	mum    bool // a refused Set does not say what of it
 	block  chan struct{}
 	raise  func(context.Context, ...Happening) error
 	ran    []*Invocation
@@ -148,6 +149,9 @@ func (t *tree) Set(ctx context.Context, writes []Write) ([]Write, error) {
 		}
 	}
 	if len(e.Params) > 0 {
+		if t.mum && len(writes) > 1 {
+			e.Params = nil
+		}
 		return nil, e
 	}
 	for _, w := range writes {
