@@ -18,20 +18,31 @@ type channel struct {
 	known bool          // the Connect Record was sent; to be read when ready is closed
 
 	exclusive bool // see mtp.Exclusive
+	stranger  bool // the peer is not proven to be who it says it is (mtp.Truster)
 }
+
+// maxStrangers is how many peers that nothing vouches for may be connected to one Agent.
+const maxStrangers = 8
 
 // Up sends the Connect Record and then what is waiting for the Controller. Two Endpoints have one session at most (R-WS.4): where there is a
 // channel to the same Controller already, that one stays and the new one is closed as Superseded.
 func (a *Agent) Up(ch mtp.Channel) {
 	l := &channel{ch: ch, peer: ch.Peer(), ready: make(chan struct{})}
 	_, l.exclusive = ch.(mtp.Exclusive)
+	if t, ok := ch.(mtp.Truster); ok {
+		l.stranger = !t.Trusted()
+	}
 	a.mu.Lock()
 	switch {
 	case a.closing:
 		a.mu.Unlock()
 		ch.Close(mtp.Normal)
 		return
-	case l.peer != "" && a.linkTo(l.peer) != nil:
+	case l.stranger && a.strangers() >= maxStrangers:
+		a.mu.Unlock()
+		ch.Close(mtp.Normal)
+		return
+	case l.peer != "" && !l.stranger && a.linkTo(l.peer) != nil:
 		a.mu.Unlock()
 		ch.Close(mtp.Superseded)
 		return
@@ -116,10 +127,20 @@ func (a *Agent) Down(ch mtp.Channel, reason error) {
 	a.fleet.log.Debug("channel is down", "device", a.id.ID, "controller", ch.Peer(), "reason", reason)
 }
 
-// linkTo finds the channel to a Controller. It is called with a.mu held.
+// strangers counts the channels of peers that nothing vouches for. It is called with a.mu held.
+func (a *Agent) strangers() (n int) {
+	for _, l := range a.links {
+		if l.stranger {
+			n++
+		}
+	}
+	return n
+}
+
+// linkTo finds the channel to a Controller: a proven one, since a stranger could call itself so. It is called with a.mu held.
 func (a *Agent) linkTo(id usp.EndpointID) *channel {
 	for _, l := range a.links {
-		if l.peer == id {
+		if l.peer == id && !l.stranger {
 			return l
 		}
 	}
@@ -201,6 +222,9 @@ const (
 	maxRefusals = 64
 )
 
+// errStranger is what the untrusted role may do: nothing.
+var errStranger = usp.Errorf(usp.PermissionDenied, "nothing proves that this Controller is the Endpoint it says it is")
+
 var errFull = usp.Errorf(usp.ResourcesExceeded, "%d requests are waiting already", maxInFlight)
 
 // admit starts the goroutine that handles a Record, unless it need not be handled.
@@ -277,7 +301,7 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 	default:
 		return false
 	}
-	if !a.accepts(in.from) {
+	if !a.accepts(in.from) || in.l.stranger {
 		return false
 	}
 	x := &exchange{a: a, from: in.from, sent: make(chan struct{}), noWait: true}
@@ -316,6 +340,10 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 	case in.err != nil:
 		if in.msg.GetBody().GetError() == nil && in.msg.GetBody().GetResponse() == nil {
 			a.respond(ctx, in, usp.ErrorMsg(key.id, e))
+		}
+	case in.l.stranger && in.msg.GetBody().GetRequest().GetGetSupportedProtocol() == nil:
+		if in.msg.GetBody().GetRequest() != nil {
+			a.respond(ctx, in, usp.ErrorMsg(key.id, errStranger))
 		}
 	case in.msg.GetBody().GetRequest() == nil:
 		a.acknowledge(in.from, key.id)
