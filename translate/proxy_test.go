@@ -370,6 +370,10 @@ func TestServeStale(t *testing.T) {
 	c, id := w.boot(nil)
 	c.SetFaults(cpe.Faults{ConnReq: cpe.ConnReqDrop})
 	w.want(id, ssid, c.Value(ssid))
+	w.p.opts.ServeStale = time.Nanosecond
+	if _, err := w.get(id, ssid); code(err) != usp.NoFreshValue {
+		t.Errorf("%v, want 7803: there is a value, and it is too old", err)
+	}
 }
 
 func TestReboot(t *testing.T) {

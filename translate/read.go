@@ -60,7 +60,7 @@ func (d *Device) Read(ctx context.Context, queries []agent.Query) []agent.Readin
 		if err != nil && !q.Cached {
 			var left plan
 			if pl.add(&left, q); !left.empty() {
-				out[i].Err = uspError(err, reading)
+				out[i].Err = d.notFresh(view, q, uspError(err, reading))
 				continue
 			}
 		}
@@ -74,6 +74,15 @@ func (d *Device) Read(ctx context.Context, queries []agent.Query) []agent.Readin
 		}
 	}
 	return out
+}
+
+// notFresh is the error of a query that the CPE was not there to answer: 7803 where older values are at hand and the operator allows
+// values up to an age that these have passed. d.mu is held.
+func (d *Device) notFresh(view View, q agent.Query, why *usp.Error) *usp.Error {
+	if d.p.opts.ServeStale == 0 || why.Code != usp.Unreachable || d.tree == nil || len(view.Render(d.tree, q)) == 0 {
+		return why
+	}
+	return usp.Errorf(usp.NoFreshValue, "what is known is older than %v; %s", d.p.opts.ServeStale, why.Msg)
 }
 
 // warm says that what is known of the CPE is in memory, and the model with it.

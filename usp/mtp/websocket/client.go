@@ -58,6 +58,8 @@ type Client struct {
 	queue    []*link // waiting for one of the HandshakeLimit places
 	dialling int
 	closed   bool
+	failing  bool      // the Controller was said to be out of reach
+	told     time.Time // when
 	wg       sync.WaitGroup
 }
 
@@ -269,6 +271,23 @@ func (c *Client) connect(l *link, turn int) {
 	}
 }
 
+// tellAgain is how long the log is silent about a Controller that comes and goes.
+const tellAgain = time.Minute
+
+// tell logs that the Controller cannot be reached, and that it can again: once for all Agents. It needs mu.
+func (c *Client) tell(err error) {
+	failing := err != nil
+	if failing == c.failing || time.Since(c.told) < tellAgain {
+		return
+	}
+	c.failing, c.told = failing, time.Now()
+	if failing {
+		c.o.Logger.Warn("Controller cannot be reached", "controller", c.o.Controller, "err", err)
+	} else {
+		c.o.Logger.Info("Controller is reached again", "controller", c.o.Controller)
+	}
+}
+
 // connected takes the outcome of a dial, and says whether the connection is wanted.
 func (c *Client) connected(l *link, ws *websocket.Conn, err error) bool {
 	c.mu.Lock()
@@ -278,9 +297,11 @@ func (c *Client) connected(l *link, ws *websocket.Conn, err error) bool {
 	switch {
 	case c.closed || l.gone || c.ctx.Err() != nil:
 	case err != nil:
+		c.tell(err)
 		c.o.Logger.Debug("websocket dial", "endpoint", l.endpoint.EndpointID(), "controller", c.o.Controller, "failures", l.failures+1, "err", err)
 		c.later(l)
 	default:
+		c.tell(nil)
 		l.state, l.failures = up, 0
 		l.conn = newConn(c.sh, ws, l.endpoint, c.o.Controller, true)
 		// A new goroutine has a small stack; this one's has grown with the handshake.
