@@ -124,7 +124,8 @@ func (sv *Server) meet(w http.ResponseWriter, r *http.Request, s *Session, env *
 // stray answers a POST that belongs to no open session. s may be one that has ended.
 func (sv *Server) stray(w http.ResponseWriter, r *http.Request, s *Session, x *exchange) {
 	req := x.request()
-	if req == nil && (x.env == nil || s != nil) {
+	stale := s == nil && len(cookieValues(r.Header)) > 0 // of a session that is none of ours, or long over
+	if req == nil && (x.env == nil || s != nil) && !stale {
 		write(w, answer{status: http.StatusNoContent})
 		return
 	}
@@ -139,7 +140,11 @@ func (sv *Server) stray(w http.ResponseWriter, r *http.Request, s *Session, x *e
 		}
 	}
 	sv.metrics.malformed.WithLabelValues("session").Inc()
-	sv.log.Warn("message outside of a session", "remote", r.RemoteAddr, "rpc", rpcLabel(x.env.Body))
+	rpc := "empty"
+	if x.env != nil {
+		rpc = rpcLabel(x.env.Body)
+	}
+	sv.log.Warn("message outside of a session", "remote", r.RemoteAddr, "rpc", rpc)
 	write(w, answer{status: http.StatusBadRequest})
 }
 

@@ -265,6 +265,9 @@ func loadShape(ctx context.Context, st store.Store, hash string) (*datamodel.Sha
 	return s, nil
 }
 
+// maxModels bounds the models that are shared; a fleet has as many as it has firmwares.
+const maxModels = 4096
+
 // add stores a shape and gives its model.
 func (m *models) add(ctx context.Context, st store.Store, s *datamodel.Shape, rpcs []string) (*agent.Model, error) {
 	if err := m.lock(ctx); err != nil {
@@ -279,7 +282,9 @@ func (m *models) add(ctx context.Context, st store.Store, s *datamodel.Shape, rp
 		return nil, fmt.Errorf("keeping a shape: %w", err)
 	}
 	model := datamodel.Model(s, rpcs)
-	m.byHash[key] = model
+	if len(m.byHash) < maxModels {
+		m.byHash[key] = model
+	}
 	return model, nil
 }
 
@@ -298,7 +303,9 @@ func (m *models) get(ctx context.Context, st store.Store, hash string, rpcs []st
 		return nil, err
 	}
 	model := datamodel.Model(s, rpcs)
-	m.byHash[key] = model
+	if len(m.byHash) < maxModels {
+		m.byHash[key] = model
+	}
 	return model, nil
 }
 

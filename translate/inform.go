@@ -99,8 +99,14 @@ func (r *informRecord) apply(t *tree, root string, changed func(name, value stri
 // informSaved is how old the stored time of an Inform that changed nothing may get.
 const informSaved = 30 * time.Second
 
+// beginTime bounds the disk writes that an Inform comes to.
+const beginTime = time.Minute
+
 // begin takes an Inform: what it says about the CPE is stored, what its events mean is raised, and both are on disk when it returns.
 func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
+	// What an Inform says is taken over as a whole, even if the CPE hangs up meanwhile: half of it would make its repetition look old.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginTime)
+	defer cancel()
 	in := s.Inform
 	now := time.Now()
 	boot, bootstrap := hasEvent(in, cwmp.EventBoot), hasEvent(in, cwmp.EventBootstrap)
@@ -153,10 +159,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 		d.head.Raised, changed = slices.Clone(in.Event), true
 	}
 	reset := bootstrap && d.head.Pending != nil && d.head.Pending.Reset
-	if boot || reset {
-		changed = changed || d.head.Pending != nil
-		d.head.Pending = nil
-	}
+	over := d.head.Pending != nil && (boot || reset)
 	if boot || bootstrap {
 		d.head.StaleBefore, changed = now.UnixMilli(), true
 		if d.booted != nil {
@@ -194,6 +197,11 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 		if err := d.agent.OnBoard(ctx); err != nil {
 			return fmt.Errorf("onboarding %s: %w", d.id, err)
 		}
+	}
+	if over {
+		d.mu.Lock()
+		d.head.Pending, changed = nil, true
+		d.mu.Unlock()
 	}
 	if changed || first {
 		return d.putHead(ctx)

@@ -277,6 +277,20 @@ func TestAddListsOptionalParametersThatFail_R_ADD_4(t *testing.T) {
 	}
 }
 
+func TestTP469_1_88_AliasOfACPERow(t *testing.T) {
+	w := newWorld(t, nil)
+	c, id := w.boot(nil)
+	for alias, want := range map[string]usp.ErrorCode{"1abc": usp.InvalidValue, c.Value(mappings + "1.Alias"): usp.DuplicateUniqueKey} {
+		_, err := w.add(id, mappings, map[string]string{"Alias!": alias})
+		if ue := usp.AsError(err); err == nil || len(ue.Params) != 1 || ue.Params[0].Code != want || ue.Params[0].Path != mappings+"{i}.Alias" {
+			t.Errorf("Alias %q: %+v, want %d", alias, ue, want)
+		}
+	}
+	if n := len(c.Calls("AddObject")); n != 0 {
+		t.Errorf("%d AddObject for rows that cannot be", n)
+	}
+}
+
 // A session that is lost between AddObject and SetParameterValues leaves a row with defaults at the CPE. The journal has it deleted in
 // the next session, also where the answer to AddObject was the one that was lost.
 func TestAddLosesItsSession(t *testing.T) {

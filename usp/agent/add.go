@@ -37,6 +37,15 @@ func (x *exchange) add(ctx context.Context, m *usppb.Add) (*usppb.AddResp, error
 		rows = append(rows, c.rows...)
 	}
 	if len(rows) > 0 {
+		if err := x.aliasesTaken(ctx, creations); err != nil && !m.GetAllowPartial() {
+			return nil, addError(err, err.Params[0].Path)
+		}
+		rows = rows[:0]
+		for _, c := range creations {
+			rows = append(rows, c.rows...)
+		}
+	}
+	if len(rows) > 0 {
 		created := x.create(ctx, rows, !m.GetAllowPartial())
 		if err := firstError(created); err != nil && !m.GetAllowPartial() {
 			for i := range created {
@@ -54,6 +63,32 @@ func (x *exchange) add(ctx context.Context, m *usppb.Add) (*usppb.AddResp, error
 		resp.CreatedObjResults = append(resp.CreatedObjResults, c.results(ctx, x.a)...)
 	}
 	return resp, nil
+}
+
+// aliasesTaken finds the new rows whose Alias another row of the device has, by what is known of it: the CPE would accept them. Their
+// creation fails; the first error is returned. The Agent's own tables look after their keys themselves.
+func (x *exchange) aliasesTaken(ctx context.Context, creations []*creation) (first *usp.Error) {
+	for _, c := range creations {
+		for _, row := range c.rows {
+			i := slices.IndexFunc(row.Params, func(s Setting) bool { return s.Name == aliasName })
+			if i < 0 || isOwn(row.Table) {
+				continue
+			}
+			for _, o := range x.read(ctx, []Query{{Path: row.Table + "*." + aliasName, Cached: true}})[0].Objects {
+				if len(o.Params) == 1 && o.Params[0].Value == row.Params[i].Value {
+					path := row.Table + "{i}." + aliasName
+					e := &usp.Error{Code: usp.DuplicateUniqueKey, Msg: "another row has this Alias",
+						Params: []usp.ParamError{{Path: path, Code: usp.DuplicateUniqueKey, Msg: "another row has this Alias"}}}
+					c.err, c.rows = e, nil
+					if first == nil {
+						first = e
+					}
+					break
+				}
+			}
+		}
+	}
+	return first
 }
 
 // addError is the Error of a message that creates nothing: 7004 with what failed, unless the code speaks for itself.

@@ -113,9 +113,13 @@ func checkSetting(m *Model, path, value string, create bool) *usp.Error {
 		return usp.Errorf(usp.UnsupportedParameter, "%s is not supported", path)
 	case !def.Writable || def.WriteOnce && !create:
 		return usp.Errorf(usp.NonWritableParameter, "%s is read-only", path)
+	case def.Name == aliasName && !startsWithLetter(value):
+		return usp.Errorf(usp.InvalidValue, "an Alias begins with a letter")
 	}
 	return checkValue(def, value)
 }
+
+const aliasName = "Alias"
 
 // entersTable says that a setting's relative name goes into a table: it may descend into single-instance sub-objects only.
 func entersTable(param string) bool {

@@ -131,9 +131,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			return
 		}
 		if s.opts.Token != "" && !s.public(r.URL.Path) {
-			token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 			got := sha256.Sum256([]byte(token))
-			if !ok || subtle.ConstantTimeCompare(got[:], want[:]) == 0 {
+			if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) == 0 {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 				fail(w, http.StatusUnauthorized, "the bearer token of admin.token_file is needed")
 				return

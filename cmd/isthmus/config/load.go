@@ -155,13 +155,13 @@ func (l *loader) parse(text []byte, c *Config) {
 	}
 	m := yamlLine.FindStringSubmatch(err.Error())
 	if m == nil {
-		m = []string{"", "1", err.Error()} // the parser names no line for the first
+		m = []string{"", "", err.Error()}
 	}
-	p := placed{Problem: Problem{Place: l.file, Msg: "not YAML: " + m[2]}}
-	if m[1] != "" {
-		p.Place += ":" + m[1]
-		p.line, _ = strconv.Atoi(m[1])
+	if m[1] == "" {
+		m[1] = "1" // the parser names no line for the first
 	}
+	p := placed{Problem: Problem{Place: l.file + ":" + m[1], Msg: "not YAML: " + m[2]}}
+	p.line, _ = strconv.Atoi(m[1])
 	l.problems = append(l.problems, p)
 }
 

@@ -70,8 +70,9 @@ type pair struct{ local, peer usp.EndpointID }
 // session is a connection that is up or being set up; the Server's mu guards conn.
 type session struct {
 	pair
-	conn  *conn // nil until the handshake is over
-	ended chan struct{}
+	trusted bool  // the peer is proven to be who it says it is
+	conn    *conn // nil until the handshake is over
+	ended   chan struct{}
 }
 
 // NewServer makes a Server for the Endpoints that lookup knows. lookup must not block.
@@ -159,7 +160,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "eid is no Endpoint ID", http.StatusBadRequest)
 		return
 	}
-	n := &session{pair: pair{e.EndpointID(), peer}, ended: make(chan struct{})}
+	n := &session{pair: pair{e.EndpointID(), peer}, trusted: s.o.TrustEndpointID || proven(r, peer), ended: make(chan struct{})}
 	if status := s.reserve(r.Context(), n); status != 0 {
 		s.sh.metrics.accepted(dialRefused)
 		http.Error(w, http.StatusText(status), status)
@@ -241,7 +242,7 @@ func (s *Server) reserve(ctx context.Context, n *session) int {
 	}
 }
 
-// tryReserve gives the session of the same pair to wait for, if that one is closing.
+// tryReserve gives the session of the same pair to wait for, if that one is closing, or has to make room for a peer that is proven.
 func (s *Server) tryReserve(n *session) (old *session, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,6 +251,9 @@ func (s *Server) tryReserve(n *session) (old *session, status int) {
 	case s.closed:
 		return nil, http.StatusServiceUnavailable
 	case old != nil && old.conn != nil && old.conn.closing.Load():
+		return old, 0
+	case old != nil && old.conn != nil && n.trusted && !old.trusted:
+		old.conn.abort(ErrClosed) // who merely claims to be this peer must not keep it out
 		return old, 0
 	case old != nil:
 		return nil, http.StatusConflict
@@ -284,7 +288,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, e mtp.Endpoint,
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(s.sh, ws, e, n.peer, s.o.TrustEndpointID || proven(r, n.peer))
+	c := newConn(s.sh, ws, e, n.peer, n.trusted)
 	s.mu.Lock()
 	n.conn = c
 	closed := s.closed
