@@ -60,6 +60,7 @@ type state struct {
 	queues   map[usp.EndpointID]*queue
 	periodic map[string]periodic // by Controller row
 	interest Interest
+	answers  map[string]<-chan struct{} // by Request: closed when its OperateResp has left
 }
 
 var (
@@ -222,13 +223,16 @@ func (a *Agent) Interest(ctx context.Context) (Interest, error) {
 	return a.st.interest, nil
 }
 
-// Resume takes up after a start of the process what was under way: undelivered notifications, TimeToLive, Periodic!. Call it for Agents that have
+// Resume takes up after a start of the process what was under way: undelivered notifications, TimeToLive, Periodic!, commands. Call it for Agents that have
 // records.
 func (a *Agent) Resume(ctx context.Context) error {
 	if err := a.use(ctx); err != nil {
 		return err
 	}
 	defer a.leave()
+	if err := a.restart(ctx); err != nil {
+		return err
+	}
 	a.kick()
 	return nil
 }

@@ -118,6 +118,8 @@ type OperationComplete struct {
 	Object, Command, CommandKey string
 	Output                      map[string]string
 	Err                         *usp.Error
+
+	request string // the row it had; "" if none of this Agent
 }
 
 func (*ValueChange) happening()       {}

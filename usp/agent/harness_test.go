@@ -133,6 +133,7 @@ type rig struct {
 	fleet *Fleet
 	a     *Agent
 	tree  *tree
+	over  func(*tree) DataModel // what the tree is behind, if anything
 	keep  *kept
 	w     *wire
 	n     int
@@ -154,7 +155,11 @@ func newRig(t testing.TB) *rig {
 // start makes the process, again after halt.
 func (r *rig) start() {
 	r.fleet = NewFleet(Options{Controllers: r.controllers, SoftwareVersion: "1", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	r.a = r.fleet.NewAgent(Identity{ID: agentID, OUI: "0A0B0C", ProductClass: "P", SerialNumber: "SN1"}, r.tree, r.keep, AgentOptions{
+	device := DataModel(r.tree)
+	if r.over != nil {
+		device = r.over(r.tree)
+	}
+	r.a = r.fleet.NewAgent(Identity{ID: agentID, OUI: "0A0B0C", ProductClass: "P", SerialNumber: "SN1"}, device, r.keep, AgentOptions{
 		OnInterest: func(in Interest) { r.wants = append(r.wants, in) }})
 	r.tree.raise = r.a.Raise
 	ctx, cancel := context.WithCancel(context.Background())

@@ -230,7 +230,10 @@ func (x *exchange) run(ctx context.Context, inv *Invocation) (map[string]string,
 	if !isOwn(inv.Command) {
 		return x.a.device.Operate(ctx, inv)
 	}
-	row := strings.TrimSuffix(inv.Command, onBoardCommand)
+	row, command := splitCommand(inv.Command)
+	if command == cancelCommand {
+		return nil, x.cancel(ctx, row)
+	}
 	return nil, x.a.update(ctx, x.from, func(t *tx) error {
 		t.put(row, "OnBoardingComplete", "false")
 		t.onBoard(ctx, row)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"strings"
 
 	"isthmus/usp"
 	"isthmus/usp/usppb"
@@ -38,6 +39,11 @@ func (x *exchange) command(ctx context.Context, t *target) (*CommandDef, error) 
 	if len(t.prefixes) == 0 {
 		return nil, nil
 	}
+	if o := ownModel.Object(t.prefixes[0]); o != nil {
+		if c := o.Command(t.leaf); c != nil {
+			return c, nil
+		}
+	}
 	m, err := x.supported(ctx, t.prefixes[0])
 	if err != nil {
 		return nil, err
@@ -52,11 +58,15 @@ func (x *exchange) command(ctx context.Context, t *target) (*CommandDef, error) 
 
 func (x *exchange) operateOne(ctx context.Context, def *CommandDef, inv *Invocation) *usppb.OperateResp_OperationResult {
 	r := &usppb.OperateResp_OperationResult{ExecutedCommand: inv.Command}
-	out, err := x.invoke(ctx, def, inv)
+	out, request, err := x.invoke(ctx, def, inv)
 	if err != nil {
 		e := x.a.asError(ctx, err)
 		r.OperationResp = &usppb.OperateResp_OperationResult_CmdFailure{CmdFailure: &usppb.OperateResp_OperationResult_CommandFailure{
 			ErrCode: uint32(e.Code), ErrMsg: usp.ValidUTF8(e.Msg)}}
+		return r
+	}
+	if request != "" {
+		r.OperationResp = &usppb.OperateResp_OperationResult_ReqObjPath{ReqObjPath: strings.TrimSuffix(request, ".")} // a path reference
 		return r
 	}
 	r.OperationResp = &usppb.OperateResp_OperationResult_ReqOutputArgs{
@@ -64,8 +74,8 @@ func (x *exchange) operateOne(ctx context.Context, def *CommandDef, inv *Invocat
 	return r
 }
 
-// invoke runs a command with the arguments it knows (R-OPR.6), if it has those it must have (R-OPR.5).
-func (x *exchange) invoke(ctx context.Context, def *CommandDef, inv *Invocation) (map[string]string, error) {
+// invoke runs a command with the arguments it knows (R-OPR.6), if it has those it must have (R-OPR.5). An asynchronous one gives its Request.
+func (x *exchange) invoke(ctx context.Context, def *CommandDef, inv *Invocation) (out map[string]string, request string, err error) {
 	args := make(map[string]string)
 	for _, name := range def.In {
 		if v, ok := inv.Args[name]; ok {
@@ -74,9 +84,14 @@ func (x *exchange) invoke(ctx context.Context, def *CommandDef, inv *Invocation)
 	}
 	for _, name := range def.Mandatory {
 		if _, ok := args[name]; !ok {
-			return nil, usp.Errorf(usp.InvalidCommandArguments, "%s is missing", name)
+			return nil, "", usp.Errorf(usp.InvalidCommandArguments, "%s is missing", name)
 		}
 	}
 	inv.Args = args
-	return x.run(ctx, inv)
+	if def.Async {
+		request, err = x.start(ctx, inv)
+		return nil, request, err
+	}
+	out, err = x.run(ctx, inv)
+	return out, "", err
 }

@@ -52,6 +52,9 @@ func (a *Agent) nextDue(now time.Time) time.Time {
 		at(a.nextPeriodic(p, now))
 		at(a.nextOnBoard(p, now))
 	}
+	for _, p := range rs.instances(requestTable) {
+		at(requestDue(rs, p))
+	}
 	for id, q := range a.st.queues {
 		up := a.route(id) != nil
 		for _, n := range q.notes {
@@ -225,6 +228,11 @@ func (a *Agent) serveRows(ctx context.Context, t *tx) {
 	for _, p := range t.rows.instances(subscriptionTable) {
 		if e := expiry(t.rows, p); !e.IsZero() && !e.After(t.now) {
 			t.drop(p)
+		}
+	}
+	for _, p := range t.rows.instances(requestTable) {
+		if at := requestDue(t.rows, p); !at.IsZero() && !at.After(t.now) {
+			t.complete(p, nil, nil)
 		}
 	}
 	for _, p := range t.rows.instances(controllerTable) {

@@ -56,7 +56,11 @@ func (a *Agent) match(ctx context.Context, before, after *rowSet, only string, h
 				continue
 			}
 			if m.wants(before, p, h) {
-				notes = append(notes, newNote(ctx, before, p, h))
+				n := newNote(ctx, before, p, h)
+				if c, ok := h.(*OperationComplete); ok && n.after == nil && before.get(c.request, "Originator") == string(n.To) {
+					n.after = a.answered(c.request)
+				}
+				notes = append(notes, n)
 			}
 		}
 	}

@@ -90,7 +90,8 @@ const maxUint32 = 1<<32 - 1
 
 // ownModel is the Agent's own supported data model; byPath finds its tables by generic path. Parents come first.
 var ownModel, byPath = link([]*table{
-	{ObjectDef: ObjectDef{Path: "Device.", Events: []EventDef{{Name: bootEvent,
+	{ObjectDef: ObjectDef{Path: "Device.", Commands: []CommandDef{{Name: timerCommand, Async: true,
+		In: []string{delaySeconds}, Mandatory: []string{delaySeconds}}}, Events: []EventDef{{Name: bootEvent,
 		Args: []string{"CommandKey", "Cause", "FirmwareUpdated", "ParameterMap", "Reason"}}}}},
 	{ObjectDef: ObjectDef{Path: ownRoot, Events: []EventDef{{Name: periodicEvent}}}, columns: []column{
 		computed("EndpointID", TypeString, func(v *view, _ string) string { return string(v.agent.id.ID) }),
@@ -99,7 +100,7 @@ var ownModel, byPath = link([]*table{
 		computed("SupportedProtocols", TypeString, func(v *view, _ string) string { return v.agent.fleet.protocols }),
 		computed("AdvertisedDeviceSubtypes", TypeString, func(*view, string) string { return "" }),
 		computed("MaxSubscriptionChangeAdoptionTime", TypeUnsignedInt, func(*view, string) string { return "5" }),
-		counts("MTP"), counts("Controller"), counts("Subscription"),
+		counts("MTP"), counts("Controller"), counts("Subscription"), counts("Request"),
 	}},
 	{ObjectDef: ObjectDef{Path: ownRoot + "MTP.{i}.", Multi: true, Keys: [][]string{{"Alias"}}}, columns: []column{
 		shown(alias()),
@@ -158,6 +159,14 @@ var ownModel, byPath = link([]*table{
 		number("TimeToLive", "0", 0, maxUint32),
 		flag("NotifRetry"),
 		number("NotifExpiration", "0", 0, maxUint32),
+	}},
+	{ObjectDef: ObjectDef{Path: requestTable + "{i}.", Multi: true, Keys: [][]string{{"Originator", "Command", "CommandKey"}, {"Alias"}},
+		Commands: []CommandDef{{Name: cancelCommand}}}, limit: maxRequests, count: "RequestNumberOfEntries", columns: []column{
+		shown(alias()),
+		shown(text("Originator", "", 0)),
+		shown(text("Command", "", 0)),
+		shown(text("CommandKey", "", 0)),
+		oneOf(shown(text("Status", requested, 0)), requested, active, canceling, "Canceled", "Success", "Error"),
 	}},
 })
 

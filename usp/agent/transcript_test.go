@@ -20,7 +20,6 @@ const transcripts = "../../../shared/transcripts/"
 // known names the exchanges of 03-write.txt in which this Agent differs on purpose, and why.
 var known = map[string]string{
 	"r03-05": "rows of Controller.{i}.MTP. come from the configuration and cannot be added",
-	"r03-09": "there is no Request table yet",
 	"r03-14": "the Error names the path in param_errs as well",
 	"r03-16": "booleans are kept in canonical form",
 	"r03-15": "an immutable Subscription.ID is 7013 here, booleans are echoed in canonical form, and the device differs",

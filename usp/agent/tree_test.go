@@ -38,7 +38,7 @@ var treeModel = NewModel([]*ObjectDef{
 		{Name: "Need()", In: []string{"What"}, Mandatory: []string{"What"}, Out: []string{"Got"}}}},
 	{Path: "Device.DeviceInfo.", Params: []ParamDef{{Name: "SerialNumber", Type: TypeString}, {Name: "ModelName", Type: TypeString}, rw("ProvisioningCode", TypeString)}},
 	{Path: "Device.X.", Params: []ParamDef{{Name: "RowNumberOfEntries", Type: TypeUnsignedInt}}},
-	{Path: rowTable + "{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"ID"}}, Params: []ParamDef{
+	{Path: rowTable + "{i}.", Multi: true, Access: AddDelete, Commands: []CommandDef{{Name: "Test()", Async: true, In: []string{"Host"}, Out: []string{"Result"}}}, Keys: [][]string{{"Alias"}, {"ID"}}, Params: []ParamDef{
 		{Name: "Alias", Type: TypeString, Writable: true, WriteOnce: true}, rw("Enable", TypeBoolean), rw("ID", TypeString), {Name: "Recipient", Type: TypeString},
 		rw("NotifExpiration", TypeUnsignedInt), {Name: "Mode", Type: TypeString, Writable: true, Enum: []string{"A", "B"}}, rw("Ref", TypeString), rw("NotifType", TypeString), rw("ReferenceList", TypeString)}},
 	{Path: rowTable + "{i}.Sub.", Params: []ParamDef{rw("Level", TypeInt)}},

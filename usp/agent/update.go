@@ -78,6 +78,11 @@ func (a *Agent) publish(ctx context.Context, t *tx, gone []*note) {
 	st := a.st
 	st.rows = t.rows
 	st.bound = st.bound || len(t.changed) > 0
+	for path := range st.answers {
+		if _, ok := t.rows.values[path]; !ok {
+			delete(st.answers, path)
+		}
+	}
 	for _, n := range gone {
 		a.forget(n, withdrawn)
 	}
