@@ -60,7 +60,10 @@ type state struct {
 	queues   map[usp.EndpointID]*queue
 	periodic map[string]periodic // by Controller row
 	interest Interest
-	answers  map[string]<-chan struct{} // by Request: closed when its OperateResp has left
+
+	triggering bool                       // runTriggers is at work
+	triggers   map[string]trigger         // by Subscription
+	answers    map[string]<-chan struct{} // by Request: closed when its OperateResp has left
 }
 
 var (
@@ -201,11 +204,11 @@ func (a *Agent) asError(ctx context.Context, err error) *usp.Error {
 }
 
 // Unload drops what was loaded; it is read again when needed. It returns false, and does nothing, while something is being done or a
-// notification is waiting.
+// notification or a triggered setting is waiting.
 func (a *Agent) Unload() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.busy > 0 || a.st != nil && a.st.pending() > 0 {
+	if a.busy > 0 || a.st != nil && (a.st.pending() > 0 || a.st.retrying()) {
 		return false
 	}
 	a.st = nil

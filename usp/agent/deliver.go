@@ -22,7 +22,7 @@ const (
 	eraseBatch = 64
 )
 
-// kick starts the delivery of what can be sent now, and plans the rest.
+// kick starts the delivery of what can be sent and the settings that can be made now, and plans the rest.
 func (a *Agent) kick() {
 	now := time.Now()
 	a.mu.Lock()
@@ -33,6 +33,12 @@ func (a *Agent) kick() {
 			a.work.Add(1)
 			go a.deliver(q)
 		}
+	}
+	if !a.closing && !a.st.triggering && a.nextTrigger(now) != "" {
+		a.st.triggering = true
+		a.busy++
+		a.work.Add(1)
+		go a.runTriggers()
 	}
 	a.mu.Unlock()
 	a.reschedule()

@@ -71,6 +71,9 @@ func (t *tx) check(rows []string) []usp.ParamError {
 			if err := t.checkReferences(path); err != nil {
 				failed = append(failed, usp.ParamError{Path: path + "ReferenceList", Code: err.Code, Msg: err.Msg})
 			}
+			if err := t.checkTrigger(path); err != nil {
+				failed = append(failed, usp.ParamError{Path: path + "TriggerConfigSettings", Code: err.Code, Msg: err.Msg})
+			}
 		case controllerTable:
 			if id := t.rows.get(path, "EndpointID"); id != "" {
 				if _, err := usp.ParseEndpointID(id); err != nil {

@@ -231,8 +231,11 @@ func (x *exchange) run(ctx context.Context, inv *Invocation) (map[string]string,
 		return x.a.device.Operate(ctx, inv)
 	}
 	row, command := splitCommand(inv.Command)
-	if command == cancelCommand {
+	switch command {
+	case cancelCommand:
 		return nil, x.cancel(ctx, row)
+	case refreshCommand:
+		return nil, x.a.refresh(ctx)
 	}
 	return nil, x.a.update(ctx, x.from, func(t *tx) error {
 		t.put(row, "OnBoardingComplete", "false")

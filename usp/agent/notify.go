@@ -153,7 +153,7 @@ func (a *Agent) Reset(ctx context.Context) error {
 		}
 		q.onBoardAt = time.Time{}
 	}
-	st.rows, st.bound, st.periodic, st.answers = a.fleet.base, false, nil, nil
+	st.rows, st.bound, st.periodic, st.answers, st.triggers = a.fleet.base, false, nil, nil, nil
 	changed := !st.interest.equal(Interest{})
 	st.interest = Interest{}
 	a.mu.Unlock()

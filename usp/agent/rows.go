@@ -266,6 +266,7 @@ type view struct {
 	agent *Agent
 	rows  *rowSet
 	now   time.Time
+	live  *LivenessInfo // once it was asked for
 }
 
 func (v *view) upTime() int64 {

@@ -43,6 +43,7 @@ func (a *Agent) nextDue(now time.Time) time.Time {
 	rs := a.st.rows
 	for _, p := range rs.instances(subscriptionTable) {
 		at(expiry(rs, p))
+		at(a.triggerDue(p, now))
 	}
 	for _, p := range rs.instances(controllerTable) {
 		if t, gone := goneSince(rs, p, now); gone {

@@ -76,6 +76,7 @@ func newNote(ctx context.Context, rs *rowSet, path string, h Happening) *note {
 		Retry:        rs.is(path, "NotifRetry"),
 		notify:       &usppb.Notify{SubscriptionId: rs.get(path, "ID")},
 	}
+	n.action = rs.get(path, "TriggerAction")
 	n.notify.SendResp = n.Retry
 	if s := rs.number(path, "NotifExpiration"); n.Retry && s > 0 {
 		n.Expires = time.Now().Add(time.Duration(s) * time.Second)

@@ -159,7 +159,10 @@ var ownModel, byPath = link([]*table{
 		number("TimeToLive", "0", 0, maxUint32),
 		flag("NotifRetry"),
 		number("NotifExpiration", "0", 0, maxUint32),
+		oneOf(text("TriggerAction", triggerNotify, 0), triggerNotify, triggerConfig, triggerBoth),
+		list("TriggerConfigSettings", 8192),
 	}},
+	{ObjectDef: ObjectDef{Path: cpeObject, Commands: []CommandDef{{Name: refreshCommand}}}, columns: liveColumns()},
 	{ObjectDef: ObjectDef{Path: requestTable + "{i}.", Multi: true, Keys: [][]string{{"Originator", "Command", "CommandKey"}, {"Alias"}},
 		Commands: []CommandDef{{Name: cancelCommand}}}, limit: maxRequests, count: "RequestNumberOfEntries", columns: []column{
 		shown(alias()),

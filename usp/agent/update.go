@@ -25,6 +25,7 @@ func (a *Agent) update(ctx context.Context, from usp.EndpointID, change func(t *
 // commit writes a tx and makes it seen. It is called in turn.
 func (a *Agent) commit(ctx context.Context, t *tx) error {
 	t.notes = append(t.notes, a.match(ctx, t.before, t.rows, "", t.raised)...)
+	t.trigger()
 	a.mu.Lock()
 	st := a.st
 	if len(t.changed) > 0 && !st.bound {
