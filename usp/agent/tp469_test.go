@@ -274,9 +274,9 @@ func TestTP469_1_87_GetEmptyAndDepth(t *testing.T) {
 		return len(r.ask(req).GetResponse().GetGetResp().GetReqPathResults()[0].GetResolvedPathResults())
 	}
 	equal(t, levels("Device.LocalAgent.", 1), 1)
-	equal(t, levels("Device.LocalAgent.", 2), 5) // and MTP.1., Controller.1. and 2.
-	equal(t, levels("Device.LocalAgent.", 3), 5)
-	equal(t, levels("Device.LocalAgent.", 0), 6)
+	equal(t, levels("Device.LocalAgent.", 2), 5) // and MTP.1., X_ISTHMUS_CPE., Controller.1. and 2.
+	equal(t, levels("Device.LocalAgent.", 3), 6)
+	equal(t, levels("Device.LocalAgent.", 0), 7)
 	equal(t, levels("Device.LocalAgent.Controller.", 1), 2)
 	if all := r.get("Device."); !strings.Contains(all, "SerialNumber=SN1") || !strings.Contains(all, "Controller.2.EndpointID=self::ctl-2") {
 		t.Fatal(all)
