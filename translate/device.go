@@ -44,7 +44,8 @@ type Device struct {
 	opened  chan struct{} // closed when an Inform arrives while asking
 	booted  chan struct{} // closed when an Inform with 1 BOOT or 0 BOOTSTRAP arrives
 	tried   attempt       // the last Connection Request
-	batch   int           // names of one GetParameterValues that this CPE takes
+	heard   heard
+	batch   int // names of one GetParameterValues that this CPE takes
 }
 
 // head is what is always in memory, and on disk, of a device. It is written when something in it changes that somebody relies on.

@@ -223,6 +223,7 @@ func (c *caller) Call(ctx context.Context, req cwmp.RPC) (cwmp.RPC, error) {
 	start := time.Now()
 	resp, err := c.next.Call(ctx, req)
 	c.ex.called(start, req.Name(), err)
+	c.d.note(req, err)
 	return resp, err
 }
 
