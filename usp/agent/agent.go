@@ -50,6 +50,7 @@ type Agent struct {
 	links    []*channel
 	inFlight map[requestKey]struct{} // being worked on
 	handling int                     // Records whose goroutine has not ended
+	times    timetable               // outlives st: what is due is still due when the Agent is loaded for it
 }
 
 // state is what an Agent loads from its Keeper. It is guarded by Agent.mu.
@@ -58,7 +59,6 @@ type state struct {
 	bound    bool // the rows of the fleet's Controllers are on disk, with their numbers
 	seq      uint64
 	queues   map[usp.EndpointID]*queue
-	periodic map[string]periodic // by Controller row
 	interest Interest
 
 	triggering bool                       // runTriggers is at work

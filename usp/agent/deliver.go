@@ -158,7 +158,7 @@ func (a *Agent) acknowledge(from usp.EndpointID, msgID string) {
 		return
 	}
 	if n.Kind == onBoardRequest {
-		q.onBoardAt = time.Time{}
+		delete(a.times.onBoard, from)
 	}
 	a.mu.Unlock()
 	a.erase([]*note{n})

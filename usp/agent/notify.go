@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"isthmus/usp"
 	"isthmus/usp/usppb"
@@ -151,9 +150,8 @@ func (a *Agent) Reset(ctx context.Context) error {
 		for len(q.notes) > 0 {
 			a.forget(q.notes[0], withdrawn)
 		}
-		q.onBoardAt = time.Time{}
 	}
-	st.rows, st.bound, st.periodic, st.answers, st.triggers = a.fleet.base, false, nil, nil, nil
+	st.rows, st.bound, st.answers, st.triggers, a.times = a.fleet.base, false, nil, nil, timetable{}
 	changed := !st.interest.equal(Interest{})
 	st.interest = Interest{}
 	a.mu.Unlock()

@@ -43,7 +43,6 @@ type queue struct {
 	notes      []*note
 	delivering bool
 	paused     time.Time // nothing is sent before: the channel did not take the last one
-	onBoardAt  time.Time // when OnBoardRequest is repeated
 }
 
 func (n *note) record() (Record, error) {

@@ -22,6 +22,12 @@ type periodic struct {
 	next time.Time
 }
 
+// timetable is what an Agent does by itself at a time that its rows do not tell.
+type timetable struct {
+	periodic map[string]periodic          // by Controller row
+	onBoard  map[usp.EndpointID]time.Time // when OnBoardRequest is repeated
+}
+
 // reschedule puts the Agent in the due queue at the time of the first thing it has to do by itself.
 func (a *Agent) reschedule() {
 	a.mu.Lock()
@@ -104,18 +110,18 @@ func goneSince(rs *rowSet, path string, now time.Time) (time.Time, bool) {
 func (a *Agent) nextPeriodic(path string, now time.Time) time.Time {
 	rs := a.st.rows
 	if !rs.is(path, "Enable") || !wantsPeriodic(rs, path) {
-		delete(a.st.periodic, path)
+		delete(a.times.periodic, path)
 		return time.Time{}
 	}
 	interval, phase := rs.number(path, "PeriodicNotifInterval"), rs.get(path, "PeriodicNotifTime")
 	spec := strconv.FormatUint(interval, 10) + "|" + phase
-	p := a.st.periodic[path]
+	p := a.times.periodic[path]
 	if p.spec != spec {
 		p = periodic{spec, a.after(now, int64(interval), phase)}
-		if a.st.periodic == nil {
-			a.st.periodic = make(map[string]periodic)
+		if a.times.periodic == nil {
+			a.times.periodic = make(map[string]periodic)
 		}
-		a.st.periodic[path] = p
+		a.times.periodic[path] = p
 	}
 	return p.next
 }
@@ -157,19 +163,19 @@ func (a *Agent) nextOnBoard(path string, now time.Time) time.Time {
 	again := rs.number(path, "OnBoardingRestartTime")
 	id := usp.EndpointID(rs.get(path, "EndpointID"))
 	if again == 0 || !rs.is(path, "Enable") || rs.is(path, "OnBoardingComplete") {
-		if q := a.st.queues[id]; q != nil {
-			q.onBoardAt = time.Time{}
+		delete(a.times.onBoard, id)
+		return time.Time{}
+	}
+	if q := a.st.queues[id]; q != nil && q.onBoarding() {
+		return time.Time{}
+	}
+	if a.times.onBoard[id].IsZero() {
+		if a.times.onBoard == nil {
+			a.times.onBoard = make(map[usp.EndpointID]time.Time)
 		}
-		return time.Time{}
+		a.times.onBoard[id] = now.Add(time.Duration(again) * time.Second)
 	}
-	q := a.st.queue(id)
-	if q.onBoarding() {
-		return time.Time{}
-	}
-	if q.onBoardAt.IsZero() {
-		q.onBoardAt = now.Add(time.Duration(again) * time.Second)
-	}
-	return q.onBoardAt
+	return a.times.onBoard[id]
 }
 
 // onBoarding says that an OnBoardRequest still awaits its answer.
@@ -258,21 +264,21 @@ func (a *Agent) serveRows(ctx context.Context, t *tx) {
 func (a *Agent) periodicDue(path string, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p, ok := a.st.periodic[path]
+	p, ok := a.times.periodic[path]
 	if !ok || p.next.After(now) {
 		return false
 	}
-	delete(a.st.periodic, path)
+	delete(a.times.periodic, path)
 	return true
 }
 
 func (a *Agent) onBoardDue(path string, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	q := a.st.queues[usp.EndpointID(a.st.rows.get(path, "EndpointID"))]
-	if q == nil || q.onBoardAt.IsZero() || q.onBoardAt.After(now) {
+	id := usp.EndpointID(a.st.rows.get(path, "EndpointID"))
+	if at := a.times.onBoard[id]; at.IsZero() || at.After(now) {
 		return false
 	}
-	q.onBoardAt = time.Time{}
+	delete(a.times.onBoard, id)
 	return true
 }
