@@ -31,9 +31,9 @@ const (
 
 // The values of Device.LocalAgent.Request.{i}.Status that a row can have while it is there: it is gone with the end of the command.
 const (
-	requested = "Requested"
-	active    = "Active"
-	canceling = "Canceling"
+	statusRequested = "Requested"
+	statusActive    = "Active"
+	statusCanceling = "Canceling"
 )
 
 // ErrNoRequest is the error of Complete and Activate where the Request is not running any more.
@@ -54,8 +54,8 @@ type Starter interface {
 // Activate says that the command of a Request, which may have had to wait, is at work.
 func (a *Agent) Activate(ctx context.Context, request string) error {
 	return a.onRequest(ctx, request, func(t *tx) {
-		if t.rows.get(request, "Status") == requested {
-			t.put(request, "Status", active)
+		if t.rows.get(request, "Status") == statusRequested {
+			t.put(request, "Status", statusActive)
 		}
 	})
 }
@@ -131,7 +131,7 @@ func (t *tx) request(inv *Invocation, delay time.Duration) (string, error) {
 	}
 	values := map[string]string{"Originator": string(inv.Controller), "Command": inv.Command, "CommandKey": inv.CommandKey}
 	if delay > 0 {
-		values["Status"], values[dueKey] = active, t.now.Add(delay).UTC().Format(time.RFC3339Nano)
+		values["Status"], values[dueKey] = statusActive, t.now.Add(delay).UTC().Format(time.RFC3339Nano)
 	} else {
 		args, err := json.Marshal(inv.Args)
 		if err != nil {
@@ -181,7 +181,7 @@ func (x *exchange) cancel(ctx context.Context, request string) error {
 			t.complete(request, nil, usp.Errorf(usp.CommandCanceled, "canceled"))
 		default:
 			before = t.rows.get(request, "Status")
-			t.put(request, "Status", canceling)
+			t.put(request, "Status", statusCanceling)
 		}
 		return nil
 	})

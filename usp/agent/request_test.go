@@ -135,6 +135,21 @@ func testTimer(t *testing.T, delay time.Duration) {
 	})
 }
 
+// A timer needs no CPE, and a boot of the CPE, which ends what it was doing itself, does not end it.
+func TestTimerWithoutTheCPE(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.tree.reach = usp.Errorf(usp.Unreachable, "no session")
+		r.added(subscription(operationComplete, timer))
+		r.operated(operateReq(timer, "k", true, delaySeconds, "60"))
+		if err := r.a.Boot(t.Context(), BootInfo{}); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, r.completed(), timer+" k")
+		r.stop()
+	})
+}
+
 // An Agent that waits for nothing but its timer needs no memory.
 func TestTimerUnloads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -218,7 +233,7 @@ func TestRequestIsReadOnly(t *testing.T) {
 	r.operated(operateReq(timer, "k", true, delaySeconds, "60"))
 	wantError(t, r.ask(delReq(false, requestTable+"1.")), 7004, requestTable+"1. 7024")
 	wantError(t, r.ask(addReq(false, obj{requestTable, nil})), 7004, requestTable+" 7019")
-	wantError(t, r.ask(setOf(requestTable+"1.Status", active)), 7004, requestTable+"1.Status 7013")
+	wantError(t, r.ask(setOf(requestTable+"1.Status", statusActive)), 7004, requestTable+"1.Status 7013")
 }
 
 func TestRequestQuota(t *testing.T) {

@@ -169,7 +169,7 @@ var ownModel, byPath = link([]*table{
 		shown(text("Originator", "", 0)),
 		shown(text("Command", "", 0)),
 		shown(text("CommandKey", "", 0)),
-		oneOf(shown(text("Status", requested, 0)), requested, active, canceling, "Canceled", "Success", "Error"),
+		oneOf(shown(text("Status", statusRequested, 0)), statusRequested, statusActive, statusCanceling, "Canceled", "Success", "Error"),
 	}},
 })
 
