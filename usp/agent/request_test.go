@@ -150,6 +150,28 @@ func TestTimerWithoutTheCPE(t *testing.T) {
 	})
 }
 
+// The end of a command and its notification are kept together: where they cannot be, both come later.
+func TestCompletionIsAtomic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.added(subscription(operationComplete, timer))
+		r.operated(operateReq(timer, "k", true, delaySeconds, "5"))
+		r.keep.failWith(errDisk)
+		if err := r.a.Complete(t.Context(), requestTable+"1.", nil, nil); !errors.Is(err, errDisk) {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		r.silence()
+		equal(t, r.get(requestTable+"1.Status"), requestTable+"1.Status=Active")
+		r.keep.failWith(nil)
+		equal(t, r.completed(), timer+" k")
+		equal(t, r.get(requestTable), "")
+		time.Sleep(time.Hour)
+		r.silence()
+		r.stop()
+	})
+}
+
 // An Agent that waits for nothing but its timer needs no memory.
 func TestTimerUnloads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
