@@ -17,9 +17,9 @@ const cpeObject = "Device.LocalAgent.X_ISTHMUS_CPE."
 func TestRefreshMakesTheCacheStale(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxAge = time.Hour })
 	c, id := w.boot(nil)
-	const path = "Device.DeviceInfo.ProvisioningCode"
-	w.must(c.SetValue(path, "behind the proxy's back"))
-	w.want(id, path, "")
+	before := c.Value(ssid) // which the CPE is not told to report
+	w.must(c.SetValue(ssid, "behind the proxy's back"))
+	w.want(id, ssid, before)
 	calls := len(c.Calls("GetParameterValues"))
 	if r := w.operate(id, cpeObject+"Refresh()", ""); r.GetReqOutputArgs() == nil {
 		t.Fatal(r)
@@ -27,10 +27,10 @@ func TestRefreshMakesTheCacheStale(t *testing.T) {
 	if n := len(c.Calls("GetParameterValues")); n != calls {
 		t.Error("Refresh() read what nobody has asked for")
 	}
-	w.want(id, path, "behind the proxy's back")
+	w.want(id, ssid, "behind the proxy's back")
 	w.stop()
 	w.start()
-	w.want(id, path, "behind the proxy's back")
+	w.want(id, ssid, "behind the proxy's back")
 }
 
 func TestLivenessOfTheCPE(t *testing.T) {
