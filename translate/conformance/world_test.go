@@ -1,0 +1,261 @@
+package conformance_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"isthmus/cwmp"
+	"isthmus/cwmp/connreq"
+	"isthmus/cwmp/cpe"
+	"isthmus/store/badger"
+	"isthmus/translate"
+	"isthmus/usp"
+	"isthmus/usp/agent"
+	"isthmus/usp/controller"
+	"isthmus/usp/mtp/websocket"
+)
+
+const (
+	controllerID usp.EndpointID = "proto::controller"
+	// patience is for everything a test waits for: long past what a working proxy needs.
+	patience = 20 * time.Second
+)
+
+// TestMain ends the world that tests share before it looks for what was left running.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(withShared{m}) }
+
+type withShared struct{ m *testing.M }
+
+func (s withShared) Run() int {
+	code := s.m.Run()
+	if err := closeShared(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	return code
+}
+
+// world is what `isthmus serve` wires, with a CPE on one side and a Controller on the other, all on sockets.
+type world struct {
+	o      options
+	ctx    context.Context
+	cancel context.CancelFunc
+	addrs  struct{ acs, dialIn string } // kept over a restart
+
+	ctl *controller.Controller // nil where a test is the Controller
+	cpe *cpe.CPE
+	id  usp.EndpointID
+	a   *controller.Agent
+
+	store  *badger.Store
+	proxy  *translate.Proxy
+	acs    *cwmp.Server
+	dialIn *websocket.Server
+	client *websocket.Client
+	served sync.WaitGroup
+	ran    chan error // of the CPE
+}
+
+// options of a world; only dir is needed.
+type options struct {
+	dir string
+	url string      // of a Controller that the test makes by hand
+	tls *tls.Config // what the proxy dials a Controller with
+}
+
+func start(o options) (w *world, err error) {
+	w = &world{o: o}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	if o.url == "" {
+		w.ctl = controller.New(w.ctx, controller.Options{EndpointID: controllerID, Logger: quiet()})
+		if w.o.url, err = w.ctl.Listen(w.ctx, "127.0.0.1:0"); err != nil {
+			return w, err
+		}
+	}
+	w.addrs.acs, w.addrs.dialIn = "127.0.0.1:0", "127.0.0.1:0"
+	if err := w.open(); err != nil {
+		return w, err
+	}
+	device := cwmp.DeviceID{Manufacturer: "Example", OUI: "00D09E", ProductClass: "Gateway", SerialNumber: "S1"}
+	w.cpe = cpe.New(cpe.Config{ACS: "http://" + w.addrs.acs + "/", Logger: quiet(), DeviceID: device,
+		RebootTime: 50 * time.Millisecond, RetryWait: 200 * time.Millisecond})
+	w.ran = make(chan error, 1)
+	go func() { w.ran <- w.cpe.Run(w.ctx) }()
+	if w.id, _, err = usp.AgentEndpointID(device.OUI, device.ProductClass, device.SerialNumber); err != nil {
+		return w, err
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	defer cancel()
+	if err := w.cpe.WaitSessions(ctx, 1); err != nil {
+		return w, fmt.Errorf("the first session: %w", err)
+	}
+	if w.ctl != nil {
+		w.a = w.ctl.Agent(w.id)
+		err = w.a.WaitConnects(ctx, 1)
+	}
+	return w, err
+}
+
+// open starts the proxy.
+func (w *world) open() (err error) {
+	if w.store, err = badger.Open(w.o.dir, &badger.Options{Logger: quiet()}); err != nil {
+		return err
+	}
+	u, err := netip.ParseAddrPort(hostOf(w.o.url))
+	if err != nil {
+		return err
+	}
+	w.client, err = websocket.NewClient(w.ctx, websocket.ClientOptions{URL: w.o.url, Controller: controllerID, TLS: w.o.tls,
+		Extension: true, Retry: usp.Retry{Minimum: 20 * time.Millisecond}, Logger: quiet()})
+	if err != nil {
+		return err
+	}
+	w.proxy, err = translate.New(w.ctx, translate.Options{
+		Store: w.store, Connectors: []translate.Connector{w.client}, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(),
+		ConnectionRequest: translate.ConnectionRequest{Timeout: 3 * time.Second, Client: &connreq.Client{}},
+		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", Controllers: []agent.ControllerConfig{{
+			EndpointID: controllerID, MTP: agent.MTPConfig{Protocol: "WebSocket", Host: u.Addr().String(), Port: int(u.Port()), Path: "/usp"}}}},
+	})
+	if err != nil {
+		return err
+	}
+	w.acs = cwmp.NewServer(w.proxy, &cwmp.ServerOptions{Logger: quiet()})
+	w.dialIn = websocket.NewServer(w.proxy.Lookup, websocket.ServerOptions{Logger: quiet()})
+	if err := w.serve(&w.addrs.acs, w.acs.Serve); err != nil {
+		return err
+	}
+	if err := w.serve(&w.addrs.dialIn, w.dialIn.Serve); err != nil {
+		return err
+	}
+	w.proxy.Start()
+	return nil
+}
+
+func (w *world) serve(addr *string, serve func(net.Listener) error) error {
+	l, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	*addr = l.Addr().String()
+	w.served.Go(func() {
+		if err := serve(l); err != nil {
+			fmt.Fprintln(os.Stderr, "serving:", err)
+		}
+	})
+	return nil
+}
+
+// stop ends the proxy and leaves the CPE and the Controller.
+func (w *world) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var errs []error
+	if w.proxy != nil {
+		w.proxy.Stop()
+		errs = append(errs, w.acs.Shutdown(ctx), w.proxy.Close(ctx))
+		w.dialIn.Shutdown(ctx)
+	}
+	if w.client != nil {
+		w.client.Close(ctx)
+	}
+	w.served.Wait()
+	if w.store != nil {
+		errs = append(errs, w.store.Close())
+	}
+	w.proxy, w.client, w.store = nil, nil, nil
+	return errors.Join(errs...)
+}
+
+func (w *world) close() error {
+	err := w.stop()
+	w.cancel()
+	if w.ran != nil {
+		err = errors.Join(err, <-w.ran)
+	}
+	if w.ctl != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		w.ctl.Close(ctx)
+	}
+	return err
+}
+
+func hostOf(url string) string {
+	for _, scheme := range []string{"ws://", "wss://"} {
+		if len(url) > len(scheme) && url[:len(scheme)] == scheme {
+			url = url[len(scheme):]
+		}
+	}
+	for i := range url {
+		if url[i] == '/' {
+			return url[:i]
+		}
+	}
+	return url
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// common is the world of the cases that leave it as they found it.
+var common struct {
+	sync.Once
+	w   *world
+	dir string
+	err error
+}
+
+func closeShared() error {
+	if common.w == nil {
+		return nil
+	}
+	return errors.Join(common.w.close(), os.RemoveAll(common.dir))
+}
+
+// shared is the Agent of the common world, its tables as after the first contact.
+func shared(t *testing.T) *eut {
+	t.Helper()
+	common.Do(func() {
+		if common.dir, common.err = os.MkdirTemp("", "conformance"); common.err == nil {
+			common.w, common.err = start(options{dir: common.dir})
+		}
+	})
+	if common.err != nil {
+		t.Fatal(common.err)
+	}
+	return &eut{T: t, w: common.w, a: common.w.a}
+}
+
+// fresh is an Agent in a world of its own.
+func fresh(t *testing.T, o options) *eut {
+	t.Helper()
+	o.dir = t.TempDir()
+	w, err := start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &eut{T: t, w: w, a: w.a}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
