@@ -287,3 +287,12 @@ func (e *eut) own() string {
 	e.Fatal("the Controller has no row")
 	return ""
 }
+
+// dialIn makes another Controller, which dials the Agent.
+func (e *eut) dialIn(id usp.EndpointID) *controller.Agent {
+	e.Helper()
+	c := controller.New(e.w.ctx, controller.Options{EndpointID: id, Logger: quiet()})
+	e.Cleanup(func() { c.Close(e.deadline()) })
+	e.must(c.Dial(e.deadline(), "ws://"+e.w.addrs.dialIn+"/agent/"+string(e.w.id), e.w.id))
+	return c.Agent(e.w.id)
+}
