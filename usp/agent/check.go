@@ -29,6 +29,13 @@ func mustHold(o *ObjectDef, name string) bool {
 	return p != nil && p.Writable && isKey(o, name)
 }
 
+// aliasName is the unique key that a Controller may choose for a row; it starts with a letter (TR-106, data type Alias).
+const aliasName = "Alias"
+
+func startsWithLetter(s string) bool {
+	return s != "" && ('a' <= s[0]|0x20 && s[0]|0x20 <= 'z')
+}
+
 // checkValue checks a value's lexical form (R-ENC.6): 7011 where it is not of the type, 7012 where it is not one of those allowed.
 func checkValue(d *ParamDef, value string) *usp.Error {
 	if !d.List {

@@ -83,6 +83,9 @@ type Created struct {
 	Err    error             // set: no row was created, and the other fields are void
 }
 
+// ErrCollateral is the Err of a row of an atomic Add that was not created only because another one failed.
+var ErrCollateral = usp.Errorf(usp.RequestDenied, "another object of the message could not be created")
+
 // Invocation is one command to run.
 type Invocation struct {
 	Command    string // concrete, with "()" at its end

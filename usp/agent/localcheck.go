@@ -34,14 +34,7 @@ func (c *column) accept(value string) (string, *usp.Error) {
 			return "", usp.Errorf(usp.InvalidValue, "%s is longer than %d characters", c.Name, most)
 		}
 	}
-	if c.Name == "Alias" && !startsWithLetter(value) {
-		return "", usp.Errorf(usp.InvalidValue, "an Alias starts with a letter")
-	}
 	return value, nil
-}
-
-func startsWithLetter(s string) bool {
-	return s != "" && ('a' <= s[0]|0x20 && s[0]|0x20 <= 'z')
 }
 
 func canonicalBool(s string) string {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-
-	"isthmus/usp"
 )
 
 // isOwn says that a path is served from the Agent's own tables. "Device." itself is served by both sides.
@@ -125,7 +123,7 @@ func (x *exchange) create(ctx context.Context, rows []Creation, atomic bool) []C
 		}
 		if atomic && out[device[0]].Err != nil {
 			for _, i := range own {
-				out[i].Err = errCollateral
+				out[i].Err = ErrCollateral
 			}
 			return out
 		}
@@ -152,13 +150,10 @@ func (x *exchange) create(ctx context.Context, rows []Creation, atomic bool) []C
 	return out
 }
 
-// errCollateral is the error of a row that was not created because another one failed.
-var errCollateral = usp.Errorf(usp.RequestDenied, "another object failed")
-
 func onlyFailed(n, i int, err error) []Created {
 	out := make([]Created, n)
 	for j := range out {
-		out[j].Err = errCollateral
+		out[j].Err = ErrCollateral
 	}
 	out[i].Err = err
 	return out
@@ -166,7 +161,7 @@ func onlyFailed(n, i int, err error) []Created {
 
 func firstError(rows []Created) error {
 	for i := range rows {
-		if rows[i].Err != nil && !errors.Is(rows[i].Err, errCollateral) {
+		if rows[i].Err != nil && !errors.Is(rows[i].Err, ErrCollateral) {
 			return rows[i].Err
 		}
 	}

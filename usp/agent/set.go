@@ -113,8 +113,8 @@ func checkSetting(m *Model, path, value string, create bool) *usp.Error {
 		return usp.Errorf(usp.UnsupportedParameter, "%s is not supported", path)
 	case !def.Writable || def.WriteOnce && !create:
 		return usp.Errorf(usp.NonWritableParameter, "%s is read-only", path)
-	case def.Name == aliasName && !startsWithLetter(value):
-		return usp.Errorf(usp.InvalidValue, "an Alias begins with a letter")
+	case def.Name == aliasName && def.WriteOnce && !startsWithLetter(value):
+		return usp.Errorf(usp.InvalidValue, "an Alias starts with a letter")
 	}
 	return checkValue(def, value)
 }
