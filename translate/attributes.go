@@ -56,13 +56,14 @@ func (d *Device) notifyAttributes(ctx context.Context, c cwmp.Caller, again bool
 	if err := d.load(ctx); err != nil {
 		return err
 	}
-	d.mu.RLock()
+	d.mu.Lock()
+	d.attributes = false // what is subscribed from here on is for the next to tell
 	had := d.head.Notified
 	if again {
 		had = nil
 	}
 	want := d.watched()
-	d.mu.RUnlock()
+	d.mu.Unlock()
 	var spa cwmp.SetParameterAttributes
 	change := func(names, not []string, value int) {
 		for _, n := range names {
@@ -77,13 +78,15 @@ func (d *Device) notifyAttributes(ctx context.Context, c cwmp.Caller, again bool
 		var f *cwmp.Fault
 		if _, err := cwmp.Call(ctx, c, &spa); err != nil {
 			if !errors.As(err, &f) {
+				d.mu.Lock()
+				d.attributes = true
+				d.mu.Unlock()
 				return err
 			}
 			d.p.log.Info("the CPE refuses notification, changes are seen when values are read", "device", d.id, "err", err)
 		}
 	}
 	d.mu.Lock()
-	d.attributes = false
 	same := slices.Equal(d.head.Notified, want)
 	d.head.Notified = want
 	d.mu.Unlock()

@@ -508,6 +508,34 @@ func TestValueChange(t *testing.T) {
 	})
 }
 
+// A Subscription that is made while the CPE is being told of another is told as well.
+func TestValueChangeSubscribedMeanwhile(t *testing.T) {
+	w := newWorld(t, nil)
+	told, subscribed := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	c, id := w.boot(func(cfg *cpe.Config) {
+		cfg.Observe = func(x cpe.Exchange) {
+			if x.RPC == "SetParameterAttributes" {
+				once.Do(func() {
+					close(told)
+					<-subscribed
+				})
+			}
+		}
+	})
+	w.subscribe(id, "one", "ValueChange", ssid, nil)
+	<-told
+	w.subscribe(id, "two", "ValueChange", "Device.WiFi.SSID.2.SSID", nil)
+	close(subscribed)
+	call, err := c.WaitCall(w.in(deadline), "SetParameterAttributes", 2)
+	if err != nil {
+		t.Fatalf("the CPE was not told to report the second parameter: %v", err)
+	}
+	if l := call.Request.(*cwmp.SetParameterAttributes).ParameterList; len(l) != 1 || l[0].Name != "Device.WiFi.SSID.2.SSID" {
+		t.Errorf("the CPE was told %v", l)
+	}
+}
+
 func TestRestartBringsBackWhatWasPromised(t *testing.T) {
 	w := newWorld(t, nil)
 	c, id := w.boot(nil)
