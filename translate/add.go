@@ -177,7 +177,7 @@ func (d *Device) fill(ctx context.Context, c cwmp.Caller, a *addition, r agent.C
 			pe, bad := refused[i]
 			switch {
 			case bad && s.Required:
-				return nil, requiredFailed(r.Table, pe)
+				return nil, requiredFailed(pe)
 			case bad:
 				created.Failed = append(created.Failed, pe)
 			default:
@@ -204,12 +204,9 @@ func (d *Device) fill(ctx context.Context, c cwmp.Caller, a *addition, r agent.C
 	return created, nil
 }
 
-// requiredFailed is the error of a row whose required parameter was refused: the parameter's own code, and which it was. The row is
-// not there any more, so its full path has no instance number.
-func requiredFailed(table string, pe usp.ParamError) *usp.Error {
-	msg := pe.Path + ": " + pe.Msg
-	pe.Path = table + "{i}." + pe.Path
-	return &usp.Error{Code: pe.Code, Msg: msg, Params: []usp.ParamError{pe}}
+// requiredFailed is the error of a row whose required parameter was refused: the parameter's own code, and which it was.
+func requiredFailed(pe usp.ParamError) *usp.Error {
+	return &usp.Error{Code: pe.Code, Msg: pe.Path + ": " + pe.Msg, Params: []usp.ParamError{pe}}
 }
 
 // setRow writes a new row's parameters. refused tells which of the settings the CPE would not take, with relative names; nil where

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"isthmus/usp"
@@ -296,3 +297,8 @@ func (e *eut) dialIn(id usp.EndpointID) *controller.Agent {
 	e.must(c.Dial(e.deadline(), "ws://"+e.w.addrs.dialIn+"/agent/"+string(e.w.id), e.w.id))
 	return c.Agent(e.w.id)
 }
+
+var ids atomic.Int64
+
+// unique is a name that no other test and no other run of this one has.
+func unique(prefix string) string { return prefix + "-" + itoa(int(ids.Add(1))) }

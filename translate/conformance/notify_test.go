@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"isthmus/cwmp"
 	"isthmus/usp/usppb"
 )
 
@@ -28,26 +29,41 @@ func (e *eut) valueChanged(id, path, value string) {
 // TestTP469_1_52_ValueChange: the Controller itself makes the change.
 func TestTP469_1_52_ValueChange(t *testing.T) {
 	watched(t, func(e *eut, path string) {
-		id := "notify52" + e.Name()[len(e.Name())-3:]
+		id := unique("notify52")
 		e.subscribe(id, "ValueChange", path, req("NotifRetry", "true"))
 		e.change(path, "Value52"+id)
 		e.valueChanged(id, path, "Value52"+id)
 	})
 	t.Run("at the CPE", func(t *testing.T) {
 		e := shared(t)
+		id, ssid := unique("notify52"), "Device.WiFi.SSID.1.SSID"
 		before := len(e.w.cpe.Calls("SetParameterAttributes"))
-		e.subscribe("notify52lan", "ValueChange", "Device.WiFi.SSID.1.SSID")
-		_, err := e.w.cpe.WaitCall(e.deadline(), "SetParameterAttributes", before+1) // MaxSubscriptionChangeAdoptionTime
-		e.must(err)
-		e.must(e.w.cpe.SetValue("Device.WiFi.SSID.1.SSID", "from the LAN"))
-		e.valueChanged("notify52lan", "Device.WiFi.SSID.1.SSID", "from the LAN")
+		e.subscribe(id, "ValueChange", ssid)
+		e.watching(ssid, before)
+		e.must(e.w.cpe.SetValue(ssid, "LAN"+id))
+		e.valueChanged(id, ssid, "LAN"+id)
 	})
+}
+
+// watching waits until the CPE has been told, after a number of other calls, to report a parameter, which it is within
+// MaxSubscriptionChangeAdoptionTime.
+func (e *eut) watching(path string, after int) {
+	e.Helper()
+	for n := after + 1; ; n++ {
+		call, err := e.w.cpe.WaitCall(e.deadline(), "SetParameterAttributes", n)
+		e.must(err)
+		for _, p := range call.Request.(*cwmp.SetParameterAttributes).ParameterList {
+			if p.Name == path && p.Notification == cwmp.NotificationActive {
+				return
+			}
+		}
+	}
 }
 
 // TestTP469_1_53_NoNotifyAfterDeletion: a second Subscription tells when the change has been told.
 func TestTP469_1_53_NoNotifyAfterDeletion(t *testing.T) {
 	watched(t, func(e *eut, path string) {
-		id := "notify53" + e.Name()[len(e.Name())-3:]
+		id := unique("notify53")
 		sub := e.subscribe(id, "ValueChange", path, req("NotifRetry", "true"))
 		e.change(path, "a"+id)
 		e.valueChanged(id, path, "a"+id)
@@ -66,7 +82,7 @@ func TestTP469_1_53_NoNotifyAfterDeletion(t *testing.T) {
 
 func TestTP469_1_57_ObjectCreation(t *testing.T) {
 	both(t, func(e *eut, s side) {
-		id := "notify57" + s.name
+		id := unique("notify57")
 		e.subscribe(id, "ObjectCreation", s.table, req("NotifRetry", "true"))
 		path, keys := e.added(s.table, s.row(57)...)
 		c := e.notified(id).GetObjCreation()
@@ -83,7 +99,7 @@ func TestTP469_1_57_ObjectCreation(t *testing.T) {
 
 func TestTP469_1_58_ObjectDeletion(t *testing.T) {
 	both(t, func(e *eut, s side) {
-		id := "notify58" + s.name
+		id := unique("notify58")
 		path, _ := e.added(s.table, s.row(58)...)
 		e.subscribe(id, "ObjectDeletion", s.table, req("NotifRetry", "true"))
 		_, err := e.delete(false, path)
@@ -113,7 +129,7 @@ func TestTP469_1_78_ControllerDeletion(t *testing.T) {
 
 func TestTP469_1_84_SearchPath(t *testing.T) {
 	bothNested(t, func(e *eut, n nested) {
-		id := "notify84" + n.name
+		id := unique("notify84")
 		row, _ := e.added(n.table(), n.row(0, "true")...)
 		e.subscribe(id, "ValueChange", n.table()+"*.Enable")
 		e.change(row+"Enable", "false")
