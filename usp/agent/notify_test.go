@@ -205,6 +205,25 @@ func TestTP469_1_60_OnBoard(t *testing.T) {
 	})
 }
 
+// With OnBoardingRestartTime 0 there is no second request.
+func TestTP469_1_103_NoRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.ask(setOf("Device.LocalAgent.Controller.1.OnBoardingRestartTime", "0"))
+		r.send(ctl1, usp.NewRequest("op", &usppb.Request{ReqType: &usppb.Request_Operate{Operate: &usppb.Operate{
+			Command: "Device.LocalAgent.Controller.1.SendOnBoardRequest()"}}}))
+		m := r.notify()
+		if m.GetBody().GetRequest().GetNotify().GetOnBoardReq() == nil {
+			t.Fatal(m)
+		}
+		r.send(ctl1, respond(m))
+		time.Sleep(time.Hour)
+		r.silence()
+		equal(t, r.get("Device.LocalAgent.Controller.1.OnBoardingComplete"), "Device.LocalAgent.Controller.1.OnBoardingComplete=false")
+		r.stop()
+	})
+}
+
 func TestBoot(t *testing.T) {
 	r := newRig(t)
 	r.added(obj{"Device.LocalAgent.Controller.1.BootParameter.", []param{req("ParameterName", "Device.DeviceInfo.SerialNumber"), req("Enable", "true")}})
