@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"strconv"
 	"sync"
@@ -118,7 +119,11 @@ func (w *world) open() (err error) {
 	if w.store, err = badger.Open(w.o.dir, &badger.Options{Logger: quiet()}); err != nil {
 		return err
 	}
-	u, err := netip.ParseAddrPort(hostOf(w.o.url))
+	u, err := url.Parse(w.o.url)
+	if err != nil {
+		return err
+	}
+	host, err := netip.ParseAddrPort(u.Host)
 	if err != nil {
 		return err
 	}
@@ -131,7 +136,7 @@ func (w *world) open() (err error) {
 		Store: w.store, Connectors: []translate.Connector{w.client}, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(),
 		ConnectionRequest: translate.ConnectionRequest{Timeout: 3 * time.Second, Client: &connreq.Client{}},
 		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", Controllers: []agent.ControllerConfig{{
-			EndpointID: controllerID, MTP: agent.MTPConfig{Protocol: "WebSocket", Host: u.Addr().String(), Port: int(u.Port()), Path: "/usp"}}}},
+			EndpointID: controllerID, MTP: agent.MTPConfig{Protocol: "WebSocket", Host: host.Addr().String(), Port: int(host.Port()), Path: u.Path}}}},
 	})
 	if err != nil {
 		return err
@@ -195,20 +200,6 @@ func (w *world) close() error {
 		w.ctl.Close(ctx)
 	}
 	return err
-}
-
-func hostOf(url string) string {
-	for _, scheme := range []string{"ws://", "wss://"} {
-		if len(url) > len(scheme) && url[:len(scheme)] == scheme {
-			url = url[len(scheme):]
-		}
-	}
-	for i := range url {
-		if url[i] == '/' {
-			return url[:i]
-		}
-	}
-	return url
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
