@@ -2,10 +2,11 @@ package conformance_test
 
 import "testing"
 
-// TestTP469_2_1_OwnEndpointID: R-ARC.2, silence. The answer to the next request is the barrier.
+// TestTP469_2_1_OwnEndpointID: R-ARC.2, silence. Requests run side by side, so the answers to two later ones are the barrier.
 func TestTP469_2_1_OwnEndpointID(t *testing.T) {
 	e, _, w := hand(t)
 	w.send(w.record(e.w.id, e.w.id, "self", "Device.DeviceInfo."))
+	w.alive()
 	w.alive()
 }
 
@@ -13,6 +14,7 @@ func TestTP469_2_1_OwnEndpointID(t *testing.T) {
 func TestTP469_2_2_ForeignToID(t *testing.T) {
 	_, _, w := hand(t)
 	w.send(w.record(controllerID, "os::012345-nobody", "foreign", "Device.DeviceInfo."))
+	w.alive()
 	w.alive()
 }
 
