@@ -119,8 +119,6 @@ func checkSetting(m *Model, path, value string, create bool) *usp.Error {
 	return checkValue(def, value)
 }
 
-const aliasName = "Alias"
-
 // entersTable says that a setting's relative name goes into a table: it may descend into single-instance sub-objects only.
 func entersTable(param string) bool {
 	for seg := range strings.SplitSeq(param, ".") {
