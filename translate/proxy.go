@@ -358,7 +358,7 @@ func (p *Proxy) loaded(d *Device) {
 func (p *Proxy) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	cooled := 0
+	cooled, settling := 0, 0
 	for n := 1; ; n++ {
 		select {
 		case <-p.ctx.Done():
@@ -373,10 +373,14 @@ func (p *Proxy) sweep() {
 		cooled += len(before) - left
 		if n%unloadAgents == 0 {
 			p.unloadAgents()
+			if settling > 0 {
+				debug.FreeOSMemory()
+				settling--
+			}
 		}
 		if cooled >= stormTrees && left < stormTrees {
 			debug.FreeOSMemory()
-			cooled = 0
+			cooled, settling = 0, stormSettles
 		}
 	}
 }
@@ -384,6 +388,7 @@ func (p *Proxy) sweep() {
 const (
 	unloadAgents = 12  // sweeps between two rounds over all Agents
 	stormTrees   = 512 // trees that were dropped: worth a collection that gives their memory back
+	stormSettles = 2   // collections after that one: a goroutine's stack shrinks by half at each
 )
 
 // unloadAgents has every Agent drop the rows it does not need in memory.
