@@ -28,6 +28,8 @@ const maxSetRounds = 4
 
 // Add implements agent.DataModel: AddObject and one SetParameterValues a row, undone where a required parameter is refused.
 func (d *Device) Add(ctx context.Context, rows []agent.Creation, atomic bool) []agent.Created {
+	d.hold()
+	defer d.release()
 	out := make([]agent.Created, len(rows))
 	fail := func(err error) []agent.Created {
 		for i := range out {

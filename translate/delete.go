@@ -12,6 +12,8 @@ import (
 
 // Delete implements agent.DataModel: one DeleteObject a row, each of them atomic. A row that is not there is deleted already.
 func (d *Device) Delete(ctx context.Context, instances []string) []error {
+	d.hold()
+	defer d.release()
 	out := make([]error, len(instances))
 	fail := func(err error) []error {
 		for i := range out {

@@ -29,6 +29,7 @@ type Device struct {
 	saved      time.Time    // when inform was written last
 	tree       *tree        // nil: not loaded
 	used       time.Time    // of the tree
+	held       int          // requests that read the tree
 	model      *agent.Model // nil: not discovered
 	known      chan struct{}
 	interest   interest
@@ -190,23 +191,32 @@ func (d *Device) save(ctx context.Context) error {
 	return nil
 }
 
-// unload drops the tree of a device that has been idle; it says whether nothing is loaded any more.
-func (d *Device) unload(ctx context.Context, idle time.Duration) bool {
+// hold keeps the tree in memory, once it is loaded, until release: whoever reads it outside of a session needs that.
+func (d *Device) hold() {
+	d.mu.Lock()
+	d.held++
+	d.mu.Unlock()
+}
+
+func (d *Device) release() {
+	d.mu.Lock()
+	d.held--
+	d.mu.Unlock()
+}
+
+// unload drops the tree of a device that has been idle.
+func (d *Device) unload(ctx context.Context, idle time.Duration) {
 	if err := d.save(ctx); err != nil {
 		d.p.log.Error("cache could not be kept", "device", d.id, "err", err)
-		return false
+		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.tree == nil {
-		return true
-	}
-	if d.session != nil || len(d.queue) > 0 || d.tree.dirty || time.Since(d.used) < idle {
-		return false
+	if d.tree == nil || d.held > 0 || d.session != nil || len(d.queue) > 0 || d.tree.dirty || time.Since(d.used) < idle {
+		return
 	}
 	d.tree, d.lookedUp = nil, nil
-	d.agent.Unload()
-	return true
+	d.p.unloaded(d)
 }
 
 // discovered is closed once the model is known.

@@ -392,6 +392,6 @@ func (p *Proxy) End(s *cwmp.Session, err error) {
 	case waiting:
 		d.ask()
 	case p.crowded():
-		p.cool(d, 0)
+		d.unload(p.ctx, 0)
 	}
 }

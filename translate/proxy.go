@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -70,9 +69,6 @@ type Connector interface {
 const (
 	maxIdentity    = 256 // bytes of each field of a DeviceId; TR-069 has 64
 	defaultTimeout = 15 * time.Second
-	idleTree       = 20 * time.Second // how long an unused tree stays in memory
-	maxWarm        = 1024             // trees in memory; beyond it one is dropped as soon as its session ends
-	sweepEvery     = 5 * time.Second
 	fullRetry      = 300 // seconds until a CPE that had no room may try again
 )
 
@@ -347,60 +343,6 @@ func (p *Proxy) Start() {
 	}
 }
 
-// loaded notes that a device holds a tree. d.mu is held.
-func (p *Proxy) loaded(d *Device) {
-	p.mu.Lock()
-	p.warm[d] = struct{}{}
-	p.mu.Unlock()
-}
-
-// sweep unloads what idle devices hold, and gives the memory of a storm back to the system once it is over.
-func (p *Proxy) sweep() {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	cooled, settling := 0, 0
-	for n := 1; ; n++ {
-		select {
-		case <-p.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		before := p.warmDevices()
-		for _, d := range before {
-			p.cool(d, idleTree)
-		}
-		left := len(p.warmDevices())
-		cooled += len(before) - left
-		if n%unloadAgents == 0 {
-			p.unloadAgents()
-			if settling > 0 {
-				debug.FreeOSMemory()
-				settling--
-			}
-		}
-		if cooled >= stormTrees && left < stormTrees {
-			debug.FreeOSMemory()
-			cooled, settling = 0, stormSettles
-		}
-	}
-}
-
-const (
-	unloadAgents = 12  // sweeps between two rounds over all Agents
-	stormTrees   = 512 // trees that were dropped: worth a collection that gives their memory back
-	stormSettles = 2   // collections after that one: a goroutine's stack shrinks by half at each
-)
-
-// unloadAgents has every Agent drop the rows it does not need in memory.
-func (p *Proxy) unloadAgents() {
-	for _, d := range p.all() {
-		if p.ctx.Err() != nil {
-			return
-		}
-		d.agent.Unload()
-	}
-}
-
 func (p *Proxy) all() []*Device {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -425,32 +367,6 @@ func (p *Proxy) shared(methods []string) []string {
 
 // maxMethodLists bounds what CPE that make up methods can have us remember.
 const maxMethodLists = 1024
-
-// cool unloads a device's tree if it has been idle for that long.
-func (p *Proxy) cool(d *Device, idle time.Duration) {
-	if d.unload(p.ctx, idle) {
-		p.mu.Lock()
-		delete(p.warm, d)
-		p.mu.Unlock()
-	}
-}
-
-// crowded says whether more trees are in memory than should be.
-func (p *Proxy) crowded() bool {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return len(p.warm) > maxWarm
-}
-
-func (p *Proxy) warmDevices() []*Device {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	ds := make([]*Device, 0, len(p.warm))
-	for d := range p.warm {
-		ds = append(ds, d)
-	}
-	return ds
-}
 
 // Stop begins the end: no more work for CPE is taken, lingering sessions end, and whoever waits is told so.
 func (p *Proxy) Stop() {

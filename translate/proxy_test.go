@@ -3,6 +3,7 @@ package translate
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -627,7 +628,7 @@ func TestBusyCPEIsAskedAgain(t *testing.T) {
 		answer <- err
 	}()
 	d := w.device(id)
-	for asked := false; !asked; time.Sleep(time.Millisecond) {
+	for asked := false; !asked && w.ctx.Err() == nil; runtime.Gosched() {
 		d.mu.RLock()
 		asked = d.asking
 		d.mu.RUnlock()
@@ -636,6 +637,35 @@ func TestBusyCPEIsAskedAgain(t *testing.T) {
 	if err := <-answer; err != nil {
 		t.Error(err)
 	}
+}
+
+// A tree that somebody reads stays, however little room there is.
+func TestTreeIsKeptWhileItIsRead(t *testing.T) {
+	w := newWorld(t, nil)
+	_, id := w.boot(nil)
+	d := w.device(id)
+	loaded := func() bool {
+		d.mu.RLock()
+		defer d.mu.RUnlock()
+		w.p.mu.RLock()
+		defer w.p.mu.RUnlock()
+		if _, warm := w.p.warm[d]; warm != (d.tree != nil) {
+			t.Errorf("the sweep thinks that the tree is there: %v; it is: %v", warm, d.tree != nil)
+		}
+		return d.tree != nil
+	}
+	d.hold()
+	w.must(d.load(w.ctx))
+	d.unload(w.ctx, 0)
+	if !loaded() {
+		t.Error("the tree was dropped under a reader")
+	}
+	d.release()
+	d.unload(w.ctx, 0)
+	if loaded() {
+		t.Error("the tree stays for nobody")
+	}
+	w.want(id, "Device.WiFi.SSID.2.SSID", "Home 5G")
 }
 
 func TestLegacyRootIsAnAgentWithItsIdentity(t *testing.T) {

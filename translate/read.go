@@ -14,6 +14,8 @@ import (
 
 // Read implements agent.DataModel: from the cache what is young enough there, the rest in one job.
 func (d *Device) Read(ctx context.Context, queries []agent.Query) []agent.Reading {
+	d.hold()
+	defer d.release()
 	out := make([]agent.Reading, len(queries))
 	fail := func(err error) []agent.Reading {
 		for i := range out {

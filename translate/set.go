@@ -14,6 +14,8 @@ import (
 
 // Set implements agent.DataModel: one SetParameterValues, which is atomic, and a read-back in the same session.
 func (d *Device) Set(ctx context.Context, writes []agent.Write) ([]agent.Write, error) {
+	d.hold()
+	defer d.release()
 	if err := d.waitModel(ctx); err != nil {
 		return nil, err
 	}
