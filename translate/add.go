@@ -44,7 +44,7 @@ func (d *Device) Add(ctx context.Context, rows []agent.Creation, atomic bool) []
 		return fail(err)
 	}
 	made := make([]agent.Created, len(rows))
-	j := &job{what: adding, talk: func(ctx context.Context, c cwmp.Caller) error { return d.addRows(ctx, c, rows, atomic, made) }}
+	j := &job{talk: func(ctx context.Context, c cwmp.Caller) error { return d.addRows(ctx, c, rows, atomic, made) }}
 	if err := d.do(ctx, j); err != nil {
 		return fail(err)
 	}

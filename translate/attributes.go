@@ -35,7 +35,7 @@ func (d *Device) setInterest(i agent.Interest) {
 	d.p.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(d.p.ctx, adoption)
 		defer cancel()
-		err := d.do(ctx, &job{what: writing, talk: func(ctx context.Context, c cwmp.Caller) error {
+		err := d.do(ctx, &job{talk: func(ctx context.Context, c cwmp.Caller) error {
 			return d.notifyAttributes(ctx, c, false)
 		}})
 		if err != nil {

@@ -28,7 +28,7 @@ func (d *Device) Delete(ctx context.Context, instances []string) []error {
 		return fail(err)
 	}
 	done := &deletions{err: make([]error, len(instances)), known: make([]bool, len(instances))}
-	j := &job{what: deleting, talk: func(ctx context.Context, c cwmp.Caller) error {
+	j := &job{talk: func(ctx context.Context, c cwmp.Caller) error {
 		return d.deleteRows(ctx, c, instances, done)
 	}}
 	err := d.do(ctx, j)

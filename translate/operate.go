@@ -45,7 +45,7 @@ func (d *Device) restart(ctx context.Context, p *pending, rpc func(context.Conte
 	booted := d.booted
 	d.mu.Unlock()
 	var f *cwmp.Fault
-	err := d.do(ctx, &job{what: operating, last: true, talk: func(ctx context.Context, c cwmp.Caller) error {
+	err := d.do(ctx, &job{last: true, talk: func(ctx context.Context, c cwmp.Caller) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

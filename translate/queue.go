@@ -17,7 +17,6 @@ type job struct {
 	// talk says what to ask. What it learns goes into variables that the requester reads only when do has returned nil or talk's
 	// error: a requester whose deadline passes while talk runs must not touch them.
 	talk func(ctx context.Context, c cwmp.Caller) error
-	what action
 	last bool // the session ends after this job: the CPE acts when it ends
 	// guarded by Device.mu
 	wrote bool // an RPC that changes something has left

@@ -35,7 +35,7 @@ func (d *Device) Set(ctx context.Context, writes []agent.Write) ([]agent.Write, 
 	}
 	trust := d.distrust(own) // whoever reads these now waits behind this write
 	status := 0
-	j := &job{what: writing}
+	j := &job{}
 	j.talk = func(ctx context.Context, c cwmp.Caller) error {
 		resp, err := cwmp.Call(ctx, c, spv)
 		if err != nil {
