@@ -17,6 +17,8 @@ type creation struct {
 	refused []usp.ParamError // settings that are not required and that the supported data model refuses; relative
 	rows    []Creation
 	created []Created
+	barred  []*usp.Error       // rows that the Controller may not make
+	unset   [][]usp.ParamError // of each of rows: settings that it may not make; nil where it may do everything
 }
 
 // add answers Add (R-ADD.0 to R-ADD.6).
@@ -31,8 +33,12 @@ func (x *exchange) add(ctx context.Context, m *usppb.Add) (*usppb.AddResp, error
 	x.parents(ctx, creations)
 	var rows []Creation
 	for _, c := range creations {
+		x.permit(c)
 		if c.err != nil && !m.GetAllowPartial() {
 			return nil, addError(x.a.asError(ctx, c.err), c.raw)
+		}
+		if len(c.barred) > 0 && !m.GetAllowPartial() {
+			return nil, addError(c.barred[0], c.raw)
 		}
 		rows = append(rows, c.rows...)
 	}
@@ -60,7 +66,7 @@ func (x *exchange) add(ctx context.Context, m *usppb.Add) (*usppb.AddResp, error
 	}
 	resp := &usppb.AddResp{}
 	for _, c := range creations {
-		resp.CreatedObjResults = append(resp.CreatedObjResults, c.results(ctx, x.a)...)
+		resp.CreatedObjResults = append(resp.CreatedObjResults, c.results(ctx, x)...)
 	}
 	return resp, nil
 }
@@ -74,7 +80,7 @@ func (x *exchange) aliasesTaken(ctx context.Context, creations []*creation) (fir
 			if i < 0 || isOwn(row.Table) {
 				continue
 			}
-			for _, o := range x.read(ctx, []Query{{Path: row.Table + "*." + aliasName, Cached: true}})[0].Objects {
+			for _, o := range x.fetch(ctx, []Query{{Path: row.Table + "*." + aliasName, Cached: true}})[0].Objects {
 				if len(o.Params) == 1 && o.Params[0].Value == row.Params[i].Value {
 					path := row.Table + "{i}." + aliasName
 					e := &usp.Error{Code: usp.DuplicateUniqueKey, Msg: "another row has this Alias",
@@ -189,18 +195,25 @@ func (c *creation) plan(m *Model, path string) ([]Setting, error) {
 	return settings, nil
 }
 
-func (c *creation) results(ctx context.Context, a *Agent) []*usppb.AddResp_CreatedObjectResult {
+func (c *creation) results(ctx context.Context, x *exchange) []*usppb.AddResp_CreatedObjectResult {
 	if c.err != nil {
-		return []*usppb.AddResp_CreatedObjectResult{c.failure(a.asError(ctx, c.err))}
+		return []*usppb.AddResp_CreatedObjectResult{c.failure(x.a.asError(ctx, c.err))}
 	}
 	var out []*usppb.AddResp_CreatedObjectResult
-	for _, r := range c.created {
+	for _, e := range c.barred {
+		out = append(out, c.failure(e))
+	}
+	for i, r := range c.created {
 		if r.Err != nil {
-			out = append(out, c.failure(a.asError(ctx, r.Err)))
+			out = append(out, c.failure(x.a.asError(ctx, r.Err)))
 			continue
 		}
-		ok := &usppb.AddResp_CreatedObjectResult_OperationStatus_OperationSuccess{InstantiatedPath: r.Path, UniqueKeys: valid(r.Keys)}
-		for _, errs := range [][]usp.ParamError{c.refused, r.Failed} {
+		ok := &usppb.AddResp_CreatedObjectResult_OperationStatus_OperationSuccess{InstantiatedPath: r.Path, UniqueKeys: valid(x.may.readableKeys(r.Path, r.Keys))}
+		refused := [][]usp.ParamError{c.refused, r.Failed}
+		if c.unset != nil {
+			refused = append(refused, c.unset[i])
+		}
+		for _, errs := range refused {
 			for _, e := range errs {
 				ok.ParamErrs = append(ok.ParamErrs, &usppb.AddResp_ParameterError{Param: usp.ValidUTF8(e.Path), ErrCode: uint32(e.Code),
 					ErrMsg: usp.ValidUTF8(e.Msg)})

@@ -167,10 +167,20 @@ func (a *Agent) link(ch mtp.Channel) *channel {
 }
 
 // accepts says whether a Controller is in the table and enabled. The Agent must be loaded.
-func (a *Agent) accepts(id usp.EndpointID) bool {
+func (a *Agent) accepts(id usp.EndpointID) bool { return a.rows().grant(id).enabled && id != a.id.ID }
+
+// grant says what the sender of a Record may do, and whether it is answered at all. Whom nothing proves to be who it says has the untrusted
+// Role, and so has one in no table; where that Role may do nothing the Agent ignores the latter.
+func (a *Agent) grant(in *inbound) (grant, bool) {
 	rs := a.rows()
-	path := rs.controller(id)
-	return path != "" && rs.is(path, "Enable") && id != a.id.ID
+	g, untrusted := rs.grant(in.from), rs.grant("")
+	switch {
+	case in.from == a.id.ID || g.listed && !g.enabled:
+		return grant{}, false
+	case g.listed && !in.l.stranger:
+		return g, true
+	}
+	return untrusted, g.listed || !untrusted.may.nothing()
 }
 
 // Receive takes one Record (R-E2E.1, R-ARC.2). What does not concern the Agent, or does not come from an enabled Controller, is ignored; an
@@ -222,7 +232,7 @@ const (
 	maxRefusals = 64
 )
 
-// errStranger is what the untrusted role may do: nothing.
+// errStranger is what a stranger may do where the untrusted Role may do nothing.
 var errStranger = usp.Errorf(usp.PermissionDenied, "nothing proves that this Controller is the Endpoint it says it is")
 
 var errFull = usp.Errorf(usp.ResourcesExceeded, "%d requests are waiting already", maxInFlight)
@@ -301,10 +311,11 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 	default:
 		return false
 	}
-	if !a.accepts(in.from) || in.l.stranger {
+	g, ok := a.grant(in)
+	if !ok || in.l.stranger || g.may != nil && g.may.searches {
 		return false
 	}
-	x := &exchange{a: a, from: in.from, sent: make(chan struct{}), noWait: true}
+	x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, sent: make(chan struct{}), noWait: true}
 	resp := x.answer(a.life, in.msg)
 	if x.waits {
 		return false
@@ -326,7 +337,8 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 		}
 		return
 	}
-	if !a.accepts(in.from) {
+	g, ok := a.grant(in)
+	if !ok {
 		a.refuse("controller")
 		return
 	}
@@ -341,16 +353,15 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 		if in.msg.GetBody().GetError() == nil && in.msg.GetBody().GetResponse() == nil {
 			a.respond(ctx, in, usp.ErrorMsg(key.id, e))
 		}
-	case in.l.stranger && in.msg.GetBody().GetRequest().GetGetSupportedProtocol() == nil:
-		if in.msg.GetBody().GetRequest() != nil {
-			a.respond(ctx, in, usp.ErrorMsg(key.id, errStranger))
-		}
+	case in.l.stranger && in.msg.GetBody().GetRequest() == nil:
+	case in.l.stranger && g.may.nothing() && in.msg.GetBody().GetRequest().GetGetSupportedProtocol() == nil:
+		a.respond(ctx, in, usp.ErrorMsg(key.id, errStranger))
 	case in.msg.GetBody().GetRequest() == nil:
 		a.acknowledge(in.from, key.id)
 	case in.full:
 		a.respond(ctx, in, usp.ErrorMsg(key.id, errFull))
 	default:
-		x := &exchange{a: a, from: in.from, sent: make(chan struct{})}
+		x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, sent: make(chan struct{})}
 		resp := x.answer(ctx, in.msg)
 		a.finished(key) // a Controller that has the response may use the msg_id again at once
 		if resp != nil {

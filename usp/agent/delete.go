@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 
 	"isthmus/usp"
 	"isthmus/usp/usppb"
@@ -33,8 +34,17 @@ func (x *exchange) delete(ctx context.Context, m *usppb.Delete) (*usppb.DeleteRe
 			d.err = nil
 		}
 	}
+	failed := make(map[string]error)
 	var rows []string
 	for _, d := range deletions {
+		for _, r := range d.rows {
+			if x.may.allows(instances, mayWrite, r) {
+				continue
+			}
+			if failed[r] = errDenied(r); !m.GetAllowPartial() {
+				return nil, addError(errDenied(r), r)
+			}
+		}
 		if d.err != nil && !m.GetAllowPartial() {
 			return nil, addError(x.a.asError(ctx, d.err), d.raw)
 		}
@@ -42,8 +52,7 @@ func (x *exchange) delete(ctx context.Context, m *usppb.Delete) (*usppb.DeleteRe
 			rows = append(rows, d.rows...)
 		}
 	}
-	rows = topmost(rows)
-	failed := make(map[string]error)
+	rows = topmost(slices.DeleteFunc(rows, func(r string) bool { return failed[r] != nil }))
 	for i, err := range x.remove(ctx, rows) {
 		if err != nil {
 			failed[rows[i]] = err
@@ -56,7 +65,7 @@ func (x *exchange) delete(ctx context.Context, m *usppb.Delete) (*usppb.DeleteRe
 	}
 	resp := &usppb.DeleteResp{}
 	for _, d := range deletions {
-		resp.DeletedObjResults = append(resp.DeletedObjResults, d.result(ctx, x.a, failed))
+		resp.DeletedObjResults = append(resp.DeletedObjResults, d.result(ctx, x, failed))
 	}
 	return resp, nil
 }
@@ -111,13 +120,13 @@ func (x *exchange) checkDelete(ctx context.Context, d *deletion) {
 	}
 }
 
-func (d *deletion) result(ctx context.Context, a *Agent, failed map[string]error) *usppb.DeleteResp_DeletedObjectResult {
+func (d *deletion) result(ctx context.Context, x *exchange, failed map[string]error) *usppb.DeleteResp_DeletedObjectResult {
 	st := &usppb.DeleteResp_DeletedObjectResult_OperationStatus{}
 	ok := &usppb.DeleteResp_DeletedObjectResult_OperationStatus_OperationSuccess{}
 	err := d.err
 	for _, r := range d.rows {
 		if e := failed[r]; e != nil {
-			u := a.asError(ctx, e)
+			u := x.a.asError(ctx, e)
 			ok.UnaffectedPathErrs = append(ok.UnaffectedPathErrs, &usppb.DeleteResp_UnaffectedPathError{UnaffectedPath: r,
 				ErrCode: uint32(u.Code), ErrMsg: usp.ValidUTF8(u.Msg)})
 			if !d.searched {
@@ -125,10 +134,12 @@ func (d *deletion) result(ctx context.Context, a *Agent, failed map[string]error
 			}
 			continue
 		}
-		ok.AffectedPaths = append(ok.AffectedPaths, r)
+		if x.may.allows(instances, mayRead, r) { // R-DEL.2
+			ok.AffectedPaths = append(ok.AffectedPaths, r)
+		}
 	}
 	if err != nil {
-		e := a.asError(ctx, err)
+		e := x.a.asError(ctx, err)
 		st.OperStatus = &usppb.DeleteResp_DeletedObjectResult_OperationStatus_OperFailure{
 			OperFailure: &usppb.DeleteResp_DeletedObjectResult_OperationStatus_OperationFailure{
 				ErrCode: uint32(e.Code), ErrMsg: usp.ValidUTF8(e.Msg)}}

@@ -103,6 +103,9 @@ func (a *Agent) transmit(l *channel, n *note) error {
 	if err := proto.Unmarshal(n.Msg, msg); err != nil {
 		return mtp.ErrTooBig // no channel will ever carry it
 	}
+	if err := a.withhold(ctx, n.To, msg.GetBody().GetRequest().GetNotify()); err != nil {
+		return err
+	}
 	record, err := usp.EncodeRecord(a.id.ID, n.To, "", msg)
 	if err != nil {
 		return mtp.ErrTooBig
@@ -119,6 +122,8 @@ func (a *Agent) settle(n *note, err error) (bool, error) {
 	defer a.mu.Unlock()
 	n.sending = false
 	switch {
+	case errors.Is(err, errWithheld):
+		return a.forget(n, withheld), nil
 	case errors.Is(err, mtp.ErrTooBig):
 		a.fleet.log.Warn("a notification is too big for the channel", "device", a.id.ID, "controller", n.To)
 		return a.forget(n, dropped), err

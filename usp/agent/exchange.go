@@ -15,6 +15,9 @@ type exchange struct {
 	from usp.EndpointID
 	sent chan struct{} // closed when the response has left
 
+	may     *access // what the Controller may do; nil is everything
+	secrets bool    // it may read secured parameters
+
 	noWait bool // it is tried where nothing may be waited for
 	waits  bool // and would have to wait
 }
@@ -67,6 +70,7 @@ func (x *exchange) answer(ctx context.Context, msg *usppb.Msg) (resp *usppb.Msg)
 		m.done(msg, resp, time.Since(start))
 		done(resp)
 	}()
+	x.may = x.may.settle(ctx, x.a)
 	id := msg.GetHeader().GetMsgId()
 	body, err := x.dispatch(ctx, msg.GetBody().GetRequest())
 	switch {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -17,6 +18,8 @@ import (
 type Options struct {
 	// Controllers are rows of every Agent's Controller table.
 	Controllers []ControllerConfig
+	// Roles are rows of every Agent's ControllerTrust.Role. table, after FullAccess and Untrusted.
+	Roles []Role
 	// RequestTimeout is the time within which a request is answered; 0 stands for 30 s.
 	RequestTimeout time.Duration
 	// MaxSubscriptions is how many Subscriptions one Controller may have at one Agent; 0 stands for 1000.
@@ -34,7 +37,7 @@ type Options struct {
 // ControllerConfig is a Controller that the configuration names.
 type ControllerConfig struct {
 	EndpointID usp.EndpointID
-	// Role is for the day when there are roles; so far everybody in the Controller table has full access.
+	// Role is the name of the Controller's Role, FullAccess if empty. With one that there is not the Controller may do nothing.
 	Role string
 	MTP  MTPConfig
 	// OnlyDialsIn says that there is no MTP to reach the Controller by.
@@ -86,6 +89,7 @@ func NewFleet(opts Options) *Fleet {
 	}
 	f := &Fleet{opts: opts, log: opts.Logger, base: newRowSet(), started: time.Now(), metrics: newMetrics(opts.Registerer)}
 	f.due.init()
+	f.addRoles(opts.Roles)
 	var protocols []string
 	for _, c := range opts.Controllers {
 		f.addController(c)
@@ -113,7 +117,8 @@ func (m MTPConfig) protocol() string {
 func (f *Fleet) addController(c ControllerConfig) {
 	n := itoa(len(f.base.index[controllerTable]) + 1)
 	path := controllerTable + n + "."
-	f.base.put(path, map[string]string{"Alias": "cpe-" + n, "EndpointID": string(c.EndpointID), "Enable": "true", fleetMark: "1"})
+	f.base.put(path, map[string]string{"Alias": "cpe-" + n, "EndpointID": string(c.EndpointID), "Enable": "true", fleetMark: "1",
+		"AssignedRole": f.base.roleNamed(cmp.Or(c.Role, FullAccess))})
 	if c.OnlyDialsIn {
 		return
 	}

@@ -94,6 +94,9 @@ func (x *exchange) judge(ctx context.Context, targets []*target, found [][]Objec
 			t.err = x.supports(ctx, t)
 		default:
 			x.absent(ctx, t)
+			if t.err == nil && !t.searched && !x.may.allows(objects, mayRead, t.prefixes[0]) {
+				t.err = usp.Errorf(usp.InvalidPath, "%s does not exist", t.raw)
+			}
 		}
 	}
 }
@@ -129,6 +132,9 @@ func (x *exchange) supports(ctx context.Context, t *target) error {
 	m, err := x.supported(ctx, p)
 	if err != nil {
 		return err
+	}
+	if !x.may.allows(commands, mayRead, p+t.leaf) {
+		return usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", t.raw)
 	}
 	if o := m.Object(p); o != nil && (o.Command(t.leaf) != nil || o.Event(t.leaf) != nil) {
 		return nil

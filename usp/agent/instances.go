@@ -68,7 +68,7 @@ func (x *exchange) instances(ctx context.Context, targets []*target, first bool)
 	readings := x.read(ctx, queries)
 	out := make([][]*usppb.GetInstancesResp_CurrInstance, len(targets))
 	for i, t := range targets {
-		out[i] = t.collect(readings[:t.asked])
+		out[i] = t.collect(readings[:t.asked], x.may)
 		readings = readings[t.asked:]
 	}
 	for i, t := range targets {
@@ -117,8 +117,8 @@ func keyQueries(m *Model, def *ObjectDef, path string, isRow, first bool) []Quer
 	return out
 }
 
-// collect makes the answer of the rows and the keys that were read.
-func (t *target) collect(readings []Reading) []*usppb.GetInstancesResp_CurrInstance {
+// collect makes the answer of the rows that may be seen (R-GIN.0) and the keys that were read.
+func (t *target) collect(readings []Reading, may *access) []*usppb.GetInstancesResp_CurrInstance {
 	var out []*usppb.GetInstancesResp_CurrInstance
 	at := make(map[string]*usppb.GetInstancesResp_CurrInstance)
 	for _, r := range readings {
@@ -128,7 +128,7 @@ func (t *target) collect(readings []Reading) []*usppb.GetInstancesResp_CurrInsta
 		}
 		for _, o := range r.Objects {
 			if len(o.Params) == 0 {
-				if _, n := splitRow(o.Path); n != 0 && at[o.Path] == nil {
+				if _, n := splitRow(o.Path); n != 0 && at[o.Path] == nil && may.allows(instances, mayRead, o.Path) {
 					at[o.Path] = &usppb.GetInstancesResp_CurrInstance{InstantiatedObjPath: o.Path, UniqueKeys: map[string]string{}}
 					out = append(out, at[o.Path])
 				}

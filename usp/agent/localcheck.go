@@ -34,6 +34,11 @@ func (c *column) accept(value string) (string, *usp.Error) {
 			return "", usp.Errorf(usp.InvalidValue, "%s is longer than %d characters", c.Name, most)
 		}
 	}
+	if c.check != nil {
+		if err := c.check(value); err != nil {
+			return "", usp.AsError(err)
+		}
+	}
 	return value, nil
 }
 

@@ -98,18 +98,41 @@ func (t *tx) setOne(w Write) (string, *usp.Error) {
 	case c.fixed && old != "" && old != w.Value:
 		return "", usp.Errorf(usp.NonWritableParameter, "%s cannot be changed once it is set", name)
 	}
-	value, err := c.accept(w.Value)
+	value, err := t.accept(c, w.Value)
 	if err != nil {
 		return "", err
 	}
+	if err := t.configured(obj, name); err != nil && t.rows.get(obj, name) != value {
+		return "", err
+	}
 	if old := t.rows.get(obj, name); name == "EndpointID" && old != value {
-		if t.rows.values[obj][fleetMark] != "" {
-			return "", usp.Errorf(usp.NonWritableParameter, "the configuration names this Controller")
-		}
 		t.purge[obj] = true // what waits is for another Endpoint
 	}
 	t.put(obj, name, value)
 	return value, nil
+}
+
+// accept checks a value, also against the rows there are, and gives it in the form that is kept.
+func (t *tx) accept(c *column, value string) (string, *usp.Error) {
+	if c.refers != "" {
+		return t.references(c, value)
+	}
+	return c.accept(value)
+}
+
+// configured is the error of changing what the configuration says of a row.
+func (t *tx) configured(obj, name string) *usp.Error {
+	table, _ := splitRow(obj)
+	if t.rows.values[obj][fleetMark] == "" {
+		return nil
+	}
+	switch {
+	case table == controllerTable && (name == "EndpointID" || name == "AssignedRole"):
+		return usp.Errorf(usp.NonWritableParameter, "the configuration names this Controller and its role")
+	case table == roleTable && name == "Name":
+		return usp.Errorf(usp.NonWritableParameter, "the configuration names this Role")
+	}
+	return nil
 }
 
 // add creates a row.
@@ -174,6 +197,7 @@ func (t *tx) adopt(path string) {
 		}
 	}
 	t.rows.put(path, map[string]string{fleetMark: "1"})
+	t.rows.assign(path, base)
 }
 
 func (t *tx) initialize(def *table, path string, s Setting) *usp.Error {
@@ -184,7 +208,7 @@ func (t *tx) initialize(def *table, path string, s Setting) *usp.Error {
 	if !c.Writable {
 		return usp.Errorf(usp.NonWritableParameter, "%s is read-only", s.Name)
 	}
-	value, err := c.accept(s.Value)
+	value, err := t.accept(c, s.Value)
 	if err != nil {
 		return err
 	}
@@ -198,6 +222,9 @@ func (t *tx) initial(def *table, table string) (map[string]string, *usp.Error) {
 	if table != subscriptionTable {
 		if limit > 0 && len(t.rows.index[table]) >= limit {
 			return nil, usp.Errorf(usp.ResourcesExceeded, "%s has %d rows already", table, limit)
+		}
+		if table == controllerTable {
+			return map[string]string{"AssignedRole": t.rows.get(trustObject, "UntrustedRole")}, nil
 		}
 		return nil, nil
 	}
@@ -226,6 +253,12 @@ func (t *tx) generate(def *table, path string, n uint32) {
 	}
 	if table == subscriptionTable && t.rows.get(path, "ID") == "" {
 		t.rows.put(path, map[string]string{"ID": t.unused(table, "ID", "cpe-", n)})
+	}
+	if table == roleTable && t.rows.get(path, "Name") == "" {
+		t.rows.put(path, map[string]string{"Name": t.unused(table, "Name", "cpe-", n)})
+	}
+	if _, given := t.rows.values[path]["Order"]; def.Path == permissions && !given {
+		t.rows.put(path, map[string]string{"Order": t.nextOrder(table)})
 	}
 }
 
@@ -269,7 +302,13 @@ func (t *tx) remove(path string) error {
 		return nil
 	}
 	table, _ := splitRow(path)
-	if table == controllerTable {
+	switch table {
+	case roleTable:
+		if t.rows.values[path][fleetMark] != "" && t.agent.fleet.base.roleNamed(t.rows.get(path, "Name")) != "" {
+			return usp.Errorf(usp.DeleteFailure, "the configuration has the Role %s", t.rows.get(path, "Name"))
+		}
+		t.clearReferences(path)
+	case controllerTable:
 		for _, p := range t.rows.instances(subscriptionTable) {
 			if t.rows.get(p, "Recipient")+"." == path {
 				t.drop(p)

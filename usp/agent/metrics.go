@@ -27,6 +27,7 @@ const (
 	expired   = "expired"
 	dropped   = "dropped" // the queue was full, or the channel cannot carry it
 	withdrawn = "withdrawn"
+	withheld  = "withheld" // the Controller's roles do not allow it
 )
 
 func newMetrics(r prometheus.Registerer) *metrics {

@@ -11,16 +11,26 @@ func isOwn(path string) bool {
 	return strings.HasPrefix(path, ownRoot) || path == strings.TrimSuffix(ownRoot, ".")
 }
 
-// read answers Queries from the side that has them. It never waits for the CPE where it is not asked about.
+// read answers Queries with what the Controller may read. Rows and objects without their parameters are all there.
 func (x *exchange) read(ctx context.Context, queries []Query) []Reading {
 	if len(queries) == 0 {
 		return nil
 	}
+	out := x.fetch(ctx, queries)
+	x.hide(queries, out)
+	return out
+}
+
+// fetch answers Queries from the side that has them. It never waits for the CPE where it is not asked about.
+func (x *exchange) fetch(ctx context.Context, queries []Query) []Reading {
 	out := make([]Reading, len(queries))
 	var v *view
 	var device []Query
 	var at []int
 	for i, q := range queries {
+		if x.unreadable(&q) {
+			continue
+		}
 		if q.Path == "Device." || isOwn(q.Path) {
 			if v == nil {
 				v = x.a.view()

@@ -98,10 +98,11 @@ func (a *Agent) Boot(ctx context.Context, info BootInfo) error {
 
 // bootParameters is the ParameterMap of a Controller: a JSON object of what its BootParameter rows name, as far as it is known.
 func (a *Agent) bootParameters(ctx context.Context, rs *rowSet, controller string) (string, error) {
+	g := rs.grant(usp.EndpointID(rs.get(controller, "EndpointID")))
+	x := &exchange{a: a, may: g.may.settle(ctx, a), secrets: g.secrets}
 	var queries []Query
 	for _, p := range rs.instances(controller + "BootParameter.") {
 		if name := rs.get(p, "ParameterName"); name != "" && rs.is(p, "Enable") {
-			x := &exchange{a: a}
 			t := newTarget(name)
 			x.resolve(ctx, []*target{t}, true)
 			for _, path := range t.paths() {
@@ -110,7 +111,7 @@ func (a *Agent) bootParameters(ctx context.Context, rs *rowSet, controller strin
 		}
 	}
 	found := map[string]string{}
-	for _, r := range (&exchange{a: a}).read(ctx, queries) {
+	for _, r := range x.read(ctx, queries) {
 		for _, o := range r.Objects {
 			for _, p := range o.Params {
 				found[o.Path+p.Name] = usp.ValidUTF8(p.Value)

@@ -58,7 +58,12 @@ func (x *exchange) command(ctx context.Context, t *target) (*CommandDef, error) 
 
 func (x *exchange) operateOne(ctx context.Context, def *CommandDef, inv *Invocation) *usppb.OperateResp_OperationResult {
 	r := &usppb.OperateResp_OperationResult{ExecutedCommand: inv.Command}
-	out, request, err := x.invoke(ctx, def, inv)
+	var out map[string]string
+	var request string
+	var err error = errDenied(inv.Command)
+	if x.may.allows(commands, mayExecute, inv.Command) {
+		out, request, err = x.invoke(ctx, def, inv)
+	}
 	if err != nil {
 		e := x.a.asError(ctx, err)
 		r.OperationResp = &usppb.OperateResp_OperationResult_CmdFailure{CmdFailure: &usppb.OperateResp_OperationResult_CommandFailure{

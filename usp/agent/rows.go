@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"isthmus/usp"
@@ -20,6 +21,9 @@ type rowSet struct {
 	index map[string][]uint32
 	// last is the highest number that a table ever gave away (R-ARC.8).
 	last map[string]uint32
+
+	once    sync.Once
+	granted map[usp.EndpointID]grant // see grants
 }
 
 // Keys of a row that are no parameters: they say where a Controller's row comes from.
@@ -134,6 +138,12 @@ func splitRow(path string) (table string, n uint32) {
 	return path[:i], uint32(num)
 }
 
+// number32 reads a number that was kept, 0 if there is none.
+func number32(s string) uint32 {
+	n, _ := strconv.ParseUint(s, 10, 32)
+	return uint32(n)
+}
+
 // controller finds the row of a Controller, "" if there is none.
 func (rs *rowSet) controller(id usp.EndpointID) string {
 	for _, p := range rs.instances(controllerTable) {
@@ -156,10 +166,12 @@ func (rs *rowSet) record(path string, base *rowSet) (Record, error) {
 	if values == nil {
 		return Record{Kind: RowRecord, ID: recordID(path)}, nil
 	}
-	if from := base.controller(usp.EndpointID(values["EndpointID"])); from != "" && values[fleetMark] != "" {
+	if strings.HasPrefix(path, roleTable) && follows(values) {
+		values = map[string]string{"Name": values["Name"], fleetMark: values[fleetMark]}
+	} else if from := base.controller(usp.EndpointID(values["EndpointID"])); from != "" && values[fleetMark] != "" {
 		kept := map[string]string{"EndpointID": values["EndpointID"], fleetMark: values[fleetMark]}
 		for k, v := range values {
-			if base.values[from][k] != v {
+			if base.values[from][k] != v && k != "AssignedRole" {
 				kept[k] = v
 			}
 		}
@@ -196,10 +208,11 @@ func overlay(base *rowSet, records []Record) (*rowSet, error) {
 	}
 	rs := newRowSet()
 	for path, values := range base.values {
-		if !strings.HasPrefix(path, controllerTable) {
+		if !strings.HasPrefix(path, controllerTable) && !strings.HasPrefix(path, roleTable) {
 			rs.put(path, values)
 		}
 	}
+	placeRoles(rs, base, kept)
 	placeFleet(rs, base, kept)
 	for path, values := range kept {
 		switch {
@@ -214,7 +227,7 @@ func overlay(base *rowSet, records []Record) (*rowSet, error) {
 				rs.last[table] = max(rs.last[table], n)
 			}
 		default:
-			if values[fleetMark] != "" {
+			if table, _ := splitRow(path); table == controllerTable && values[fleetMark] != "" {
 				if base.controller(usp.EndpointID(values["EndpointID"])) != "" {
 					delete(values, goneMark)
 				} else if values[goneMark] == "" {
@@ -235,8 +248,7 @@ func placeFleet(rs, base *rowSet, kept map[string]map[string]string) {
 		table, n := splitRow(path)
 		if table != controllerTable {
 			if table == path && path == controllerTable {
-				last, _ := strconv.ParseUint(values[lastKey], 10, 32)
-				highest = max(highest, uint32(last))
+				highest = max(highest, number32(values[lastKey]))
 			}
 			continue
 		}
@@ -258,6 +270,7 @@ func placeFleet(rs, base *rowSet, kept map[string]map[string]string) {
 				rs.put(to+rest, values)
 			}
 		}
+		rs.assign(to, base)
 	}
 }
 

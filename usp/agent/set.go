@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"isthmus/usp"
@@ -53,7 +54,7 @@ func (x *exchange) set(ctx context.Context, m *usppb.Set) (*usppb.SetResp, error
 	}
 	resp := &usppb.SetResp{}
 	for _, u := range updates {
-		resp.UpdatedObjResults = append(resp.UpdatedObjResults, u.result(ctx, x.a))
+		resp.UpdatedObjResults = append(resp.UpdatedObjResults, u.result(ctx, x))
 	}
 	return resp, nil
 }
@@ -91,6 +92,9 @@ func (x *exchange) checkSettings(ctx context.Context, u *update) {
 		for _, s := range u.req.GetParamSettings() {
 			path := inst + s.GetParam()
 			err := checkSetting(m, path, s.GetValue(), false)
+			if (err == nil || err.Code != usp.UnsupportedParameter) && !x.mayWrite(inst, s.GetParam()) {
+				err = errDenied(path)
+			}
 			if err == nil && entersTable(s.GetParam()) {
 				err = usp.Errorf(usp.UnsupportedParameter, "%s is in a row of its own", path)
 			}
@@ -210,6 +214,9 @@ func (x *exchange) firstFailure(ctx context.Context, updates []*update) error {
 				e.Params = append(e.Params, u.errorsOf(inst, true)...)
 			}
 			e.Msg = e.Params[0].Msg
+			if denied := slices.IndexFunc(e.Params, func(p usp.ParamError) bool { return p.Code == usp.PermissionDenied }); denied >= 0 {
+				e.Code, e.Msg = usp.PermissionDenied, e.Params[denied].Msg
+			}
 			return e
 		}
 	}
@@ -360,11 +367,11 @@ func (u *update) fail(e *usp.Error) {
 	}
 }
 
-func (u *update) result(ctx context.Context, a *Agent) *usppb.SetResp_UpdatedObjectResult {
+func (u *update) result(ctx context.Context, x *exchange) *usppb.SetResp_UpdatedObjectResult {
 	st := &usppb.SetResp_UpdatedObjectResult_OperationStatus{}
 	switch {
 	case u.err != nil:
-		e := a.asError(ctx, u.err)
+		e := x.a.asError(ctx, u.err)
 		st.OperStatus = setFailure(e.Code, e.Msg, nil)
 	case u.failed:
 		var failures []*usppb.SetResp_UpdatedInstanceFailure
@@ -380,7 +387,8 @@ func (u *update) result(ctx context.Context, a *Agent) *usppb.SetResp_UpdatedObj
 			r := &usppb.SetResp_UpdatedInstanceResult{AffectedPath: inst, ParamErrs: relative(inst, u.errorsOf(inst, false)),
 				UpdatedParams: map[string]string{}}
 			for _, s := range u.req.GetParamSettings() {
-				if v, set := u.done[inst+s.GetParam()]; set && u.refused[inst+s.GetParam()].Code == 0 {
+				if v, set := u.done[inst+s.GetParam()]; set && u.refused[inst+s.GetParam()].Code == 0 &&
+					x.may.allows(params, mayRead, inst+s.GetParam()) { // R-SET.3
 					r.UpdatedParams[s.GetParam()] = usp.ValidUTF8(v)
 				}
 			}

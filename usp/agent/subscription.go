@@ -173,10 +173,7 @@ func (m *matcher) patterns(ref string) []string {
 	if found, ok := m.resolved[ref]; ok {
 		return found
 	}
-	x := &exchange{a: m.a}
-	t := newTarget(ref)
-	x.resolve(m.ctx, []*target{t}, true)
-	found := t.paths()
+	found, _ := m.a.find(m.ctx, ref) // what is not known is not looked for
 	m.resolved[ref] = found
 	return found
 }

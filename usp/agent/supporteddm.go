@@ -50,7 +50,7 @@ func (x *exchange) supportedObjects(ctx context.Context, req *usppb.GetSupported
 		dot := strings.LastIndexByte(path, '.') + 1
 		for _, m := range models {
 			if o := m.Object(path[:dot]); o != nil {
-				if d := element(o, path[dot:]); d != nil {
+				if d := element(o, path[dot:]); d != nil && x.may.shows(classOf(path), o.Path+path[dot:]) {
 					return []*usppb.GetSupportedDMResp_SupportedObjectResult{d}, uri, nil
 				}
 			}
@@ -72,7 +72,18 @@ func (x *exchange) supportedObjects(ctx context.Context, req *usppb.GetSupported
 			}
 		}
 	}
+	if out = x.known(out); len(out) == 0 {
+		return nil, uri, unsupported
+	}
 	return out, uri, nil
+}
+
+// classOf is the class of an element by the form of its path.
+func classOf(path string) class {
+	if strings.HasSuffix(path, "()") || strings.HasSuffix(path, "!") {
+		return commands
+	}
+	return params
 }
 
 // models are those that a path may be in.

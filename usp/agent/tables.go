@@ -30,6 +30,11 @@ type column struct {
 	least, most uint64
 	// fixed says that a value cannot be changed once there is one: keys and references that others hold on to.
 	fixed bool
+	// refers is the table that the items of the list are rows of; single says that there is one at most.
+	refers string
+	single bool
+	// check looks at a value of the right type.
+	check func(value string) error
 	// calc computes the value of a parameter that is not kept.
 	calc func(v *view, path string) string
 }
@@ -89,7 +94,7 @@ func oneOf(c column, values ...string) column { c.Enum = values; return c }
 const maxUint32 = 1<<32 - 1
 
 // ownModel is the Agent's own supported data model; byPath finds its tables by generic path. Parents come first.
-var ownModel, byPath = link([]*table{
+var ownModel, byPath = link(append([]*table{
 	{ObjectDef: ObjectDef{Path: "Device.", Commands: []CommandDef{{Name: timerCommand, Async: true,
 		In: []string{delaySeconds}, Mandatory: []string{delaySeconds}}}, Events: []EventDef{{Name: bootEvent,
 		Args: []string{"CommandKey", "Cause", "FirmwareUpdated", "ParameterMap", "Reason"}}}}},
@@ -116,7 +121,7 @@ var ownModel, byPath = link([]*table{
 		text("ControllerCode", "", 128),
 		text("ProvisioningCode", "", 64),
 		flag("Enable"),
-		shown(list("AssignedRole", 0)),
+		roles("AssignedRole"),
 		shown(list("InheritedRole", 0)),
 		shown(list("Credential", 0)),
 		number("PeriodicNotifInterval", "86400", 1, maxUint32),
@@ -171,7 +176,7 @@ var ownModel, byPath = link([]*table{
 		shown(text("CommandKey", "", 0)),
 		oneOf(shown(text("Status", statusRequested, 0)), statusRequested, statusActive, statusCanceling, "Canceled", "Success", "Error"),
 	}},
-})
+}, trustTables...))
 
 // The values of NotifType.
 const (

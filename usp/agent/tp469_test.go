@@ -274,9 +274,9 @@ func TestTP469_1_87_GetEmptyAndDepth(t *testing.T) {
 		return len(r.ask(req).GetResponse().GetGetResp().GetReqPathResults()[0].GetResolvedPathResults())
 	}
 	equal(t, levels("Device.LocalAgent.", 1), 1)
-	equal(t, levels("Device.LocalAgent.", 2), 5) // and MTP.1., X_ISTHMUS_CPE., Controller.1. and 2.
-	equal(t, levels("Device.LocalAgent.", 3), 6)
-	equal(t, levels("Device.LocalAgent.", 0), 7)
+	equal(t, levels("Device.LocalAgent.", 2), 6) // and MTP.1., X_ISTHMUS_CPE., ControllerTrust., Controller.1. and 2.
+	equal(t, levels("Device.LocalAgent.", 3), 9) // and Controller.1.MTP.1., Role.1. and 2.
+	equal(t, levels("Device.LocalAgent.", 0), 11)
 	equal(t, levels("Device.LocalAgent.Controller.", 1), 2)
 	if all := r.get("Device."); !strings.Contains(all, "SerialNumber=SN1") || !strings.Contains(all, "Controller.2.EndpointID=self::ctl-2") {
 		t.Fatal(all)
@@ -333,7 +333,7 @@ func TestTP469_1_72_GetSupportedDM(t *testing.T) {
 	first := all("Device.LocalAgent.", "Device.X.")
 	first.FirstLevelOnly = true // 1.73, 1.75
 	res := ask(first)
-	equal(t, names(res[0]), "Device.LocalAgent. Device.LocalAgent.Controller.{i}. Device.LocalAgent.MTP.{i}. Device.LocalAgent.Request.{i}. Device.LocalAgent.Subscription.{i}. Device.LocalAgent.X_ISTHMUS_CPE.")
+	equal(t, names(res[0]), "Device.LocalAgent. Device.LocalAgent.Controller.{i}. Device.LocalAgent.ControllerTrust. Device.LocalAgent.MTP.{i}. Device.LocalAgent.Request.{i}. Device.LocalAgent.Subscription.{i}. Device.LocalAgent.X_ISTHMUS_CPE.")
 	equal(t, names(res[1]), "Device.X. Device.X.Fixed.{i}. Device.X.Row.{i}.")
 	c := res[0].GetSupportedObjs()[1]
 	if len(c.GetSupportedParams())+len(c.GetSupportedCommands()) != 0 || len(c.GetUniqueKeySets()) != 2 || !c.GetIsMultiInstance() ||
@@ -342,7 +342,7 @@ func TestTP469_1_72_GetSupportedDM(t *testing.T) {
 	}
 	res = ask(all("Device.")) // 1.76, 1.97, 1.98
 	objs := res[0].GetSupportedObjs()
-	if len(objs) != 16 {
+	if len(objs) != 19 {
 		t.Fatalf("%d objects: %s", len(objs), names(res[0]))
 	}
 	equal(t, objs[0].GetSupportedCommands()[0].GetCommandName(), "ScheduleTimer()") // of the Agent; then those of the CPE

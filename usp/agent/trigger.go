@@ -164,7 +164,9 @@ func (a *Agent) configure(rs *rowSet, path string) (again bool) {
 			ParamSettings: []*usppb.Set_UpdateParamSetting{{Param: param[dot:], Value: value, Required: true}}})
 	}
 	if len(m.UpdateObjs) > 0 {
-		x := &exchange{a: a, from: usp.EndpointID(rs.get(rs.get(path, "Recipient")+".", "EndpointID")), sent: make(chan struct{})}
+		from := usp.EndpointID(rs.get(rs.get(path, "Recipient")+".", "EndpointID"))
+		g := rs.grant(from)
+		x := &exchange{a: a, from: from, may: g.may, secrets: g.secrets, sent: make(chan struct{})}
 		resp := x.answer(ctx, usp.NewRequest(triggerConfig+"-"+rs.values[path][triggeredKey],
 			&usppb.Request{ReqType: &usppb.Request_Set{Set: m}}))
 		close(x.sent)

@@ -26,14 +26,11 @@ func (a *Agent) update(ctx context.Context, from usp.EndpointID, change func(t *
 func (a *Agent) commit(ctx context.Context, t *tx) error {
 	t.notes = append(t.notes, a.match(ctx, t.before, t.rows, "", t.raised)...)
 	t.trigger()
+	t.ownRoles()
 	a.mu.Lock()
 	st := a.st
 	if len(t.changed) > 0 && !st.bound {
-		for _, p := range t.rows.instances(controllerTable) {
-			if t.rows.values[p][fleetMark] != "" {
-				t.changed[p] = true
-			}
-		}
+		t.bind()
 	}
 	gone := st.affected(t)
 	err := st.number(t.notes, t.now)
@@ -71,6 +68,15 @@ func (a *Agent) commit(ctx context.Context, t *tx) error {
 	}
 	a.publish(ctx, t, gone)
 	return nil
+}
+
+// bind has the numbers of the configuration's rows kept; those of the first Roles never change.
+func (t *tx) bind() {
+	for _, p := range slices.Concat(t.rows.instances(controllerTable), t.rows.instances(roleTable)) {
+		if table, n := splitRow(p); t.rows.values[p][fleetMark] != "" && (table != roleTable || n > untrustedRole) {
+			t.changed[p] = true
+		}
+	}
 }
 
 // publish makes a tx that is on disk the Agent's state.
