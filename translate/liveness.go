@@ -7,9 +7,13 @@ import (
 	"time"
 
 	"isthmus/cwmp"
+	"isthmus/translate/datamodel"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 )
+
+// Secured implements agent.Securer, by the standard's data model: what a CPE gives of a password is kept from most Controllers.
+func (d *Device) Secured(object, name string) bool { return datamodel.Secured(object, name) }
 
 // maxFaultText bounds what is kept of a CPE's FaultString, in bytes.
 const maxFaultText = 256

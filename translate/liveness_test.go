@@ -10,7 +10,10 @@ import (
 	"isthmus/usp/agent"
 )
 
-var _ agent.Liveness = (*Device)(nil)
+var (
+	_ agent.Liveness = (*Device)(nil)
+	_ agent.Securer  = (*Device)(nil)
+)
 
 const cpeObject = "Device.LocalAgent.X_ISTHMUS_CPE."
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -58,7 +60,7 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 	}
 	o := translate.Options{
 		Store: i.store,
-		Agents: agent.Options{Controllers: controllers, RequestTimeout: time.Duration(c.USP.RequestTimeout),
+		Agents: agent.Options{Controllers: controllers, Roles: roles(c), RequestTimeout: time.Duration(c.USP.RequestTimeout),
 			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
 		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Timeout: time.Duration(cr.Timeout), Client: client},
 		Linger:            time.Duration(c.CWMP.Session.Linger),
@@ -75,6 +77,20 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 		o.Connectors = append(o.Connectors, k)
 	}
 	return o
+}
+
+// roles are those of the configuration, by name.
+func roles(c *config.Config) []agent.Role {
+	var out []agent.Role
+	for _, name := range slices.Sorted(maps.Keys(c.USP.Roles)) {
+		r := agent.Role{Name: name}
+		for _, p := range c.USP.Roles[name] {
+			r.Permissions = append(r.Permissions, agent.Permission{Order: uint32(p.Order), Targets: p.Targets,
+				Param: p.Param, Obj: p.Obj, InstantiatedObj: p.InstantiatedObj, CommandEvent: p.CommandEvent})
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 // webSocketMTP is a Controller's URL as its MTP row shows it.

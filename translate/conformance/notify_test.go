@@ -113,7 +113,8 @@ func TestTP469_1_58_ObjectDeletion(t *testing.T) {
 // TestTP469_1_78_ControllerDeletion: the Subscriptions of a Controller go with it.
 func TestTP469_1_78_ControllerDeletion(t *testing.T) {
 	e := shared(t)
-	row, _ := e.added(controllerTable, req("EndpointID", "proto::second"), req("Enable", "true"))
+	row, _ := e.added(controllerTable, req("EndpointID", "proto::second"), req("Enable", "true"),
+		req("AssignedRole", `Device.LocalAgent.ControllerTrust.Role.[Name=="full_access"]`))
 	second := e.dialIn("proto::second")
 	mine := e.subscribe("notify78", "ValueChange", eutID)
 	r, err := second.Add(e.deadline(), addMsg(false, obj{subscriptionTable, localAgent.row(78)}))

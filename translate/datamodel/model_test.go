@@ -332,3 +332,15 @@ func bigGateway(tb testing.TB) []Name {
 	}
 	return names
 }
+
+func TestSecured(t *testing.T) {
+	for path, want := range map[string]bool{
+		"Device.WiFi.AccessPoint.2.Security.|KeyPassphrase": true, "Device.ManagementServer.|Password": true,
+		"Device.WiFi.SSID.1.|SSID": false, "Device.X_ACME.|Password": false, "Device.WiFi.AccessPoint.2.Security.|ModeEnabled": false,
+	} {
+		object, name, _ := strings.Cut(path, "|")
+		if got := Secured(object, name); got != want {
+			t.Errorf("%s%s: %v", object, name, got)
+		}
+	}
+}

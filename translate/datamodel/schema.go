@@ -67,6 +67,15 @@ func LookupParam(generic string) (Param, bool) {
 	return Param{}, false
 }
 
+// Secured says whether a parameter, by the path of its object and its name, reads as empty. It is cheap to ask of any parameter.
+func Secured(object, name string) bool {
+	if !tables().secured[name] {
+		return false
+	}
+	p := tables().params[agent.GenericPath(object)+name]
+	return p != nil && p.Secured
+}
+
 // LookupObject finds a Device:2 object by its generic path with its final dot; a table by its row, "Device.WiFi.SSID.{i}.".
 // The caller must not change Keys.
 func LookupObject(generic string) (Object, bool) {

@@ -23,6 +23,7 @@ type schema struct {
 	objects  map[string]*Object
 	commands map[string][]Command
 	events   map[string][]Event
+	secured  map[string]bool // the names that secured parameters have, which most others do not share
 }
 
 // tables reads the embedded tables once. They are part of the program and tested with it, so a flaw in them is one in the program.
@@ -65,6 +66,7 @@ func loadSchema(open func(name string) (string, error)) (*schema, error) {
 		objects:  make(map[string]*Object, names/8),
 		commands: make(map[string][]Command),
 		events:   make(map[string][]Event),
+		secured:  make(map[string]bool),
 	}
 	for _, t := range []struct {
 		name, header string
@@ -187,6 +189,10 @@ func (s *schema) addParam(path, access, typ, flags, enum string, retired bool) e
 		o.columns = append(o.columns, p)
 	}
 	s.params[path] = p
+	if p.Secured {
+		_, name := splitPath(path)
+		s.secured[name] = true
+	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"isthmus/usp"
+	"isthmus/usp/agent"
 )
 
 // placeholder stands for an Agent's Endpoint ID in URLs.
@@ -35,11 +36,12 @@ func (l *loader) check(c *Config) {
 		l.add("cwmp.connection_request.password", "has no cwmp.connection_request.username: set both")
 	}
 	l.checkAdmin(&c.Admin)
+	l.checkRoles(c.USP.Roles)
 	first := map[string]int{}
 	for i := range c.USP.Controllers {
 		k := &c.USP.Controllers[i]
 		key := fmt.Sprintf("usp.controllers[%d]", i)
-		l.checkController(key, k)
+		l.checkController(key, k, c.USP.Roles)
 		if j, twice := first[k.EndpointID]; twice && k.EndpointID != "" {
 			l.add(key+".endpoint_id", "%s is usp.controllers[%d] already: list a Controller once", k.EndpointID, j)
 			continue
@@ -156,7 +158,7 @@ func (l *loader) keyPair(key, cert, private string) {
 // ownController is the Endpoint ID under which isthmus itself asks its Agents.
 const ownController = "self::isthmus"
 
-func (l *loader) checkController(key string, c *Controller) {
+func (l *loader) checkController(key string, c *Controller, roles map[string][]Permission) {
 	if c.EndpointID == "" {
 		l.add(key+".endpoint_id", "is missing: write the Controller's Endpoint ID, such as proto::controller")
 	} else if _, err := usp.ParseEndpointID(c.EndpointID); err != nil {
@@ -173,8 +175,8 @@ func (l *loader) checkController(key string, c *Controller) {
 	if mtps > 1 {
 		l.add(key, "has more than one MTP: keep one of websocket, mqtt and stomp")
 	}
-	if c.Role != fullAccess {
-		l.add(key+".role", "%q is %s: write %s", c.Role, NotInThisVersion, fullAccess)
+	if _, ok := roles[c.Role]; !ok && c.Role != agent.FullAccess && c.Role != agent.Untrusted {
+		l.add(key+".role", "%q is no role: write %s, or add it to usp.roles", c.Role, agent.FullAccess)
 	}
 	if c.WebSocket != nil && c.WebSocket.URL != "" {
 		l.webSocketURL(key+".websocket.url", c)

@@ -5,7 +5,11 @@
 // has; a key tagged later belongs to a later version and is refused unless it has its default.
 package config
 
-import "time"
+import (
+	"time"
+
+	"isthmus/usp/agent"
+)
 
 // Config is the whole configuration.
 type Config struct {
@@ -119,12 +123,22 @@ type Session struct {
 
 // USP is the side of the Controllers.
 type USP struct {
-	Controllers     []Controller     `yaml:"controllers"`
-	Identity        Identity         `yaml:"identity" later:""`
-	SourceAddresses []Addr           `yaml:"source_addresses"`
-	Roles           map[string][]any `yaml:"roles" later:""`
-	RequestTimeout  Duration         `yaml:"request_timeout"`
-	WebSocketServer WebSocketServer  `yaml:"websocket_server"`
+	Controllers     []Controller            `yaml:"controllers"`
+	Identity        Identity                `yaml:"identity" later:""`
+	SourceAddresses []Addr                  `yaml:"source_addresses"`
+	Roles           map[string][]Permission `yaml:"roles"`
+	RequestTimeout  Duration                `yaml:"request_timeout"`
+	WebSocketServer WebSocketServer         `yaml:"websocket_server"`
+}
+
+// Permission is what a role may do with what Targets name. Without order it has one more than the entry before it.
+type Permission struct {
+	Order           int      `yaml:"order"`
+	Targets         []string `yaml:"targets"`
+	Param           string   `yaml:"param"`
+	Obj             string   `yaml:"obj"`
+	InstantiatedObj string   `yaml:"instantiated_obj"`
+	CommandEvent    string   `yaml:"command_event"`
 }
 
 // Controller is a Controller that every Agent reports to. At most one of WebSocket, MQTT and STOMP is set.
@@ -263,7 +277,11 @@ func Default() *Config {
 // A defaulter is a list entry, or an optional section, whose keys have defaults.
 type defaulter interface{ setDefaults() }
 
-func (c *Controller) setDefaults() { c.Profile, c.Role = "strict", fullAccess }
+func (p *Permission) setDefaults() {
+	*p = Permission{Order: noOrder, Param: noRights, Obj: noRights, InstantiatedObj: noRights, CommandEvent: noRights}
+}
+
+func (c *Controller) setDefaults() { c.Profile, c.Role = "strict", agent.FullAccess }
 
 func (m *MQTT) setDefaults() {
 	*m = MQTT{Version: "5", Connection: "per_agent", AgentTopic: "usp/agent/{endpoint_id}", ControllerTopic: "usp/controller"}
@@ -277,6 +295,7 @@ func (s *STOMP) setDefaults() {
 func (r *Rule) setDefaults() { r.MaxAge = unset }
 
 const (
-	fullAccess = "full_access"
-	unset      = Duration(-1)
+	unset    = Duration(-1)
+	noOrder  = -1
+	noRights = "----"
 )

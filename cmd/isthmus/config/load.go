@@ -235,7 +235,10 @@ func (l *loader) section(n *yaml.Node, v reflect.Value, path string) {
 			if v.IsNil() {
 				v.Set(reflect.MakeMap(v.Type()))
 			}
-			v.SetMapIndex(reflect.ValueOf(k.Value), reflect.Zero(v.Type().Elem()))
+			entry := reflect.New(v.Type().Elem()).Elem()
+			l.walk(value, entry, key, "")
+			l.lines[key] = k.Line
+			v.SetMapIndex(reflect.ValueOf(k.Value), entry)
 			continue
 		}
 		f, field, ok := fieldOf(v, k.Value)
