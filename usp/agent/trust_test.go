@@ -423,3 +423,37 @@ func TestTP469_2_27_SecuredRoles(t *testing.T) {
 	equal(t, r.tree.values["Device.DeviceInfo."]["ProvisioningCode"], "hidden")
 	wantError(t, r.ask(setReq(false, obj{trustObject, []param{req("SecuredRoles", roleTable+"9")}})), 7004, trustObject+"SecuredRoles 7012")
 }
+
+// What a Role may not read is not in the supported data model either (R-GSP.0), nor among the instances (R-GIN.0).
+func TestWhatARoleMayKnow(t *testing.T) {
+	r := newRig(t)
+	one, two := r.added(obj{rowTable, nil}), r.added(obj{rowTable, nil})
+	g := invite(r, append(on("Device.X.", "Param", "r---"), req("Obj", "r---"), req("InstantiatedObj", "r---"), req("CommandEvent", "r---")),
+		append(on(rowTable+"*.ID,"+rowTable+"*.Test()", "Param", "----")), append(on(two, "InstantiatedObj", "----"), req("Param", "r---")))
+	ask := func(path string) *usppb.GetSupportedDMResp_RequestedObjectResult {
+		t.Helper()
+		m := &usppb.GetSupportedDM{ObjPaths: []string{path}, ReturnParams: true, ReturnCommands: true, ReturnEvents: true}
+		return g.ask(&usppb.Request{ReqType: &usppb.Request_GetSupportedDm{GetSupportedDm: m}}).GetResponse().GetGetSupportedDmResp().GetReqObjResults()[0]
+	}
+	var paths []string
+	for _, o := range ask("Device.").GetSupportedObjs() {
+		paths = append(paths, o.GetSupportedObjPath())
+	}
+	equal(t, strings.Join(paths, " "), "Device.X. Device.X.Fixed.{i}. Device.X.Row.{i}. Device.X.Row.{i}.Leaf.{i}. Device.X.Row.{i}.Sub.")
+	equal(t, len(ask(rowTable).GetSupportedObjs()[0].GetSupportedCommands()), 0)
+	for path, code := range map[string]uint32{"Device.DeviceInfo.": 7026, "Device.DeviceInfo.ModelName": 7026, "Device.LocalAgent.": 7026, "Device.Reboot()": 7026,
+		rowTable + "{i}.Test()": 7026, rowTable + "{i}.Enable": 0, rowTable + "{i}.ID": 0} { // ID may be read in one row
+		equal(t, ask(path).GetErrCode(), code)
+	}
+	inst := g.ask(&usppb.Request{ReqType: &usppb.Request_GetInstances{GetInstances: &usppb.GetInstances{ObjPaths: []string{rowTable, two, one}}}}).
+		GetResponse().GetGetInstancesResp().GetReqPathResults()
+	equal(t, len(inst[0].GetCurrInsts()), 1)
+	equal(t, inst[0].GetCurrInsts()[0].GetInstantiatedObjPath(), one)
+	equal(t, inst[1].GetErrCode(), 7016)
+	equal(t, len(inst[2].GetCurrInsts()), 1)
+	equal(t, g.get("Device.DeviceInfo."), "7026")
+	equal(t, g.get("Device.Reboot()"), "7026")
+	reads := r.tree.reads
+	equal(t, g.get("Device.DeviceInfo.ModelName"), "7026")
+	equal(t, r.tree.reads, reads) // the CPE is not asked in vain
+}
