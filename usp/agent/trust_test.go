@@ -429,7 +429,7 @@ func TestWhatARoleMayKnow(t *testing.T) {
 	r := newRig(t)
 	one, two := r.added(obj{rowTable, nil}), r.added(obj{rowTable, nil})
 	g := invite(r, append(on("Device.X.", "Param", "r---"), req("Obj", "r---"), req("InstantiatedObj", "r---"), req("CommandEvent", "r---")),
-		append(on(rowTable+"*.ID,"+rowTable+"*.Test()", "Param", "----")), append(on(two, "InstantiatedObj", "----"), req("Param", "r---")))
+		on(rowTable+"*.ID,"+rowTable+"*.Test()", "Param", "----"), append(on(two, "InstantiatedObj", "----"), req("Param", "r---")))
 	ask := func(path string) *usppb.GetSupportedDMResp_RequestedObjectResult {
 		t.Helper()
 		m := &usppb.GetSupportedDM{ObjPaths: []string{path}, ReturnParams: true, ReturnCommands: true, ReturnEvents: true}
