@@ -184,6 +184,9 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 		}
 	}
 	if boot && !repeated {
+		if !first {
+			d.p.reboot(d) // before Boot!, which then is the first thing said over the new connection
+		}
 		if err := d.agent.Boot(ctx, info); err != nil {
 			return fmt.Errorf("raising Boot! of %s: %w", d.id, err)
 		}

@@ -66,6 +66,11 @@ type Connector interface {
 	Kick(id usp.EndpointID)
 }
 
+// Rebooter is a Connector that reconnects an Agent whose CPE has booted, as if the Agent itself had.
+type Rebooter interface {
+	Reboot(id usp.EndpointID)
+}
+
 const (
 	maxIdentity    = 256 // bytes of each field of a DeviceId; TR-069 has 64
 	defaultTimeout = 15 * time.Second
@@ -325,6 +330,14 @@ func (p *Proxy) connect(d *Device) {
 func (p *Proxy) kick(d *Device) {
 	for _, c := range p.opts.Connectors {
 		c.Kick(d.id)
+	}
+}
+
+func (p *Proxy) reboot(d *Device) {
+	for _, c := range p.opts.Connectors {
+		if r, ok := c.(Rebooter); ok {
+			r.Reboot(d.id)
+		}
 	}
 }
 

@@ -39,8 +39,10 @@ type instance struct {
 	proxy     *translate.Proxy
 	acs       *cwmp.Server
 	clients   []*websocket.Client
-	ws        *websocket.Server
-	admin     *admin.Server
+	// connectors are the clients as the proxy uses them.
+	connectors []translate.Connector
+	ws         *websocket.Server
+	admin      *admin.Server
 
 	stopping atomic.Bool
 	failed   chan error // the first part that ended unasked

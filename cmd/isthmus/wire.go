@@ -46,6 +46,11 @@ func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg pr
 				return nil, fmt.Errorf("usp.controllers[%d]: %w", n, err)
 			}
 			i.clients = append(i.clients, client)
+			if k.CycleOnBoot {
+				i.connectors = append(i.connectors, cycled{client})
+			} else {
+				i.connectors = append(i.connectors, client)
+			}
 		}
 		rows = append(rows, row)
 	}
@@ -59,7 +64,8 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 		client.Allow = append(client.Allow, p.Prefix)
 	}
 	o := translate.Options{
-		Store: i.store,
+		Store:      i.store,
+		Connectors: i.connectors,
 		Agents: agent.Options{Controllers: controllers, Roles: roles(c), RequestTimeout: time.Duration(c.USP.RequestTimeout),
 			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
 		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Timeout: time.Duration(cr.Timeout), Client: client},
@@ -73,11 +79,14 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 	for _, r := range c.Cache.Rules {
 		o.Rules = append(o.Rules, translate.AgeRule{Path: r.Path, MaxAge: time.Duration(r.MaxAge)})
 	}
-	for _, k := range i.clients {
-		o.Connectors = append(o.Connectors, k)
-	}
 	return o
 }
+
+// cycled is a Client that reconnects an Agent when its CPE boots.
+type cycled struct{ *websocket.Client }
+
+// Reboot implements translate.Rebooter.
+func (c cycled) Reboot(id usp.EndpointID) { c.Reconnect(id) }
 
 // roles are those of the configuration, by name.
 func roles(c *config.Config) []agent.Role {

@@ -8,16 +8,28 @@ import (
 	"github.com/gorilla/websocket"
 
 	"isthmus/usp"
+	"isthmus/usp/usppb"
 )
 
-// TestTP469_7_1_Session: the Agent comes back after a restart of the proxy, by itself.
+// TestTP469_7_1_Session: the Agent comes back by itself after a restart, which is a boot of the CPE, and after one of the proxy.
 func TestTP469_7_1_Session(t *testing.T) {
-	e := fresh(t, options{})
-	before := e.a.Connects()
-	e.must(e.w.stop())
-	e.must(e.w.open())
-	e.must(e.a.WaitConnects(e.deadline(), before+1))
-	e.wantValue("Device.DeviceInfo.SerialNumber", "S1")
+	restarts := map[string]func(e *eut){
+		"CPE": func(e *eut) {
+			e.start("Device.Reboot()", "test71")
+			_, err := e.w.cpe.WaitCall(e.deadline(), "Reboot", 1)
+			e.must(err)
+		},
+		"proxy": func(e *eut) { e.must(e.w.stop()); e.must(e.w.open()) },
+	}
+	for name, restart := range restarts {
+		t.Run(name, func(t *testing.T) {
+			e := fresh(t, options{cycle: true})
+			before := e.a.Connects()
+			restart(e)
+			e.must(e.a.WaitConnects(e.deadline(), before+1))
+			e.wantValue("Device.DeviceInfo.SerialNumber", "S1")
+		})
+	}
 }
 
 // TestTP469_7_2_OneSession: the Agent has dialled the Controller, which now dials the Agent.
@@ -76,8 +88,13 @@ func TestTP469_7_7_PingPong(t *testing.T) {
 	w.alive()
 }
 
-// TestTP469_7_10_ConnectRecord: R-MTP.8, it is the first Record.
+// TestTP469_7_10_ConnectRecord: R-MTP.8, it is the first Record. What a boot of the CPE raises comes over the new connection.
 func TestTP469_7_10_ConnectRecord(t *testing.T) {
+	t.Run("proxy", connectAfterRestart)
+	t.Run("CPE", connectAfterBoot)
+}
+
+func connectAfterRestart(t *testing.T) {
 	e, p, w := hand(t)
 	check := func(w *wire) {
 		r := w.next()
@@ -89,6 +106,33 @@ func TestTP469_7_10_ConnectRecord(t *testing.T) {
 	e.must(e.w.stop())
 	e.must(e.w.open())
 	check(p.accept(e))
+}
+
+func connectAfterBoot(t *testing.T) {
+	p := newPeer(t, false)
+	e := fresh(t, options{url: p.url, cycle: true})
+	first := p.accept(e)
+	for i, r := range []*usppb.Request{
+		{ReqType: &usppb.Request_Add{Add: &usppb.Add{CreateObjs: []*usppb.Add_CreateObject{{ObjPath: subscriptionTable,
+			ParamSettings: []*usppb.Add_CreateParamSetting{{Param: "Enable", Value: "true"}, {Param: "NotifType", Value: "Event"},
+				{Param: "ReferenceList", Value: "Device.Boot!"}}}}}}},
+		{ReqType: &usppb.Request_Operate{Operate: &usppb.Operate{Command: "Device.Reboot()"}}},
+	} {
+		record, err := usp.EncodeRecord(controllerID, e.w.id, "", usp.NewRequest(itoa(i), r))
+		e.must(err)
+		first.send(record)
+	}
+	second := p.accept(e)
+	if r := second.next(); r.GetWebsocketConnect() == nil {
+		e.Errorf("first Record %v", r)
+	}
+	for {
+		m, err := usp.DecodeMsg(second.next().GetNoSessionContext().GetPayload())
+		e.must(err)
+		if v := m.GetBody().GetRequest().GetNotify().GetEvent(); v.GetEventName() == "Boot!" {
+			return
+		}
+	}
 }
 
 // TestTP469_7_11_NoExtension: the peer's answer does not have the extension that the Agent offers.

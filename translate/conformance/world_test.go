@@ -74,6 +74,8 @@ type options struct {
 	dir string
 	url string      // of a Controller that the test makes by hand
 	tls *tls.Config // what the proxy dials a Controller with
+	// cycle has the Agent reconnect when its CPE boots.
+	cycle bool
 }
 
 func start(o options) (w *world, err error) {
@@ -132,8 +134,12 @@ func (w *world) open() (err error) {
 	if err != nil {
 		return err
 	}
+	connector := translate.Connector(w.client)
+	if w.o.cycle {
+		connector = cycled{w.client}
+	}
 	w.proxy, err = translate.New(w.ctx, translate.Options{
-		Store: w.store, Connectors: []translate.Connector{w.client}, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(),
+		Store: w.store, Connectors: []translate.Connector{connector}, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(),
 		ConnectionRequest: translate.ConnectionRequest{Timeout: 3 * time.Second, Client: &connreq.Client{}},
 		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", Controllers: []agent.ControllerConfig{{
 			EndpointID: controllerID, MTP: agent.MTPConfig{Protocol: "WebSocket", Host: host.Addr().String(), Port: int(host.Port()), Path: u.Path}}}},
@@ -152,6 +158,10 @@ func (w *world) open() (err error) {
 	w.proxy.Start()
 	return nil
 }
+
+type cycled struct{ *websocket.Client }
+
+func (c cycled) Reboot(id usp.EndpointID) { c.Reconnect(id) }
 
 func (w *world) serve(addr *string, serve func(net.Listener) error) error {
 	l, err := net.Listen("tcp", *addr)

@@ -146,7 +146,7 @@ type Controller struct {
 	EndpointID  string     `yaml:"endpoint_id"`
 	Profile     string     `yaml:"profile" oneof:"strict,oktopus-ws,oktopus-mqtt,openusp" built:"strict"`
 	Role        string     `yaml:"role"`
-	CycleOnBoot bool       `yaml:"cycle_on_boot" later:""`
+	CycleOnBoot bool       `yaml:"cycle_on_boot"`
 	TLS         ClientTLS  `yaml:"tls"`
 	WebSocket   *WebSocket `yaml:"websocket"`
 	MQTT        *MQTT      `yaml:"mqtt" later:""`
