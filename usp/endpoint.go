@@ -20,6 +20,9 @@ const (
 	urn = "urn:bbf:usp:id:"
 )
 
+// URN is how certificates name the Endpoint (R-SEC.0a).
+func (id EndpointID) URN() string { return urn + string(id) }
+
 // ErrEndpointID is in the chain of every error that says why a string is no Endpoint ID.
 var ErrEndpointID = errors.New("not an Endpoint ID")
 

@@ -22,6 +22,10 @@ import (
 
 // dialControllers makes a client for every Controller that is dialled, and the rows of every Agent's Controller table.
 func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg prometheus.Registerer, share limits) ([]agent.ControllerConfig, error) {
+	issue, err := newIssuer(&c.USP.Identity)
+	if err != nil {
+		return nil, fmt.Errorf("usp.identity: %w", err)
+	}
 	d := &dialer{}
 	d.room.Store(int64(share.agents))
 	for _, a := range c.USP.SourceAddresses {
@@ -40,8 +44,12 @@ func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg pr
 			if err != nil {
 				return nil, fmt.Errorf("usp.controllers[%d].tls: %w", n, err)
 			}
+			certificate := issue
+			if k.TLS.CertFile != "" {
+				certificate = nil // what is said of this Controller counts more
+			}
 			client, err := websocket.NewClient(ctx, websocket.ClientOptions{URL: k.WebSocket.URL, Controller: row.EndpointID, TLS: tlsConfig,
-				Dial: d.dial, Extension: true, Logger: i.log, Registerer: reg})
+				Certificate: certificate, Dial: d.dial, Extension: true, Logger: i.log, Registerer: reg})
 			if err != nil {
 				return nil, fmt.Errorf("usp.controllers[%d]: %w", n, err)
 			}

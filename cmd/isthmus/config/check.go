@@ -36,6 +36,7 @@ func (l *loader) check(c *Config) {
 		l.add("cwmp.connection_request.password", "has no cwmp.connection_request.username: set both")
 	}
 	l.checkAdmin(&c.Admin)
+	l.checkIdentity(&c.USP.Identity)
 	l.checkRoles(c.USP.Roles)
 	first := map[string]int{}
 	for i := range c.USP.Controllers {

@@ -124,7 +124,7 @@ type Session struct {
 // USP is the side of the Controllers.
 type USP struct {
 	Controllers     []Controller            `yaml:"controllers"`
-	Identity        Identity                `yaml:"identity" later:""`
+	Identity        Identity                `yaml:"identity"`
 	SourceAddresses []Addr                  `yaml:"source_addresses"`
 	Roles           map[string][]Permission `yaml:"roles"`
 	RequestTimeout  Duration                `yaml:"request_timeout"`
@@ -190,7 +190,7 @@ type STOMP struct {
 	ControllerDestination string `yaml:"controller_destination"`
 }
 
-// Identity is the CA that signs the certificates of the Agents.
+// Identity is the CA that signs a certificate for each Agent.
 type Identity struct {
 	CACertFile string `yaml:"ca_cert_file"`
 	CAKeyFile  string `yaml:"ca_key_file"`

@@ -109,9 +109,8 @@ func TestProblems(t *testing.T) {
 			[]string{`isthmus.yaml:3: cwmp.auth.mode: "digest" is not in this version: write none`, "isthmus.yaml:4: cwmp.legacy_tls.listen: not in this version",
 				"isthmus.yaml:6: cwmp.provision.credentials: not in this version", "isthmus.yaml:9: cwmp.connection_request.xmpp.server: not in this version",
 				"isthmus.yaml:11: cwmp.tls.client_ca_file: not in this version", "isthmus.yaml:12: cwmp.trusted_proxies: not in this version", "isthmus.yaml:13: cwmp.quirks_file: not in this version"}},
-		{"later: sections", "telemetry: { otlp_endpoint: x }\ntransfers:\n  listen: \":1\"\nusp:\n  identity: { ca_cert_file: a }\n",
-			[]string{"isthmus.yaml:1: telemetry.otlp_endpoint: not in this version", "isthmus.yaml:3: transfers.listen: not in this version",
-				"isthmus.yaml:5: usp.identity.ca_cert_file: not in this version"}},
+		{"later: sections", "telemetry: { otlp_endpoint: x }\ntransfers:\n  listen: \":1\"\n",
+			[]string{"isthmus.yaml:1: telemetry.otlp_endpoint: not in this version", "isthmus.yaml:3: transfers.listen: not in this version"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := problems(t, tc.text)

@@ -31,7 +31,8 @@ type ClientOptions struct {
 	Controller usp.EndpointID // whom to expect there; "" takes anybody
 	// TLS is for wss. A session cache is added if it has none.
 	TLS *tls.Config
-	// Certificate gives an Endpoint's own certificate when the server asks for one; nil: what TLS says.
+	// Certificate gives an Endpoint's own certificate when the server asks for one; nil: what TLS says. TLS sessions are then not resumed:
+	// one would be another Endpoint's.
 	Certificate func(usp.EndpointID) (*tls.Certificate, error)
 	// Dial opens the connection; nil: TCP, from LocalAddrs in turn if there are any.
 	Dial           func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -97,7 +98,9 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 	if o.TLS == nil {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	if o.TLS.ClientSessionCache == nil && o.Certificate == nil {
+	if o.Certificate != nil {
+		o.TLS.ClientSessionCache = nil
+	} else if o.TLS.ClientSessionCache == nil {
 		o.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCache)
 	}
 	c := &Client{o: o, links: map[usp.EndpointID]*link{}}

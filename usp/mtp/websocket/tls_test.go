@@ -103,3 +103,36 @@ func TestR_SEC_0a_Proven(t *testing.T) {
 		}
 	}
 }
+
+// R-SEC.10a: with certificates of their own, no Endpoint resumes the TLS session of another.
+func TestSessionsAreNotShared(t *testing.T) {
+	server, serverLeaf := certificate(t, controllerID)
+	roots := x509.NewCertPool()
+	roots.AddCert(serverLeaf)
+	ctl := newEndpoint(controllerID)
+	shown := make(chan *x509.Certificate, 2)
+	_, addr := serve(t, ctl, ServerOptions{Path: "/usp", TLS: &tls.Config{
+		Certificates: []tls.Certificate{server}, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12,
+		VerifyConnection: func(s tls.ConnectionState) error { shown <- s.PeerCertificates[0]; return nil },
+	}})
+	c := client(t, ClientOptions{
+		URL: "wss://" + addr + "/usp",
+		TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
+		Certificate: func(id usp.EndpointID) (*tls.Certificate, error) {
+			own, _ := certificate(t, id)
+			return &own, nil
+		},
+	})
+	for _, id := range []usp.EndpointID{agentID, "os::012345-second"} {
+		a := newEndpoint(id)
+		c.Add(a)
+		ch := within[mtp.Channel](t, a.up, "channel")
+		if err := ch.Send(t.Context(), []byte("x"), ""); err != nil { // the ticket of the session has come before the answer
+			t.Fatal(err)
+		}
+		within(t, ctl.records, "record")
+		if got := within(t, shown, "certificate"); got.URIs[0].String() != id.URN() {
+			t.Errorf("%s shows the certificate of %s", id, got.URIs[0])
+		}
+	}
+}

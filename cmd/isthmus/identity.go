@@ -1,0 +1,32 @@
+package main
+
+import (
+	"crypto/tls"
+	"os"
+
+	"isthmus/cmd/isthmus/config"
+	"isthmus/usp"
+	"isthmus/usp/identity"
+)
+
+// issuer gives an Agent its certificate; nil where the configuration names no CA.
+type issuer func(usp.EndpointID) (*tls.Certificate, error)
+
+func newIssuer(c *config.Identity) (issuer, error) {
+	if c.CACertFile == "" {
+		return nil, nil
+	}
+	cert, err := os.ReadFile(c.CACertFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := os.ReadFile(c.CAKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := identity.New(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	return ca.Certificate, nil
+}
