@@ -1,6 +1,7 @@
 package cwmp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -125,10 +126,14 @@ func parse(text []byte, permissive bool) (*etree.Element, error) {
 	if err := check(&doc.Element); err != nil {
 		return nil, err
 	}
-	if root := childOf(&doc.Element, "Envelope"); root != nil {
-		return root, nil
+	root := childOf(&doc.Element, "Envelope")
+	if root == nil {
+		return nil, fmt.Errorf("%w: no Envelope", ErrMalformed)
 	}
-	return nil, fmt.Errorf("%w: no Envelope", ErrMalformed)
+	if bytes.Contains(text, []byte("href")) {
+		return root, resolve(root)
+	}
+	return root, nil
 }
 
 // check applies the limits that etree has not.
