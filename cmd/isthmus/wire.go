@@ -67,10 +67,11 @@ func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg pr
 
 func (i *instance) proxyOptions(c *config.Config, controllers []agent.ControllerConfig, reg prometheus.Registerer) translate.Options {
 	cr := &c.CWMP.ConnectionRequest
-	client := &connreq.Client{Own: i.listeners.addresses()}
+	rules := connreq.Rules{Own: i.listeners.addresses()}
 	for _, p := range cr.Allow {
-		client.Allow = append(client.Allow, p.Prefix)
+		rules.Allow = append(rules.Allow, p.Prefix)
 	}
+	client := &connreq.Client{Rules: rules}
 	o := translate.Options{
 		Store:      i.store,
 		Connectors: i.connectors,

@@ -1,19 +1,60 @@
 package connreq
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 )
 
-// check says whether an address may be called: a CPE must not make us call others, or ourselves.
-func (c *Client) check(to netip.AddrPort, loopback bool) error {
+// Rules say which addresses may be called: a CPE must not make us call others, or ourselves.
+type Rules struct {
+	Allow []netip.Prefix   // addresses that may be called; empty: any but multicast, link-local and, mostly, loopback
+	Own   []netip.AddrPort // our own listeners, never called; an unspecified address stands for all of this host's
+}
+
+const defaultPort = 80 // of HTTP, and of a UDPConnectionRequestAddress without a port
+
+// resolve gives the addresses of host that may be called, at least one; loopback says that the CPE may be on this host. A host is
+// resolved once, since a second look-up could tell another address than the one that was checked.
+func (r *Rules) resolve(ctx context.Context, host, port string, loopback bool) ([]netip.AddrPort, error) {
+	number := uint64(defaultPort)
+	if port != "" {
+		var err error
+		if number, err = strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+			return nil, fmt.Errorf("%w: port %q", ErrNotAllowed, port)
+		}
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	var allowed []netip.AddrPort
+	for _, a := range addrs {
+		to := netip.AddrPortFrom(a.Unmap(), uint16(number))
+		if checked := r.check(to, loopback); checked != nil {
+			err = checked
+			continue
+		}
+		allowed = append(allowed, to)
+	}
+	switch {
+	case len(allowed) > 0:
+		return allowed, nil
+	case err == nil:
+		err = fmt.Errorf("%s has no address", host)
+	}
+	return nil, err
+}
+
+func (r *Rules) check(to netip.AddrPort, loopback bool) error {
 	addr := to.Addr()
-	if addr.IsUnspecified() || c.isOwn(to) {
+	if addr.IsUnspecified() || r.isOwn(to) {
 		return fmt.Errorf("%w: %s is this proxy itself", ErrNotAllowed, to)
 	}
-	if len(c.Allow) > 0 {
-		for _, p := range c.Allow {
+	if len(r.Allow) > 0 {
+		for _, p := range r.Allow {
 			if p.Contains(addr.WithZone("")) {
 				return nil
 			}
@@ -33,8 +74,8 @@ func (c *Client) check(to netip.AddrPort, loopback bool) error {
 	return nil
 }
 
-func (c *Client) isOwn(to netip.AddrPort) bool {
-	for _, own := range c.Own {
+func (r *Rules) isOwn(to netip.AddrPort) bool {
+	for _, own := range r.Own {
 		if own.Port() != to.Port() {
 			continue
 		}

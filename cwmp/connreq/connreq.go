@@ -9,9 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -31,14 +29,12 @@ var (
 const (
 	defaultTimeout = 10 * time.Second
 	maxAnswer      = 64 << 10 // bytes of headers, and of body
-	defaultPort    = 80
 )
 
 // Client makes Connection Requests. The zero value is ready to use. It is safe for concurrent use; its fields must not change then.
 type Client struct {
-	Allow   []netip.Prefix   // addresses that may be called; empty: any but multicast, link-local and, mostly, loopback
-	Own     []netip.AddrPort // our own listeners, never called; an unspecified address stands for all of this host's
-	Timeout time.Duration    // of a whole request; 0: 10 s
+	Rules
+	Timeout time.Duration // of a whole request; 0: 10 s
 
 	// DialContext connects to an address that has been resolved and checked; nil: a net.Dialer's.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
@@ -47,9 +43,11 @@ type Client struct {
 	flying map[Target]*flight
 }
 
-// Target is a CPE as its last Inform described it.
+// Target is a CPE as it described itself. What it did not tell is empty.
 type Target struct {
 	URL                string // ConnectionRequestURL
+	UDPAddress         string // UDPConnectionRequestAddress
+	JID                string // ConnReqJabberID
 	Username, Password string // ConnectionRequestUsername, ConnectionRequestPassword
 	InformFromLoopback bool   // the Inform came from this host, so the CPE may be on it
 }
@@ -210,16 +208,9 @@ func authorize(header http.Header, u *url.URL, t Target) (string, error) {
 	return "", fmt.Errorf("%w: it does not offer Digest", ErrAuth)
 }
 
-// dial resolves the URL's host once and connects to an address that passed the check: a second look-up could tell another one.
+// dial connects to the first address that lets it.
 func (c *Client) dial(ctx context.Context, network string, u *url.URL, loopback bool) (net.Conn, error) {
-	port := uint64(defaultPort)
-	if p := u.Port(); p != "" {
-		var err error
-		if port, err = strconv.ParseUint(p, 10, 16); err != nil || port == 0 {
-			return nil, fmt.Errorf("%w: port %q", ErrNotAllowed, p)
-		}
-	}
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	addrs, err := c.resolve(ctx, u.Hostname(), u.Port(), loopback)
 	if err != nil {
 		return nil, err
 	}
@@ -227,21 +218,11 @@ func (c *Client) dial(ctx context.Context, network string, u *url.URL, loopback 
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	var last error
-	for _, a := range addrs {
-		to := netip.AddrPortFrom(a.Unmap(), uint16(port))
-		if err := c.check(to, loopback); err != nil {
-			last = err
-			continue
-		}
-		conn, err := dial(ctx, network, to.String())
-		if err == nil {
+	for _, to := range addrs {
+		var conn net.Conn
+		if conn, err = dial(ctx, network, to.String()); err == nil {
 			return conn, nil
 		}
-		last = err
 	}
-	if last == nil {
-		last = fmt.Errorf("%s has no address", u.Hostname())
-	}
-	return nil, last
+	return nil, err
 }

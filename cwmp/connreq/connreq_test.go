@@ -182,7 +182,7 @@ func TestAllowed(t *testing.T) {
 		{"http://[/", nil, false, false},
 	} {
 		errDialled := errors.New("dialled")
-		c := &Client{Allow: tc.allow, Own: own, DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errDialled }}
+		c := &Client{Rules: Rules{Allow: tc.allow, Own: own}, DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errDialled }}
 		err := c.Request(t.Context(), Target{URL: tc.url, InformFromLoopback: tc.loopback})
 		if tc.ok && !errors.Is(err, errDialled) || !tc.ok && !errors.Is(err, ErrNotAllowed) {
 			t.Errorf("%s, allowed %v, loopback %t: %v", tc.url, tc.allow, tc.loopback, err)
