@@ -22,6 +22,8 @@ type Faults struct {
 	NoGPNDeep    bool                      // GetParameterNames of the whole root is 9002
 	EmptyAnswer  map[string]bool           // RPCs answered with an empty POST
 	StatusOne    bool                      // SetParameterValues, AddObject, DeleteObject answer Status 1
+	// Answer makes of what an RPC would be answered with what it is; it must not call the CPE. nil: as it is.
+	Answer func(req, response cwmp.RPC) cwmp.RPC
 
 	ConnReq ConnReqMode
 	Charset string // "iso-8859-1" is the one known

@@ -315,6 +315,8 @@ func (s *session) answer(req cwmp.RPC) (response cwmp.RPC, drop bool) {
 	}
 	if s.faults.EmptyAnswer[req.Name()] {
 		response = nil
+	} else if s.faults.Answer != nil {
+		response = s.faults.Answer(req, response)
 	}
 	return response, drop
 }
