@@ -26,7 +26,6 @@ const (
 	defaultMaxConnections = 20000
 	headerTimeout         = 10 * time.Second
 	maxHeader             = 16 << 10
-	urnPrefix             = "urn:bbf:usp:id:" // of the URI in a certificate that names an Endpoint (R-SEC.0a)
 )
 
 // ServerOptions say how a Server listens. The zero value is that of an Agents' server.
@@ -307,10 +306,5 @@ func proven(r *http.Request, peer usp.EndpointID) bool {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || peer == "" {
 		return false
 	}
-	for _, u := range r.TLS.VerifiedChains[0][0].URIs {
-		if u.String() == urnPrefix+string(peer) {
-			return true
-		}
-	}
-	return false
+	return usp.Named(r.TLS.VerifiedChains[0][0], peer) == usp.NamesIt
 }

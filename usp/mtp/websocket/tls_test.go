@@ -38,7 +38,7 @@ func certificate(t *testing.T, id usp.EndpointID) (tls.Certificate, *x509.Certif
 
 func certTemplate(t *testing.T, id usp.EndpointID) *x509.Certificate {
 	t.Helper()
-	urn, err := url.Parse(urnPrefix + string(id))
+	urn, err := url.Parse(id.URN())
 	if err != nil {
 		t.Fatal(err)
 	}
