@@ -310,7 +310,7 @@ func covers(raised, events []cwmp.EventStruct) bool {
 
 // Begin implements cwmp.Handler.
 func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
-	d, first, err := p.meet(ctx, s.Inform.DeviceId)
+	d, first, err := p.meet(ctx, s.Inform.DeviceId, s.RemoteAddr.Addr())
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ type metrics struct {
 	queued             prometheus.Gauge
 	hits, misses       prometheus.Counter
 	connectionRequests *prometheus.CounterVec
+	refused            *prometheus.CounterVec
 	discovery          prometheus.Histogram
 }
 
@@ -32,6 +33,8 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 		queued: f.NewGauge(prometheus.GaugeOpts{Name: "isthmus_jobs_queued", Help: "Requests that wait for a CWMP session."}),
 		connectionRequests: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_connection_requests_total",
 			Help: "Connection Requests by what came of them."}, []string{"outcome"}),
+		refused: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_new_devices_refused_total",
+			Help: "Informs of CPE not yet known that were told to come again, by the limit."}, []string{"reason"}),
 		discovery: f.NewHistogram(prometheus.HistogramOpts{Name: "isthmus_discovery_duration_seconds",
 			Help: "Time to read the data model of a CPE.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300}}),
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -44,6 +45,8 @@ type Options struct {
 	ServeStale time.Duration
 	// MaxDevices bounds the devices known; beyond it an unknown CPE gets 503. 0: no bound.
 	MaxDevices int
+	// NewDevicesPerSecond bounds the unknown CPE that are taken in from one source address; beyond it they get 503. 0: no bound.
+	NewDevicesPerSecond int
 	// View picks the view of a CPE by the root of its data model; nil: identity for Device:2, identity parameters for the rest.
 	View       func(root string) View
 	Logger     *slog.Logger
@@ -53,6 +56,8 @@ type Options struct {
 // ConnectionRequest says how CPE are asked for a session.
 type ConnectionRequest struct {
 	Username, Password string
+	// Credentials gives what a CPE of its own asks of Connection Requests, no user name where that is Username; nil: it always is.
+	Credentials func(usp.EndpointID) (username, password string)
 	// Timeout is from asking until the Inform; 0: 15 s.
 	Timeout time.Duration
 	Client  *connreq.Client // nil: one with default rules
@@ -75,6 +80,7 @@ const (
 	maxIdentity    = 256 // bytes of each field of a DeviceId; TR-069 has 64
 	defaultTimeout = 15 * time.Second
 	fullRetry      = 300 // seconds until a CPE that had no room may try again
+	newRetry       = 60  // and one that came among too many others
 )
 
 // Proxy is the ACS of a fleet (cwmp.Handler) and holds its Devices.
@@ -88,6 +94,7 @@ type Proxy struct {
 	ages    ages
 	models  *models
 	traces  *traces
+	news    *newcomers
 
 	// staleBefore is when the process last came back from a crash, in Unix milliseconds: what the cache held then is not trusted.
 	staleBefore int64
@@ -114,7 +121,7 @@ func keyOf(id cwmp.DeviceID) cpeKey { return cpeKey{id.OUI, id.ProductClass, id.
 // New loads what the store knows. ctx is the process's: what the Proxy does in the background ends with it.
 func New(ctx context.Context, opts Options) (*Proxy, error) {
 	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), ages: newAges(opts.MaxAge, opts.Rules),
-		models: newModels(), traces: newTraces(), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
+		models: newModels(), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
 		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{},
 		methods: map[string][]string{}}
 	p.m = newMetrics(opts.Registerer, p)
@@ -280,7 +287,7 @@ func (p *Proxy) enter(d *Device) {
 }
 
 // meet finds the device of a CPE, or takes a new one in. A first meeting is one of which nothing is on disk yet: begin sees to that.
-func (p *Proxy) meet(ctx context.Context, id cwmp.DeviceID) (d *Device, first bool, err error) {
+func (p *Proxy) meet(ctx context.Context, id cwmp.DeviceID, from netip.Addr) (d *Device, first bool, err error) {
 	p.mu.RLock()
 	d, n := p.byCPE[keyOf(id)], len(p.devices)
 	p.mu.RUnlock()
@@ -297,8 +304,14 @@ func (p *Proxy) meet(ctx context.Context, id cwmp.DeviceID) (d *Device, first bo
 		return nil, false, &cwmp.Fault{Code: cwmp.FaultACSInvalidArguments, String: "DeviceId without OUI or SerialNumber"}
 	}
 	if p.opts.MaxDevices > 0 && n >= p.opts.MaxDevices {
+		p.m.refused.WithLabelValues("max_devices").Inc()
 		return nil, false, &cwmp.Refused{Status: http.StatusServiceUnavailable, RetryAfter: fullRetry,
 			Reason: fmt.Sprintf("%d devices are known, which is all that cwmp.max_devices allows", n)}
+	}
+	if !p.news.admit(from, time.Now()) {
+		p.m.refused.WithLabelValues("rate").Inc()
+		return nil, false, &cwmp.Refused{Status: http.StatusServiceUnavailable, RetryAfter: newRetry,
+			Reason: fmt.Sprintf("more new devices from %s than cwmp.new_devices_per_second allows", from)}
 	}
 	if d, err = p.newDevice(ctx, eid); err != nil {
 		return nil, false, err

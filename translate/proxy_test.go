@@ -3,6 +3,7 @@ package translate
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -807,7 +808,7 @@ func TestUnknownRowIsLookedUp(t *testing.T) {
 
 func TestLongIdentityIsRefused(t *testing.T) {
 	w := newWorld(t, nil)
-	_, _, err := w.p.meet(w.ctx, cwmp.DeviceID{OUI: "00D09E", SerialNumber: strings.Repeat("x", 1000)})
+	_, _, err := w.p.meet(w.ctx, cwmp.DeviceID{OUI: "00D09E", SerialNumber: strings.Repeat("x", 1000)}, netip.Addr{})
 	var f *cwmp.Fault
 	if !errors.As(err, &f) || f.Code != cwmp.FaultACSInvalidArguments {
 		t.Errorf("%v, want Fault 8003", err)
@@ -817,7 +818,7 @@ func TestLongIdentityIsRefused(t *testing.T) {
 func TestMaxDevices(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxDevices = 1 })
 	w.boot(nil)
-	_, _, err := w.p.meet(w.ctx, cwmp.DeviceID{OUI: "00D09E", SerialNumber: "another"})
+	_, _, err := w.p.meet(w.ctx, cwmp.DeviceID{OUI: "00D09E", SerialNumber: "another"}, netip.Addr{})
 	if r := (*cwmp.Refused)(nil); !errors.As(err, &r) || r.Status != 503 || r.RetryAfter == 0 {
 		t.Errorf("%v, want 503 with Retry-After", err)
 	}

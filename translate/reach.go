@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"isthmus/cwmp/connreq"
+	"isthmus/usp"
 )
 
 // errNoURL says that a Connection Request cannot even be tried.
@@ -25,9 +26,19 @@ func (d *Device) ask() {
 	d.asking = true
 	opened := make(chan struct{})
 	d.opened = opened
-	target := connreq.Target{URL: d.head.URL, Username: d.p.opts.ConnectionRequest.Username,
-		Password: d.p.opts.ConnectionRequest.Password, InformFromLoopback: d.head.Loopback}
+	target := connreq.Target{URL: d.head.URL, InformFromLoopback: d.head.Loopback}
+	target.Username, target.Password = d.p.opts.ConnectionRequest.credentials(d.id)
 	d.p.wg.Go(func() { d.request(target, opened) })
+}
+
+// credentials are what a CPE asks of Connection Requests.
+func (o *ConnectionRequest) credentials(id usp.EndpointID) (username, password string) {
+	if o.Credentials != nil {
+		if username, password = o.Credentials(id); username != "" {
+			return username, password
+		}
+	}
+	return o.Username, o.Password
 }
 
 // rebootTime is how long a CPE that was told to reboot is left in peace.
