@@ -89,7 +89,7 @@ type Handler interface {
 // Refused is an error of Begin that is answered on the HTTP level.
 type Refused struct {
 	Status     int // 503
-	RetryAfter int // seconds; 0: no header
+	RetryAfter int // seconds, to which up to half are added, that not all come at once; 0: no header
 	Reason     string
 }
 

@@ -9,16 +9,17 @@ import (
 )
 
 type serverMetrics struct {
-	active       prometheus.Gauge
-	sessions     *prometheus.CounterVec
-	informs      *prometheus.CounterVec
-	rpcs         *prometheus.HistogramVec
-	malformed    *prometheus.CounterVec
-	refused      *prometheus.CounterVec
-	repaired     prometheus.Counter
-	skipped      prometheus.Counter
-	idMismatches prometheus.Counter
-	panics       prometheus.Counter
+	active          prometheus.Gauge
+	authentications *prometheus.CounterVec
+	sessions        *prometheus.CounterVec
+	informs         *prometheus.CounterVec
+	rpcs            *prometheus.HistogramVec
+	malformed       *prometheus.CounterVec
+	refused         *prometheus.CounterVec
+	repaired        prometheus.Counter
+	skipped         prometheus.Counter
+	idMismatches    prometheus.Counter
+	panics          prometheus.Counter
 }
 
 func newServerMetrics(r prometheus.Registerer) *serverMetrics {
@@ -32,8 +33,9 @@ func newServerMetrics(r prometheus.Registerer) *serverMetrics {
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "isthmus", Subsystem: "cwmp", Name: "sessions_active", Help: "CWMP sessions that are open.",
 		}),
-		sessions: counter("sessions_total", "CWMP sessions that ended, by how.", "outcome"),
-		informs:  counter("informs_total", "Events in Informs.", "event"),
+		authentications: counter("authentications_total", "Informs that were let in, and POSTs that were not, by outcome of their authentication.", "outcome"),
+		sessions:        counter("sessions_total", "CWMP sessions that ended, by how.", "outcome"),
+		informs:         counter("informs_total", "Events in Informs.", "event"),
 		rpcs: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "isthmus", Subsystem: "cwmp", Name: "rpc_duration_seconds",
 			Help:    "Time from a request to its answer; to a CPE as to the proxy.",
@@ -47,7 +49,7 @@ func newServerMetrics(r prometheus.Registerer) *serverMetrics {
 		panics:       sole("panics_total", "Panics contained to one session."),
 	}
 	if r != nil {
-		r.MustRegister(m.active, m.sessions, m.informs, m.rpcs, m.malformed, m.refused, m.repaired, m.skipped, m.idMismatches, m.panics)
+		r.MustRegister(m.active, m.authentications, m.sessions, m.informs, m.rpcs, m.malformed, m.refused, m.repaired, m.skipped, m.idMismatches, m.panics)
 	}
 	return m
 }

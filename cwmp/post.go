@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mrand "math/rand/v2"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -34,7 +35,20 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c, _ := r.Context().Value(connKey{}).(*connState)
+	if len(sv.opts.TrustedProxies) > 0 {
+		if from, proxied := source(r, sv.opts.TrustedProxies); proxied {
+			r.RemoteAddr, c = from.String(), nil // the connection may carry many CPE
+		}
+	}
 	s := sv.find(r, c)
+	var who *caller
+	if sv.gate != nil && s == nil {
+		var user, outcome string
+		if who, user, outcome = sv.gate.authenticate(r, c); who == nil {
+			sv.deny(w, r, user, outcome)
+			return
+		}
+	}
 	limit := sv.opts.MaxFirstBody
 	if s != nil && s.receiving() {
 		limit = sv.opts.MaxBody
@@ -60,7 +74,10 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		sv.metrics.repaired.Inc()
 	}
 	sv.metrics.skipped.Add(float64(env.Skipped))
-	if _, ok := env.Body.(*Inform); ok {
+	if m, ok := env.Body.(*Inform); ok {
+		if sv.gate != nil && !sv.letIn(w, r, c, who, m.DeviceId) {
+			return
+		}
 		sv.inform(w, r, c, env, xxhash.Sum64(b.Bytes()))
 		return
 	}
@@ -399,7 +416,7 @@ func negotiate(env *Envelope) (version, use string, ok bool) {
 
 func unavailable(w http.ResponseWriter, retryAfter int) {
 	if retryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter+mrand.IntN(retryAfter/2+1)))
 	}
 	w.Header().Set("Connection", "close")
 	write(w, answer{status: http.StatusServiceUnavailable})

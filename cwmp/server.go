@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -21,6 +22,9 @@ type ServerOptions struct {
 	Logger     *slog.Logger          // nil: slog.Default
 	Registerer prometheus.Registerer // nil: metrics are not exported
 	Observe    func(RPCEvent)        // called after each RPC, in the session's goroutine; nil: nobody looks
+
+	Auth           *Auth          // nil: every CPE is let in
+	TrustedProxies []netip.Prefix // whose Forwarded and X-Forwarded-For are believed
 
 	SessionTimeout time.Duration // silence of the CPE that ends a session; 0: 60 s. A CPE's SessionTimeout header wins, within bounds.
 	ShutdownGrace  time.Duration // how long Shutdown waits for answers; 0: 4 s
@@ -88,6 +92,7 @@ type Server struct {
 	metrics *serverMetrics
 	http    *http.Server
 	large   chan struct{}
+	gate    *gate // nil: every CPE is let in
 
 	mu         sync.Mutex
 	draining   bool // no new sessions
@@ -109,6 +114,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		log:        o.Logger,
 		metrics:    newServerMetrics(o.Registerer),
 		large:      make(chan struct{}, maxLargeBodies),
+		gate:       newGate(o.Auth),
 		byCookie:   make(map[string]*Session),
 		byIdentity: make(map[DeviceID]*Session),
 	}
@@ -127,9 +133,10 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 	return sv
 }
 
-// connState is what a connection remembers, for CPE that drop cookies.
+// connState is what a connection remembers, for CPE that drop cookies or authenticate once.
 type connState struct {
 	session atomic.Pointer[Session]
+	who     atomic.Pointer[caller]
 }
 
 type connKey struct{}

@@ -1,0 +1,214 @@
+package cwmp
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Scheme is the HTTP authentication that CPE are asked for (TR-069 3.4.4).
+type Scheme string
+
+// The schemes. Only the one that is asked for is accepted, so that a password asked for by Digest is never taken in the clear.
+const (
+	NoScheme Scheme = ""
+	Basic    Scheme = "Basic"
+	Digest   Scheme = "Digest"
+)
+
+// Auth says how CPE prove who they are. With a Scheme and Certificate both are demanded.
+//
+// A CPE is authenticated once a session: at its Inform, or by what it has authenticated on the same connection before. In the
+// session its cookie, or the connection, stands for it, and an Authorization header is not looked at.
+type Auth struct {
+	Scheme Scheme
+	// Username and Password are the fleet's. They prove membership, not identity: any DeviceId that is in no Credential may use them.
+	// Without a user name there is no such credential.
+	Username, Password string
+	// Credentials are those of single CPE, by user name.
+	Credentials map[string]Credential
+	// EndpointID gives the name that a CPE has in Credentials.
+	EndpointID func(DeviceID) string
+
+	// Certificate demands a TLS client certificate that was verified and has one of CertificateNames as its Common Name or among its
+	// subject alternative names (DNS names and URIs).
+	Certificate      bool
+	CertificateNames func(DeviceID) []string
+}
+
+// Credential is the password of one CPE, for no other DeviceId than that of the Endpoint ID.
+type Credential struct {
+	EndpointID, Password string
+}
+
+const (
+	realm = "isthmus"
+
+	// nonceLife is how long a nonce can be answered: a CPE may come back on another connection, but not much later.
+	nonceLife = time.Minute
+)
+
+// gate is an Auth at work. It keeps nothing about CPE.
+type gate struct {
+	Auth
+	key   [sha256.Size]byte   // of the nonces
+	owned map[string]struct{} // Endpoint IDs that have a Credential
+}
+
+func newGate(a *Auth) *gate {
+	if a == nil || a.Scheme == NoScheme && !a.Certificate {
+		return nil
+	}
+	g := &gate{Auth: *a, owned: make(map[string]struct{}, len(a.Credentials))}
+	rand.Read(g.key[:]) // never fails
+	for _, c := range a.Credentials {
+		g.owned[c.EndpointID] = struct{}{}
+	}
+	return g
+}
+
+// caller is who has authenticated: a user name that was proven, "" where none is asked for.
+type caller struct {
+	user string
+}
+
+// The outcomes of authentication, as the metric shows them.
+const (
+	authOK          = "ok"
+	authChallenged  = "challenged"  // no credentials, or of another scheme
+	authStale       = "stale"       // right, for a nonce that is not valid any more
+	authCredentials = "credentials" // wrong, or not to be read
+	authIdentity    = "identity"    // right, but those of another CPE
+	authCertificate = "certificate" // none, or that of another CPE
+)
+
+// authenticate finds out who sent a POST. c is its connection, nil where others share it. Where user is not "" beside another outcome
+// than authOK it is only claimed.
+func (g *gate) authenticate(r *http.Request, c *connState) (who *caller, user, outcome string) {
+	if g.Certificate && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
+		return nil, "", authCertificate
+	}
+	if g.Scheme == NoScheme {
+		return &caller{}, "", authOK
+	}
+	header := r.Header.Get("Authorization")
+	scheme, rest, _ := strings.Cut(strings.TrimSpace(header), " ")
+	switch {
+	case header == "" && c != nil && c.who.Load() != nil:
+		who = c.who.Load()
+		return who, who.user, authOK
+	case !strings.EqualFold(scheme, string(g.Scheme)):
+		return nil, "", authChallenged
+	case g.Scheme == Basic:
+		user, outcome = g.basic(rest)
+	default:
+		user, outcome = g.digest(r.Method, rest, time.Now())
+	}
+	if outcome != authOK {
+		return nil, user, outcome
+	}
+	who = &caller{user: user}
+	if c != nil {
+		c.who.Store(who)
+	}
+	return who, user, outcome
+}
+
+// password is that of a user name. An unknown one has a password, too, which nobody knows: it takes as long to refuse.
+func (g *gate) password(user string) (password string, known bool) {
+	if c, ok := g.Credentials[user]; ok {
+		return c.Password, true
+	}
+	if user == g.Username && user != "" {
+		return g.Password, true
+	}
+	return string(g.key[:]), false
+}
+
+func (g *gate) basic(encoded string) (user, outcome string) {
+	text, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(encoded), "="))
+	if err != nil {
+		return "", authCredentials
+	}
+	user, given, _ := strings.Cut(string(text), ":")
+	password, known := g.password(user)
+	want, got := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(given))
+	if subtle.ConstantTimeCompare(want[:], got[:]) != 1 || !known {
+		return user, authCredentials
+	}
+	return user, authOK
+}
+
+// vouches says whether who may be the CPE with this DeviceId.
+func (g *gate) vouches(who *caller, r *http.Request, id DeviceID) (outcome string) {
+	if g.Certificate && !g.certified(r, id) {
+		return authCertificate
+	}
+	if g.Scheme == NoScheme {
+		return authOK
+	}
+	endpoint := g.EndpointID(id)
+	if c, ok := g.Credentials[who.user]; ok && c.EndpointID == endpoint {
+		return authOK
+	} else if _, owned := g.owned[endpoint]; ok || owned {
+		return authIdentity
+	}
+	return authOK
+}
+
+func (g *gate) certified(r *http.Request, id DeviceID) bool {
+	names, leaf := g.CertificateNames(id), r.TLS.VerifiedChains[0][0]
+	if slices.Contains(names, leaf.Subject.CommonName) {
+		return true
+	}
+	for _, n := range leaf.DNSNames {
+		if slices.Contains(names, n) {
+			return true
+		}
+	}
+	for _, u := range leaf.URIs {
+		if slices.Contains(names, u.String()) {
+			return true
+		}
+	}
+	return false
+}
+
+// letIn says whether an Inform may open a session; if not, it is answered. who is nil where nobody has asked yet.
+func (sv *Server) letIn(w http.ResponseWriter, r *http.Request, c *connState, who *caller, id DeviceID) bool {
+	var user string
+	outcome := authOK
+	if who == nil {
+		who, user, outcome = sv.gate.authenticate(r, c)
+	}
+	if who != nil {
+		user, outcome = who.user, sv.gate.vouches(who, r, id)
+	}
+	if outcome != authOK {
+		sv.deny(w, r, user, outcome)
+		return false
+	}
+	sv.metrics.authentications.WithLabelValues(authOK).Inc()
+	return true
+}
+
+// deny answers a POST that was not authenticated: with a challenge, or with 403 where no other answer of the CPE could help.
+func (sv *Server) deny(w http.ResponseWriter, r *http.Request, user, outcome string) {
+	sv.metrics.authentications.WithLabelValues(outcome).Inc()
+	switch outcome {
+	case authCredentials, authIdentity, authCertificate:
+		sv.log.Warn("CPE not authenticated", "remote", r.RemoteAddr, "user", user, "reason", outcome)
+	}
+	if outcome == authCertificate {
+		write(w, answer{status: http.StatusForbidden})
+		return
+	}
+	// As CPE look for it; Set would write Www-Authenticate.
+	w.Header()["WWW-Authenticate"] = []string{sv.gate.challenge(time.Now(), outcome == authStale)}
+	write(w, answer{status: http.StatusUnauthorized})
+}
