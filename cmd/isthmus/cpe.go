@@ -32,6 +32,11 @@ type cpeCmd struct {
 	Periodic     time.Duration `placeholder:"DURATION" help:"PeriodicInformInterval."`
 	Username     string        `help:"User name for the ACS."`
 	PasswordFile string        `placeholder:"FILE" help:"File with the password for the ACS."`
+	CAFile       string        `name:"ca-file" placeholder:"FILE" help:"CA certificates for an https ACS; the system's if left out."`
+	CertFile     string        `placeholder:"FILE" help:"Client certificate for an https ACS that asks for one."`
+	KeyFile      string        `placeholder:"FILE" help:"Its key."`
+	ConnReqUser  string        `name:"connreq-username" help:"User name asked of Connection Requests."`
+	ConnReqFile  string        `name:"connreq-password-file" placeholder:"FILE" help:"File with the password asked of Connection Requests."`
 	ConnReq      string        `name:"connreq-listen" default:"127.0.0.1:0" placeholder:"ADDR" help:"Where Connection Requests are taken (${default})."`
 	Duration     time.Duration `help:"End after this time; a signal ends it anyway."`
 	Verbose      bool          `short:"v" help:"With a single CPE: print every message."`
@@ -94,6 +99,9 @@ func (c *cpeCmd) fleet(a *app) (f cpe.FleetConfig, err error) {
 	if u, err := url.Parse(c.ACS); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return f, fmt.Errorf("--acs %q is no URL of an ACS, such as http://127.0.0.1:7547/: %w", c.ACS, errUse)
 	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		return f, fmt.Errorf("--cert-file and --key-file belong together: %w", errUse)
+	}
 	if c.Serial != "" && (c.Count > 1 || c.SerialFormat != "") {
 		return f, fmt.Errorf("--serial is for a single CPE, use --serial-format: %w", errUse)
 	}
@@ -114,12 +122,19 @@ func (c *cpeCmd) fleet(a *app) (f cpe.FleetConfig, err error) {
 			*to = flag
 		}
 	}
-	if c.PasswordFile != "" {
-		password, err := os.ReadFile(c.PasswordFile)
+	for to, file := range map[*string]string{&f.Password: c.PasswordFile, &f.ConnReqPassword: c.ConnReqFile} {
+		if file == "" {
+			continue
+		}
+		password, err := os.ReadFile(file)
 		if err != nil {
 			return f, fmt.Errorf("password file: %w", err)
 		}
-		f.Password = strings.TrimRight(string(password), "\r\n")
+		*to = strings.TrimRight(string(password), "\r\n")
+	}
+	f.ConnReqUsername = c.ConnReqUser
+	if f.TLS, err = clientTLS(&config.ClientTLS{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile}); err != nil {
+		return f, err
 	}
 	if f.Listener, err = cpe.Listen(c.ConnReq); err != nil {
 		return f, fmt.Errorf("--connreq-listen: %w", err)

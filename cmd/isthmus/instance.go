@@ -67,7 +67,15 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if err := i.listeners.open(ctx, c); err != nil {
 		return err
 	}
-	cwmpTLS, err := serverTLS(&c.CWMP.TLS.ServerTLS, "")
+	clientCA := c.CWMP.TLS.ClientCAFile
+	if !c.CWMP.Auth.Certificate() {
+		clientCA = "" // CPE are not asked for what nobody looks at: it confuses some
+	}
+	cwmpTLS, err := serverTLS(&c.CWMP.TLS.ServerTLS, clientCA)
+	if err != nil {
+		return err
+	}
+	cwmpLegacyTLS, err := legacyTLS(&c.CWMP.LegacyTLS.ServerTLS, clientCA)
 	if err != nil {
 		return err
 	}
@@ -88,7 +96,8 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 	i.acs = cwmp.NewServer(i.proxy, &cwmp.ServerOptions{Logger: i.log, Registerer: reg, SessionTimeout: time.Duration(c.CWMP.Session.Timeout),
-		ShutdownGrace: sessionGrace, MaxBody: int64(c.CWMP.MaxBody), MaxSessions: share.cwmp})
+		ShutdownGrace: sessionGrace, MaxBody: int64(c.CWMP.MaxBody), MaxSessions: share.cwmp,
+		Auth: cwmpAuth(&c.CWMP.Auth), TrustedProxies: prefixes(c.CWMP.TrustedProxies)})
 	i.ws = websocket.NewServer(i.proxy.Lookup, websocket.ServerOptions{TLS: wsTLS, MaxConnections: share.dialIn,
 		TrustEndpointID: c.USP.WebSocketServer.TrustEndpointID, Logger: i.log, Registerer: reg})
 	i.admin = admin.New(admin.Options{Fleet: fleet{i.proxy}, Ready: i.ready, Gatherer: reg, Token: string(c.Admin.Token),
@@ -98,6 +107,9 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	i.serve(i.listeners.cwmp, i.acs.Serve)
 	if l := i.listeners.secureCWMP; l != nil {
 		i.serve(tls.NewListener(l, cwmpTLS), i.acs.Serve)
+	}
+	if l := i.listeners.legacyCWMP; l != nil {
+		i.serve(tls.NewListener(l, cwmpLegacyTLS), i.acs.Serve)
 	}
 	i.serve(i.listeners.ws, i.ws.Serve)
 	i.serve(i.listeners.admin, i.admin.Serve)

@@ -16,7 +16,7 @@ import (
 
 // listeners are the sockets that isthmus accepts on; nil where one is turned off.
 type listeners struct {
-	cwmp, secureCWMP, ws, admin net.Listener
+	cwmp, secureCWMP, legacyCWMP, ws, admin net.Listener
 }
 
 // open opens them all, or none.
@@ -28,6 +28,7 @@ func (ls *listeners) open(ctx context.Context, c *config.Config) error {
 	}{
 		{"cwmp.listen", c.CWMP.Listen, &ls.cwmp},
 		{"cwmp.tls.listen", c.CWMP.TLS.Listen, &ls.secureCWMP},
+		{"cwmp.legacy_tls.listen", c.CWMP.LegacyTLS.Listen, &ls.legacyCWMP},
 		{"usp.websocket_server.listen", c.USP.WebSocketServer.Listen, &ls.ws},
 		{"admin.listen", c.Admin.Listen, &ls.admin},
 	} {
@@ -55,7 +56,7 @@ func (ls *listeners) open(ctx context.Context, c *config.Config) error {
 
 func (ls *listeners) all() []net.Listener {
 	var open []net.Listener
-	for _, l := range []net.Listener{ls.cwmp, ls.secureCWMP, ls.ws, ls.admin} {
+	for _, l := range []net.Listener{ls.cwmp, ls.secureCWMP, ls.legacyCWMP, ls.ws, ls.admin} {
 		if l != nil {
 			open = append(open, l)
 		}

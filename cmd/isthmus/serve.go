@@ -37,7 +37,7 @@ func (s *serveCmd) Run(a *app) error {
 		return err
 	}
 	warn(c, log)
-	log.Info("serving", "version", version, "cwmp", address(i.listeners.cwmp), "cwmp_tls", address(i.listeners.secureCWMP),
+	log.Info("serving", "version", version, "cwmp", address(i.listeners.cwmp), "cwmp_tls", address(i.listeners.secureCWMP), "cwmp_legacy_tls", address(i.listeners.legacyCWMP),
 		"websocket", address(i.listeners.ws), "admin", address(i.listeners.admin), "devices", i.proxy.Len(), "controllers", len(c.USP.Controllers))
 	var cause error
 	select {
@@ -75,10 +75,16 @@ func logger(c *config.Log, w io.Writer) *slog.Logger {
 
 // warn tells what is allowed but may not be meant.
 func warn(c *config.Config, log *slog.Logger) {
-	for key, at := range map[string]config.Address{"cwmp.listen": c.CWMP.Listen, "cwmp.tls.listen": c.CWMP.TLS.Listen} {
+	for key, at := range map[string]config.Address{"cwmp.listen": c.CWMP.Listen, "cwmp.tls.listen": c.CWMP.TLS.Listen, "cwmp.legacy_tls.listen": c.CWMP.LegacyTLS.Listen} {
 		if at != "" && !at.Loopback() && c.CWMP.Auth.Mode == "none" {
 			log.Warn("any CPE is let in: cwmp.auth.mode is none on an address that others can reach", "key", key, "listen", at)
 		}
+	}
+	if c.CWMP.LegacyTLS.Listen != "" {
+		log.Warn("CPE may use broken encryption: cwmp.legacy_tls is on", "listen", c.CWMP.LegacyTLS.Listen)
+	}
+	if c.CWMP.TLS.ClientCAFile != "" && !c.CWMP.Auth.Certificate() {
+		log.Warn("cwmp.tls.client_ca_file is not used: cwmp.auth.mode asks for no certificate", "mode", c.CWMP.Auth.Mode)
 	}
 	if s := &c.USP.WebSocketServer; s.Listen != "" && !s.Listen.Loopback() && s.TrustEndpointID {
 		log.Warn("any Controller is believed to be who it says: usp.websocket_server.trust_endpoint_id on an address that others can reach", "listen", s.Listen)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -67,28 +68,33 @@ func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg pr
 
 func (i *instance) proxyOptions(c *config.Config, controllers []agent.ControllerConfig, reg prometheus.Registerer) translate.Options {
 	cr := &c.CWMP.ConnectionRequest
-	rules := connreq.Rules{Own: i.listeners.addresses()}
-	for _, p := range cr.Allow {
-		rules.Allow = append(rules.Allow, p.Prefix)
-	}
-	client := &connreq.Client{Rules: rules}
+	client := &connreq.Client{Rules: connreq.Rules{Own: i.listeners.addresses(), Allow: prefixes(cr.Allow)}}
 	o := translate.Options{
 		Store:      i.store,
 		Connectors: i.connectors,
 		Agents: agent.Options{Controllers: controllers, Roles: roles(c), RequestTimeout: time.Duration(c.USP.RequestTimeout),
 			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
-		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Timeout: time.Duration(cr.Timeout), Client: client},
-		Linger:            time.Duration(c.CWMP.Session.Linger),
-		MaxAge:            time.Duration(c.Cache.MaxAge),
-		ServeStale:        time.Duration(c.Cache.ServeStale),
-		MaxDevices:        c.CWMP.MaxDevices,
-		Logger:            i.log,
-		Registerer:        reg,
+		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Credentials: connReqCredentials(&c.CWMP.Auth),
+			Timeout: time.Duration(cr.Timeout), Client: client},
+		Linger:              time.Duration(c.CWMP.Session.Linger),
+		MaxAge:              time.Duration(c.Cache.MaxAge),
+		ServeStale:          time.Duration(c.Cache.ServeStale),
+		MaxDevices:          c.CWMP.MaxDevices,
+		NewDevicesPerSecond: c.CWMP.NewDevicesPerSecond,
+		Logger:              i.log,
+		Registerer:          reg,
 	}
 	for _, r := range c.Cache.Rules {
 		o.Rules = append(o.Rules, translate.AgeRule{Path: r.Path, MaxAge: time.Duration(r.MaxAge)})
 	}
 	return o
+}
+
+func prefixes(list []config.Prefix) (out []netip.Prefix) {
+	for _, p := range list {
+		out = append(out, p.Prefix)
+	}
+	return out
 }
 
 // cycled is a Client that reconnects an Agent when its CPE boots.

@@ -31,6 +31,7 @@ func (l *loader) check(c *Config) {
 		l.add("data_dir", "is empty: name the directory of the store")
 	}
 	l.checkListeners(c)
+	l.checkAuth(&c.CWMP)
 	l.secretFile("cwmp.connection_request.password", &c.CWMP.ConnectionRequest.Password, c.CWMP.ConnectionRequest.PasswordFile)
 	if c.CWMP.ConnectionRequest.Password != "" && c.CWMP.ConnectionRequest.Username == "" {
 		l.add("cwmp.connection_request.password", "has no cwmp.connection_request.username: set both")
@@ -67,12 +68,17 @@ func (l *loader) positiveDuration(key string, d Duration) {
 }
 
 func (l *loader) checkListeners(c *Config) {
-	if c.CWMP.Listen == "" && c.CWMP.TLS.Listen == "" {
+	if c.CWMP.Listen == "" && c.CWMP.TLS.Listen == "" && c.CWMP.LegacyTLS.Listen == "" {
 		l.add("cwmp.listen", "is empty, and so is cwmp.tls.listen: no CPE could connect; set one of them")
 	}
 	l.serverTLS("cwmp.tls", &c.CWMP.TLS.ServerTLS)
 	if c.CWMP.TLS.Listen != "" && c.CWMP.TLS.CertFile == "" {
 		l.add("cwmp.tls.listen", "needs cwmp.tls.cert_file and cwmp.tls.key_file")
+	}
+	l.certificates("cwmp.tls.client_ca_file", c.CWMP.TLS.ClientCAFile)
+	l.serverTLS("cwmp.legacy_tls", &c.CWMP.LegacyTLS.ServerTLS)
+	if c.CWMP.LegacyTLS.Listen != "" && c.CWMP.LegacyTLS.CertFile == "" {
+		l.add("cwmp.legacy_tls.listen", "needs cwmp.legacy_tls.cert_file and cwmp.legacy_tls.key_file")
 	}
 	l.serverTLS("usp.websocket_server.tls", &c.USP.WebSocketServer.TLS.ServerTLS)
 	l.certificates("usp.websocket_server.tls.client_ca_file", c.USP.WebSocketServer.TLS.ClientCAFile)
@@ -86,6 +92,7 @@ func (l *loader) checkListeners(c *Config) {
 	}{
 		{"cwmp.listen", c.CWMP.Listen},
 		{"cwmp.tls.listen", c.CWMP.TLS.Listen},
+		{"cwmp.legacy_tls.listen", c.CWMP.LegacyTLS.Listen},
 		{"usp.websocket_server.listen", c.USP.WebSocketServer.Listen},
 		{"admin.listen", c.Admin.Listen},
 	} {

@@ -35,10 +35,10 @@ type Log struct {
 type CWMP struct {
 	Listen              Address           `yaml:"listen"`
 	TLS                 ListenTLS         `yaml:"tls"`
-	LegacyTLS           LegacyTLS         `yaml:"legacy_tls" later:""`
-	TrustedProxies      []Prefix          `yaml:"trusted_proxies" later:""`
+	LegacyTLS           LegacyTLS         `yaml:"legacy_tls"`
+	TrustedProxies      []Prefix          `yaml:"trusted_proxies"`
 	MaxDevices          int               `yaml:"max_devices"`
-	NewDevicesPerSecond int               `yaml:"new_devices_per_second" later:""`
+	NewDevicesPerSecond int               `yaml:"new_devices_per_second"`
 	MaxBody             Size              `yaml:"max_body"`
 	Auth                Auth              `yaml:"auth"`
 	ConnectionRequest   ConnectionRequest `yaml:"connection_request"`
@@ -57,7 +57,7 @@ type ServerTLS struct {
 type ListenTLS struct {
 	Listen       Address `yaml:"listen"`
 	ServerTLS    `yaml:",inline"`
-	ClientCAFile string `yaml:"client_ca_file" later:""`
+	ClientCAFile string `yaml:"client_ca_file"`
 }
 
 // MutualTLS is the certificate of a listener and the CA of those that clients may show.
@@ -74,18 +74,19 @@ type AdminTLS struct {
 
 // LegacyTLS is a listener for CPE that know only old TLS.
 type LegacyTLS struct {
-	Listen   Address `yaml:"listen"`
-	CertFile string  `yaml:"cert_file"`
-	KeyFile  string  `yaml:"key_file"`
+	Listen    Address `yaml:"listen"`
+	ServerTLS `yaml:",inline"`
 }
 
 // Auth says how a CPE proves who it is.
 type Auth struct {
-	Mode            string `yaml:"mode" oneof:"none,basic,digest,certificate,certificate+basic,certificate+digest" built:"none"`
-	Username        string `yaml:"username" later:""`
-	Password        Secret `yaml:"password" later:""`
-	PasswordFile    string `yaml:"password_file" later:""`
-	CredentialsFile string `yaml:"credentials_file" later:""`
+	Mode            string `yaml:"mode" oneof:"none,basic,digest,certificate,certificate+basic,certificate+digest"`
+	Username        string `yaml:"username"`
+	Password        Secret `yaml:"password"`
+	PasswordFile    string `yaml:"password_file"`
+	CredentialsFile string `yaml:"credentials_file"`
+
+	Credentials []Credential `yaml:"-"` // what CredentialsFile holds
 }
 
 // ConnectionRequest says how a CPE is asked to open a session.
