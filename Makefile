@@ -20,7 +20,7 @@ test: ## all tests, with the race detector where there is a C compiler
 	@$(if $(RACE),,echo 'make test: no C compiler found, so the race detector is off')
 	$(GO) test $(RACE) ./...
 
-test-peers: ## CWMP clients that nobody here wrote, end to end; they have to be installed
+test-peers: ## CWMP clients and Controllers that nobody here wrote, end to end; they have to be there
 	ISTHMUS_PEERS=1 $(GO) test ./cmd/isthmus -run Peer -count=1 -v
 
 check: fmt vet lint tidy generated test ## everything that must hold before a commit
