@@ -33,7 +33,7 @@ func (x *exchange) add(ctx context.Context, m *usppb.Add) (*usppb.AddResp, error
 	x.parents(ctx, creations)
 	var rows []Creation
 	for _, c := range creations {
-		x.permit(c)
+		x.permit(ctx, c)
 		if c.err != nil && !m.GetAllowPartial() {
 			return nil, addError(x.a.asError(ctx, c.err), c.raw)
 		}
@@ -137,7 +137,7 @@ func (x *exchange) parents(ctx context.Context, creations []*creation) {
 		for _, p := range c.prefixes {
 			m, err := x.supported(ctx, p)
 			if err == nil {
-				if settings, err = c.plan(m, p); err == nil {
+				if settings, err = c.plan(m, p, x.may); err == nil {
 					parents[i].prefixes = append(parents[i].prefixes, ParentPath(p))
 					continue
 				}
@@ -165,11 +165,11 @@ func (x *exchange) parents(ctx context.Context, creations []*creation) {
 }
 
 // plan checks one table path and the settings against the model. Unique keys count as required, whatever the Controller says.
-func (c *creation) plan(m *Model, path string) ([]Setting, error) {
+func (c *creation) plan(m *Model, path string, may *access) ([]Setting, error) {
 	def := m.Object(path)
 	switch {
-	case def == nil:
-		return nil, usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", c.raw)
+	case def == nil || !may.supports(def, c.names()...):
+		return nil, unsupported(c.raw)
 	case !def.Multi:
 		return nil, usp.Errorf(usp.NotATable, "%s is not a table", c.raw)
 	case c.isRow():
@@ -182,6 +182,9 @@ func (c *creation) plan(m *Model, path string) ([]Setting, error) {
 	for _, s := range c.req.GetParamSettings() {
 		required := s.GetRequired() || mustHold(def, s.GetParam())
 		err := checkSetting(m, def.Path+s.GetParam(), s.GetValue(), true)
+		if err == nil && entersTable(s.GetParam()) {
+			err = usp.Errorf(usp.UnsupportedParameter, "%s is in a row of its own", s.GetParam())
+		}
 		switch {
 		case err == nil:
 			settings = append(settings, Setting{Name: s.GetParam(), Value: s.GetValue(), Required: required})
@@ -193,6 +196,15 @@ func (c *creation) plan(m *Model, path string) ([]Setting, error) {
 		}
 	}
 	return settings, nil
+}
+
+// names are the parameters of the new row, relative to it.
+func (c *creation) names() []string {
+	names := make([]string, len(c.req.GetParamSettings()))
+	for i, s := range c.req.GetParamSettings() {
+		names[i] = s.GetParam()
+	}
+	return names
 }
 
 func (c *creation) results(ctx context.Context, x *exchange) []*usppb.AddResp_CreatedObjectResult {

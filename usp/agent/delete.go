@@ -29,7 +29,7 @@ func (x *exchange) delete(ctx context.Context, m *usppb.Delete) (*usppb.DeleteRe
 	}
 	for i, rows := range x.existing(ctx, targets) {
 		d := deletions[i]
-		d.rows = rows
+		d.rows = x.seen(ctx, d.target, rows)
 		if d.err != nil && x.a.asError(ctx, d.err).Code == usp.ObjectDoesNotExist && d.isRow() {
 			d.err = nil
 		}
@@ -105,8 +105,8 @@ func (x *exchange) checkDelete(ctx context.Context, d *deletion) {
 		}
 		def := m.Object(p)
 		switch {
-		case def == nil:
-			d.err = usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", d.raw)
+		case def == nil || !x.may.supports(def):
+			d.err = unsupported(d.raw)
 		case !def.Multi:
 			d.err = usp.Errorf(usp.NotATable, "%s is no row of a table", d.raw)
 		case !d.isRow():
@@ -125,17 +125,18 @@ func (d *deletion) result(ctx context.Context, x *exchange, failed map[string]er
 	ok := &usppb.DeleteResp_DeletedObjectResult_OperationStatus_OperationSuccess{}
 	err := d.err
 	for _, r := range d.rows {
-		if e := failed[r]; e != nil {
+		e := failed[r]
+		if e != nil && !d.searched {
+			err = e
+		}
+		switch {
+		case !x.may.allows(instances, mayRead, r): // R-DEL.2, R-DEL.4
+		case e == nil:
+			ok.AffectedPaths = append(ok.AffectedPaths, r)
+		default:
 			u := x.a.asError(ctx, e)
 			ok.UnaffectedPathErrs = append(ok.UnaffectedPathErrs, &usppb.DeleteResp_UnaffectedPathError{UnaffectedPath: r,
 				ErrCode: uint32(u.Code), ErrMsg: usp.ValidUTF8(u.Msg)})
-			if !d.searched {
-				err = e
-			}
-			continue
-		}
-		if x.may.allows(instances, mayRead, r) { // R-DEL.2
-			ok.AffectedPaths = append(ok.AffectedPaths, r)
 		}
 	}
 	if err != nil {

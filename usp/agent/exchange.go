@@ -70,7 +70,7 @@ func (x *exchange) answer(ctx context.Context, msg *usppb.Msg) (resp *usppb.Msg)
 		m.done(msg, resp, time.Since(start))
 		done(resp)
 	}()
-	x.may = x.may.settle(ctx, x.a)
+	x.may = x.may.bind(ctx, x.a, false)
 	id := msg.GetHeader().GetMsgId()
 	body, err := x.dispatch(ctx, msg.GetBody().GetRequest())
 	switch {

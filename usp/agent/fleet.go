@@ -37,7 +37,7 @@ type Options struct {
 // ControllerConfig is a Controller that the configuration names.
 type ControllerConfig struct {
 	EndpointID usp.EndpointID
-	// Role is the name of the Controller's Role, FullAccess if empty. With one that there is not the Controller may do nothing.
+	// Role is the name of the Controller's Role, FullAccess if empty. With one that there is not the Controller has the untrusted Role.
 	Role string
 	MTP  MTPConfig
 	// OnlyDialsIn says that there is no MTP to reach the Controller by.

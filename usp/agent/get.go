@@ -22,6 +22,9 @@ func (x *exchange) get(ctx context.Context, m *usppb.Get) *usppb.GetResp {
 		r := &usppb.GetResp_RequestedPathResult{RequestedPath: usp.ValidUTF8(t.raw)}
 		if t.err != nil {
 			e := x.a.asError(ctx, t.err)
+			if e.Code == usp.InvalidPath { // what is not there and what may not be known of are the same
+				e = usp.Errorf(usp.InvalidPath, "%s does not exist", t.raw)
+			}
 			r.ErrCode, r.ErrMsg = uint32(e.Code), usp.ValidUTF8(e.Msg)
 		} else {
 			r.ResolvedPathResults = resolved(found[i])
@@ -134,7 +137,7 @@ func (x *exchange) supports(ctx context.Context, t *target) error {
 		return err
 	}
 	if !x.may.allows(commands, mayRead, p+t.leaf) {
-		return usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", t.raw)
+		return unsupported(t.raw)
 	}
 	if o := m.Object(p); o != nil && (o.Command(t.leaf) != nil || o.Event(t.leaf) != nil) {
 		return nil
@@ -142,5 +145,5 @@ func (x *exchange) supports(ctx context.Context, t *target) error {
 	if o := ownModel.Object(p); o != nil && o.Event(t.leaf) != nil {
 		return nil
 	}
-	return usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", t.raw)
+	return unsupported(t.raw)
 }

@@ -81,7 +81,7 @@ func (x *exchange) instances(ctx context.Context, targets []*target, first bool)
 
 func notTable(def *ObjectDef, path string) error {
 	if def == nil {
-		return usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", path)
+		return unsupported(path)
 	}
 	return usp.Errorf(usp.NotATable, "%s is not a table", path)
 }
@@ -128,7 +128,7 @@ func (t *target) collect(readings []Reading, may *access) []*usppb.GetInstancesR
 		}
 		for _, o := range r.Objects {
 			if len(o.Params) == 0 {
-				if _, n := splitRow(o.Path); n != 0 && at[o.Path] == nil && may.allows(instances, mayRead, o.Path) {
+				if _, n := splitRow(o.Path); n != 0 && at[o.Path] == nil && may.listed(t.raw, o.Path) {
 					at[o.Path] = &usppb.GetInstancesResp_CurrInstance{InstantiatedObjPath: o.Path, UniqueKeys: map[string]string{}}
 					out = append(out, at[o.Path])
 				}

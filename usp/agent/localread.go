@@ -13,7 +13,7 @@ func (v *view) read(q Query) Reading {
 	t := tableOf(obj)
 	if name != "" {
 		if t == nil || t.column(name) == nil {
-			return Reading{Err: usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", q.Path)}
+			return Reading{Err: unsupported(q.Path)}
 		}
 		c := t.column(name)
 		var r Reading
@@ -33,7 +33,7 @@ func (v *view) read(q Query) Reading {
 	var r Reading
 	if t == nil {
 		if t = byPath[GenericPath(obj)+"{i}."]; t == nil {
-			return Reading{Err: usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", q.Path)}
+			return Reading{Err: unsupported(q.Path)}
 		}
 		for _, p := range v.expand(obj) {
 			for _, row := range v.rows.instances(p) {

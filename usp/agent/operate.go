@@ -22,7 +22,7 @@ func (x *exchange) operate(ctx context.Context, m *usppb.Operate) (*usppb.Operat
 	}
 	name := t.leaf
 	t.leaf = ""
-	found := x.existing(ctx, []*target{t})[0]
+	found := x.seen(ctx, t, x.existing(ctx, []*target{t})[0], name)
 	if t.err != nil {
 		return nil, t.err
 	}
@@ -39,6 +39,9 @@ func (x *exchange) command(ctx context.Context, t *target) (*CommandDef, error) 
 	if len(t.prefixes) == 0 {
 		return nil, nil
 	}
+	if !x.may.shows(commands, anyOf[commands], GenericPath(t.prefixes[0])+t.leaf) {
+		return nil, unsupported(t.raw)
+	}
 	if o := ownModel.Object(t.prefixes[0]); o != nil {
 		if c := o.Command(t.leaf); c != nil {
 			return c, nil
@@ -53,7 +56,7 @@ func (x *exchange) command(ctx context.Context, t *target) (*CommandDef, error) 
 			return c, nil
 		}
 	}
-	return nil, usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", t.raw)
+	return nil, unsupported(t.raw)
 }
 
 func (x *exchange) operateOne(ctx context.Context, def *CommandDef, inv *Invocation) *usppb.OperateResp_OperationResult {

@@ -36,25 +36,30 @@ func (x *exchange) hide(queries []Query, readings []Reading) {
 	}
 	for i := range readings {
 		if !queries[i].RowsOnly && len(readings[i].Objects) > 0 {
-			readings[i].Objects = x.visible(readings[i].Objects, secured)
+			readings[i].Objects = x.visible(readings[i].Objects, !strings.HasSuffix(queries[i].Path, "."), secured)
 		}
 	}
 }
 
-func (x *exchange) visible(all []Object, secured Securer) []Object {
+// visible leaves out objects that may not be read themselves, where objects were asked for, and those of whose parameters none may be.
+func (x *exchange) visible(all []Object, named bool, secured Securer) []Object {
 	out := all
 	if x.may != nil {
 		out = make([]Object, 0, len(all))
 	}
 	for i, o := range all {
-		ps := x.visibleParams(&o, secured)
+		p := x.may.at(o.Path)
+		if !named && !p.allows(objects, mayRead, "") {
+			continue
+		}
+		ps := x.visibleParams(&o, &p, secured)
 		switch {
 		case x.may == nil && len(ps) > 0 && &ps[0] != &o.Params[0]:
 			if &out[0] == &all[0] {
 				out = slices.Clone(all)
 			}
 			out[i].Params = ps
-		case x.may != nil && (len(ps) > 0 || len(o.Params) == 0 && x.may.allows(objects, mayRead, o.Path)):
+		case x.may != nil && (len(ps) > 0 || len(o.Params) == 0):
 			out = append(out, Object{Path: o.Path, Params: ps})
 		}
 	}
@@ -62,10 +67,10 @@ func (x *exchange) visible(all []Object, secured Securer) []Object {
 }
 
 // visibleParams gives the object's own slice where nothing is to be changed.
-func (x *exchange) visibleParams(o *Object, secured Securer) []Param {
+func (x *exchange) visibleParams(o *Object, p *place, secured Securer) []Param {
 	out, shared := o.Params, true
 	for i := 0; i < len(out); i++ {
-		denied := x.may != nil && !x.may.allows(params, mayRead, o.Path+out[i].Name)
+		denied := !p.allows(params, mayRead, out[i].Name)
 		empty := secured != nil && out[i].Value != "" && !isOwn(o.Path) && secured.Secured(o.Path, out[i].Name)
 		if (denied || empty) && shared {
 			out, shared = slices.Clone(out), false
@@ -109,53 +114,77 @@ func (x *exchange) known(all []*usppb.GetSupportedDMResp_SupportedObjectResult) 
 	return slices.DeleteFunc(all, func(o *usppb.GetSupportedDMResp_SupportedObjectResult) bool {
 		path := o.GetSupportedObjPath()
 		o.SupportedParams = slices.DeleteFunc(o.SupportedParams, func(p *usppb.GetSupportedDMResp_SupportedParamResult) bool {
-			return !x.may.shows(params, path+p.GetParamName())
+			return !x.may.shows(params, mayRead, path+p.GetParamName())
 		})
 		o.SupportedCommands = slices.DeleteFunc(o.SupportedCommands, func(c *usppb.GetSupportedDMResp_SupportedCommandResult) bool {
-			return !x.may.shows(commands, path+c.GetCommandName())
+			return !x.may.shows(commands, mayRead, path+c.GetCommandName())
 		})
 		o.SupportedEvents = slices.DeleteFunc(o.SupportedEvents, func(e *usppb.GetSupportedDMResp_SupportedEventResult) bool {
-			return !x.may.shows(commands, path+e.GetEventName())
+			return !x.may.shows(commands, mayRead, path+e.GetEventName())
 		})
-		return !x.may.shows(objects, path)
+		return !x.may.shows(objects, mayRead, path)
 	})
 }
 
 // permit takes the rows out of a creation that the Controller may not make, and the settings that it may not: what then becomes of a row
-// depends on whether they are required.
-func (x *exchange) permit(c *creation) {
-	if x.may == nil {
+// depends on whether they are required. A row in an object that it may not know of is not there.
+func (x *exchange) permit(ctx context.Context, c *creation) {
+	if x.may == nil || c.err != nil || len(c.rows) == 0 {
 		return
 	}
+	m, err := x.supported(ctx, c.rows[0].Table)
+	if err != nil {
+		c.err, c.rows = err, nil
+		return
+	}
+	def, parent := m.Object(c.rows[0].Table), m.Object(ParentPath(c.rows[0].Table))
+	before := len(c.rows)
 	c.rows = slices.DeleteFunc(c.rows, func(row Creation) bool {
-		path := row.Table + "{i}."
+		path, in := row.Table+"{i}.", ParentPath(row.Table)
+		if lastRow(in) > 0 && !x.may.sees(def, path, c.names()...) && !(parent != nil && x.may.sees(parent, in)) {
+			return true
+		}
 		if !x.may.allows(objects, mayWrite, path) {
-			c.barred = append(c.barred, errDenied(row.Table))
+			c.bar(row.Table, row.Table, errDenied(row.Table))
 			return true
 		}
 		for _, s := range row.Params {
 			if s.Required && !x.may.allows(params, mayWrite, path+s.Name) {
-				e := errDenied(path + s.Name)
-				e.Params = []usp.ParamError{{Path: path + s.Name, Code: e.Code, Msg: e.Msg}}
-				c.barred = append(c.barred, e)
+				c.bar(row.Table, path+s.Name, x.may.errWrite(path+s.Name))
 				return true
 			}
 		}
 		return false
 	})
+	if !c.searched && len(c.rows)+len(c.barred) < before {
+		c.err = missing(c.raw)
+	}
 	for i := range c.rows {
 		row := &c.rows[i]
 		var unset []usp.ParamError
 		row.Params = slices.DeleteFunc(slices.Clone(row.Params), func(s Setting) bool {
-			if x.may.allows(params, mayWrite, row.Table+"{i}."+s.Name) {
+			path := row.Table + "{i}." + s.Name
+			if x.may.allows(params, mayWrite, path) {
 				return false
 			}
-			e := errDenied(row.Table + "{i}." + s.Name)
+			e := x.may.errWrite(path)
 			unset = append(unset, usp.ParamError{Path: s.Name, Code: e.Code, Msg: e.Msg})
 			return true
 		})
 		c.unset = append(c.unset, unset)
 	}
+}
+
+// bar notes a row that is not made. What is denied is named by the table, in the form that the Controller uses (TP-469 2.24).
+func (c *creation) bar(table, path string, e *usp.Error) {
+	if e.Code == usp.PermissionDenied {
+		path = table
+		if !strings.HasSuffix(c.raw, ".") {
+			path = strings.TrimSuffix(table, ".")
+		}
+	}
+	e.Params = []usp.ParamError{{Path: path, Code: e.Code, Msg: e.Msg}}
+	c.barred = append(c.barred, e)
 }
 
 // readableKeys leaves out the unique keys that the Controller may not read (R-ADD.6).
@@ -176,7 +205,7 @@ func (c *access) readableKeys(path string, keys map[string]string) map[string]st
 // not hear of the matter at all.
 func (a *Agent) withhold(ctx context.Context, to usp.EndpointID, n *usppb.Notify) error {
 	g := a.rows().grant(to)
-	may := g.may.settle(ctx, a)
+	may := g.may.bind(ctx, a, true)
 	allowed := true
 	switch h := n.GetNotification().(type) {
 	case *usppb.Notify_ValueChange_:

@@ -273,7 +273,7 @@ func (x *exchange) kindOf(ctx context.Context, row string, t *usp.Term, cached b
 			return usp.ValueKind(p.Type), nil
 		}
 	}
-	return 0, usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", path)
+	return 0, unsupported(path)
 }
 
 // valuesOf reads a parameter that lies behind references.

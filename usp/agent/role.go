@@ -2,7 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"context"
 	"slices"
 	"strings"
 
@@ -98,104 +97,6 @@ const (
 var everything = [classes]right{params: mayRead | mayWrite | mayNotify, objects: mayRead | mayWrite | mayNotify,
 	instances: mayRead | mayWrite | mayNotify, commands: mayRead | mayExecute | mayNotify}
 
-// permission is an enabled Permission, ready for use.
-type permission struct {
-	order   uint32
-	targets []string
-	rights  [classes]right
-}
-
-// access is what the Roles of a Controller together let it do. The nil access lets it do everything.
-type access struct {
-	roles    [][]permission // by Order, the highest first
-	searches bool           // there are searches in the targets: settle it before use
-}
-
-// nothing is the access of who has no Role.
-func (c *access) nothing() bool {
-	return c != nil && !slices.ContainsFunc(c.roles, func(r []permission) bool { return len(r) > 0 })
-}
-
-// allows says whether something may be done with a path: of a parameter, command or event, or of an object with its final dot, where {i} is a
-// row that is still to be made.
-func (c *access) allows(k class, r right, path string) bool {
-	if c == nil {
-		return true
-	}
-	for _, role := range c.roles {
-		if winner(role, k, path)&r != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// winner gives the rights of the first Permission that names a path.
-func winner(role []permission, k class, path string) right {
-	for i := range role {
-		for _, t := range role[i].targets {
-			if reach(t, path) == whole {
-				return role[i].rights[k]
-			}
-		}
-	}
-	return 0
-}
-
-// shows says whether an element of the supported data model may be known of: in one row at least.
-func (c *access) shows(k class, path string) bool {
-	if c == nil {
-		return true
-	}
-	for _, role := range c.roles {
-		if shownBy(role, k, path) {
-			return true
-		}
-	}
-	return false
-}
-
-func shownBy(role []permission, k class, path string) bool {
-	for i := range role {
-		for _, t := range role[i].targets {
-			e := reach(t, path)
-			if readable := role[i].rights[k]&mayRead != 0; e == whole || e == some && readable {
-				return readable
-			}
-		}
-	}
-	return false
-}
-
-// extent is how much of what a path stands for a target names.
-type extent int
-
-const (
-	none  extent = iota
-	some         // some of the rows that {i} may be
-	whole        // all of it
-)
-
-// reach compares a target, with at most "*" in it, with a path that may have {i}.
-func reach(target, path string) extent {
-	found := whole
-	for target != "" {
-		want, more, _ := strings.Cut(target, ".")
-		have, left, _ := strings.Cut(path, ".")
-		switch {
-		case path == "":
-			return none
-		case want == have, want == "*" && (have == "{i}" || IsInstance(have)):
-		case have == "{i}" && IsInstance(want):
-			found = some
-		default:
-			return none
-		}
-		target, path = more, left
-	}
-	return found
-}
-
 // grant is what an Agent's tables say of one Controller.
 type grant struct {
 	listed  bool // it is in the Controller table
@@ -213,13 +114,17 @@ func (rs *rowSet) grants() map[usp.EndpointID]grant {
 				return slices.Contains(secured, r) && rs.is(r+".", "Enable")
 			})}
 		}
-		rs.granted = map[usp.EndpointID]grant{"": of(splitList(rs.get(trustObject, "UntrustedRole")))}
+		untrusted := of(splitList(rs.get(trustObject, "UntrustedRole")))
+		rs.granted = map[usp.EndpointID]grant{"": untrusted}
 		for _, p := range rs.instances(controllerTable) {
 			id := usp.EndpointID(rs.get(p, "EndpointID"))
 			if id == "" {
 				continue
 			}
-			g := of(slices.Concat(splitList(rs.get(p, "AssignedRole")), splitList(rs.get(p, "InheritedRole"))))
+			g := untrusted
+			if roles := slices.Concat(splitList(rs.get(p, "AssignedRole")), splitList(rs.get(p, "InheritedRole"))); len(roles) > 0 {
+				g = of(roles)
+			}
 			g.listed, g.enabled = true, rs.is(p, "Enable")
 			if _, twice := rs.granted[id]; !twice {
 				rs.granted[id] = g
@@ -229,7 +134,7 @@ func (rs *rowSet) grants() map[usp.EndpointID]grant {
 	return rs.granted
 }
 
-// grant is what a Controller may do; one that is in no table has the untrusted Role.
+// grant is what a Controller may do; one that is in no table, or has no Role there, has the untrusted one.
 func (rs *rowSet) grant(id usp.EndpointID) grant {
 	all := rs.grants()
 	g, listed := all[id]
@@ -260,7 +165,7 @@ func (rs *rowSet) access(roles []string) *access {
 		for i := range perms {
 			c.searches = c.searches || slices.ContainsFunc(perms[i].targets, isSearch)
 		}
-		c.roles = append(c.roles, perms)
+		c.roles = append(c.roles, newRole(perms))
 	}
 	return c
 }
@@ -283,41 +188,5 @@ func (p *permission) unrestricted() bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(p.targets, func(t string) bool { return reach(t, "Device.") == whole })
-}
-
-func isSearch(target string) bool { return strings.Contains(target, "[") }
-
-// settle puts the rows that searches in targets find in their place, by what is known without asking the CPE. Where that cannot be told, nothing is
-// allowed with what a search might have found.
-func (c *access) settle(ctx context.Context, a *Agent) *access {
-	if c == nil || !c.searches {
-		return c
-	}
-	out := &access{roles: make([][]permission, len(c.roles))}
-	for i, role := range c.roles {
-		for _, p := range role {
-			found := permission{order: p.order, rights: p.rights}
-			unknown := permission{order: p.order}
-			for _, t := range p.targets {
-				if !isSearch(t) {
-					found.targets = append(found.targets, t)
-				} else if paths, err := a.find(ctx, t); err == nil {
-					found.targets = append(found.targets, paths...)
-				} else if p, err := usp.ParsePath(t); err == nil {
-					unknown.targets = append(unknown.targets, p.Query())
-				}
-			}
-			out.roles[i] = append(out.roles[i], unknown, found)
-		}
-	}
-	return out
-}
-
-// find gives the paths, with at most "*" in them, that a path comes to by what is known without asking the CPE.
-func (a *Agent) find(ctx context.Context, path string) ([]string, error) {
-	x := &exchange{a: a}
-	t := newTarget(path)
-	x.resolve(ctx, []*target{t}, true)
-	return t.paths(), t.err
+	return slices.ContainsFunc(p.targets, func(t string) bool { return strings.TrimSuffix(t, ".") == "Device" })
 }

@@ -40,7 +40,7 @@ func (x *exchange) set(ctx context.Context, m *usppb.Set) (*usppb.SetResp, error
 		}
 	}
 	for i, rows := range x.existing(ctx, targets) {
-		updates[i].instances = rows
+		updates[i].instances = x.seen(ctx, targets[i], rows, updates[i].names()...)
 	}
 	for _, u := range updates {
 		x.checkSettings(ctx, u)
@@ -68,14 +68,23 @@ func (x *exchange) checkUpdate(ctx context.Context, u *update) {
 			return
 		}
 		switch def := m.Object(p); {
-		case def == nil:
-			u.err = usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", u.raw)
+		case def == nil || !x.may.supports(def, u.names()...):
+			u.err = unsupported(u.raw)
 			return
 		case def.Multi && !u.isRow():
 			u.err = usp.Errorf(usp.ObjectDoesNotExist, "%s is a table and no row of one", u.raw)
 			return
 		}
 	}
+}
+
+// names are the parameters to set, relative to the object.
+func (u *update) names() []string {
+	names := make([]string, len(u.req.GetParamSettings()))
+	for i, s := range u.req.GetParamSettings() {
+		names[i] = s.GetParam()
+	}
+	return names
 }
 
 // checkSettings refuses what the supported data model refuses, so that the device is not asked.
@@ -93,7 +102,7 @@ func (x *exchange) checkSettings(ctx context.Context, u *update) {
 			path := inst + s.GetParam()
 			err := checkSetting(m, path, s.GetValue(), false)
 			if (err == nil || err.Code != usp.UnsupportedParameter) && !x.mayWrite(inst, s.GetParam()) {
-				err = errDenied(path)
+				err = x.may.errWrite(path)
 			}
 			if err == nil && entersTable(s.GetParam()) {
 				err = usp.Errorf(usp.UnsupportedParameter, "%s is in a row of its own", path)

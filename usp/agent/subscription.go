@@ -143,7 +143,7 @@ func (m *matcher) wants(rs *rowSet, path string, h Happening) bool {
 		return false
 	}
 	for _, ref := range splitList(rs.get(path, "ReferenceList")) {
-		for _, pattern := range m.patterns(ref) {
+		for _, pattern := range m.patterns(rs, rs.get(path, "Recipient"), ref) {
 			switch kind {
 			case objectCreation:
 				table, _ := splitRow(subject)
@@ -165,17 +165,22 @@ func (m *matcher) wants(rs *rowSet, path string, h Happening) bool {
 	return false
 }
 
-// patterns turns a reference into paths with at most "*" in them, from what is known without asking the CPE.
-func (m *matcher) patterns(ref string) []string {
+// patterns turns a reference into paths with at most "*" in them, from what is known without asking the CPE, and what the Recipient may read: a
+// search must not tell it what else there is.
+func (m *matcher) patterns(rs *rowSet, recipient, ref string) []string {
 	if !strings.ContainsAny(ref, "[+") {
 		return []string{ref}
 	}
-	if found, ok := m.resolved[ref]; ok {
+	key := recipient + " " + ref
+	if found, ok := m.resolved[key]; ok {
 		return found
 	}
-	found, _ := m.a.find(m.ctx, ref) // what is not known is not looked for
-	m.resolved[ref] = found
-	return found
+	g := rs.grant(usp.EndpointID(rs.get(recipient+".", "EndpointID")))
+	x := &exchange{a: m.a, may: g.may.bind(m.ctx, m.a, true), secrets: g.secrets}
+	t := newTarget(ref)
+	x.resolve(m.ctx, []*target{t}, true)
+	m.resolved[key] = t.paths() // nil where it cannot be told
+	return m.resolved[key]
 }
 
 // covers says whether pattern names path or an object above it. "*" stands for any instance number.

@@ -50,7 +50,7 @@ func (x *exchange) supportedObjects(ctx context.Context, req *usppb.GetSupported
 		dot := strings.LastIndexByte(path, '.') + 1
 		for _, m := range models {
 			if o := m.Object(path[:dot]); o != nil {
-				if d := element(o, path[dot:]); d != nil && x.may.shows(classOf(path), o.Path+path[dot:]) {
+				if d := element(o, path[dot:]); d != nil && x.may.shows(classOf(path), mayRead, o.Path+path[dot:]) {
 					return []*usppb.GetSupportedDMResp_SupportedObjectResult{d}, uri, nil
 				}
 			}

@@ -77,9 +77,10 @@ func checkTargets(value string) error {
 	return nil
 }
 
-// addRoles makes the rows of the Roles that every Agent has.
+// addRoles makes the rows of the Roles that every Agent has. What full access is made of has the lowest Order, so that any other is free (TP-469
+// 2.25).
 func (f *Fleet) addRoles(configured []Role) {
-	all := []Role{{Name: FullAccess, Permissions: []Permission{{Order: 1, Targets: []string{"Device."}, Param: "rw-n", Obj: "rw-n",
+	all := []Role{{Name: FullAccess, Permissions: []Permission{{Targets: []string{"Device."}, Param: "rw-n", Obj: "rw-n",
 		InstantiatedObj: "rw-n", CommandEvent: "r-xn"}}}, {Name: Untrusted}}
 	for _, r := range configured {
 		if r.Name == Untrusted {

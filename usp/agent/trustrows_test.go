@@ -98,7 +98,7 @@ func TestFullAccessCanBeLimited(t *testing.T) {
 	equal(t, b.GetError() == nil, true)
 	for range 2 {
 		equal(t, may(t, a, ctl1, mayRead) && !may(t, a, ctl1, mayWrite), true)
-		equal(t, read(t, a, roleTable+"1.Permission.*.Order"), "Role.1.Permission.1.Order=1\nRole.1.Permission.2.Order=2")
+		equal(t, read(t, a, roleTable+"1.Permission.*.Order"), "Role.1.Permission.1.Order=0\nRole.1.Permission.2.Order=1")
 		a = roled(t, keep)
 	}
 }
