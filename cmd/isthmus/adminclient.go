@@ -118,11 +118,11 @@ func (f *adminFlags) call(ctx context.Context, method, path string, body []byte)
 func (f *adminFlags) client() (*http.Client, error) {
 	t := &http.Transport{}
 	if f.CAFile != "" {
-		pool, err := certificates(f.CAFile)
+		cas, err := certificates(f.CAFile)
 		if err != nil {
 			return nil, err
 		}
-		t.TLSClientConfig = &tls.Config{RootCAs: pool}
+		t.TLSClientConfig = &tls.Config{RootCAs: pool(cas)}
 	}
 	return &http.Client{Transport: t}, nil
 }

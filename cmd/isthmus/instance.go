@@ -79,9 +79,12 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	wsTLS, err := serverTLS(&c.USP.WebSocketServer.TLS.ServerTLS, c.USP.WebSocketServer.TLS.ClientCAFile)
+	wsTLS, err := serverTLS(&c.USP.WebSocketServer.TLS.ServerTLS, "")
 	if err != nil {
 		return err
+	}
+	if wsTLS != nil {
+		wsTLS.ClientAuth = tls.RequestClientCert // each Agent has its own Certificates to judge it by
 	}
 	adminTLS, err := serverTLS(&c.Admin.TLS.ServerTLS, "")
 	if err != nil {
@@ -92,7 +95,11 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	if i.proxy, err = translate.New(ctx, i.proxyOptions(c, agents, reg)); err != nil {
+	cas, err := certificates(c.USP.WebSocketServer.TLS.ClientCAFile)
+	if err != nil {
+		return fmt.Errorf("usp.websocket_server.tls: %w", err)
+	}
+	if i.proxy, err = translate.New(ctx, i.proxyOptions(c, agents, cas, reg)); err != nil {
 		return err
 	}
 	i.acs = cwmp.NewServer(i.proxy, &cwmp.ServerOptions{Logger: i.log, Registerer: reg, SessionTimeout: time.Duration(c.CWMP.Session.Timeout),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -95,27 +96,48 @@ func serverTLS(c *config.ServerTLS, clientCA string) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s: %w", c.CertFile, err)
 	}
-	t := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	if clientCA != "" {
-		if t.ClientCAs, err = certificates(clientCA); err != nil {
-			return nil, err
-		}
+	cas, err := certificates(clientCA)
+	if err != nil {
+		return nil, err
+	}
+	t := &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool(cas), MinVersion: tls.VersionTLS12}
+	if t.ClientCAs != nil {
 		t.ClientAuth = tls.VerifyClientCertIfGiven
 	}
 	return t, nil
 }
 
-// certificates reads a file of CA certificates.
-func certificates(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
+// certificates reads a file of CA certificates; "" has none.
+func certificates(file string) ([]*x509.Certificate, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("CA certificates: %w", err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
+	var all []*x509.Certificate
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil { // as x509.CertPool does: a bundle may have what Go does not know
+			all = append(all, cert)
+		}
+	}
+	if len(all) == 0 {
 		return nil, fmt.Errorf("CA certificates: %s has none in PEM", file)
 	}
-	return pool, nil
+	return all, nil
+}
+
+// pool is nil without certificates.
+func pool(certs []*x509.Certificate) *x509.CertPool {
+	if len(certs) == 0 {
+		return nil
+	}
+	p := x509.NewCertPool()
+	for _, cert := range certs {
+		p.AddCert(cert)
+	}
+	return p
 }
 
 func address(l net.Listener) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -36,8 +37,10 @@ func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg pr
 	for n := range c.USP.Controllers {
 		k := &c.USP.Controllers[n]
 		row := agent.ControllerConfig{EndpointID: usp.EndpointID(k.EndpointID), Role: k.Role, OnlyDialsIn: k.WebSocket == nil || k.WebSocket.URL == ""}
+		if row.CAs, err = certificates(k.TLS.CAFile); err != nil {
+			return nil, fmt.Errorf("usp.controllers[%d].tls: %w", n, err)
+		}
 		if !row.OnlyDialsIn {
-			var err error
 			if row.MTP, err = webSocketMTP(k.WebSocket.URL); err != nil {
 				return nil, fmt.Errorf("usp.controllers[%d]: %w", n, err)
 			}
@@ -66,13 +69,14 @@ func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg pr
 	return rows, nil
 }
 
-func (i *instance) proxyOptions(c *config.Config, controllers []agent.ControllerConfig, reg prometheus.Registerer) translate.Options {
+func (i *instance) proxyOptions(c *config.Config, controllers []agent.ControllerConfig, cas []*x509.Certificate,
+	reg prometheus.Registerer) translate.Options {
 	cr := &c.CWMP.ConnectionRequest
 	client := &connreq.Client{Rules: connreq.Rules{Own: i.listeners.addresses(), Allow: prefixes(cr.Allow)}}
 	o := translate.Options{
 		Store:      i.store,
 		Connectors: i.connectors,
-		Agents: agent.Options{Controllers: controllers, Roles: roles(c), RequestTimeout: time.Duration(c.USP.RequestTimeout),
+		Agents: agent.Options{Controllers: controllers, CAs: cas, Roles: roles(c), RequestTimeout: time.Duration(c.USP.RequestTimeout),
 			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
 		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Credentials: connReqCredentials(&c.CWMP.Auth),
 			Timeout: time.Duration(cr.Timeout), Client: client},
@@ -140,13 +144,11 @@ func clientTLS(c *config.ClientTLS) (*tls.Config, error) {
 	if *c == (config.ClientTLS{}) {
 		return nil, nil
 	}
-	t := &tls.Config{ServerName: c.ServerName, MinVersion: tls.VersionTLS12}
-	if c.CAFile != "" {
-		var err error
-		if t.RootCAs, err = certificates(c.CAFile); err != nil {
-			return nil, err
-		}
+	cas, err := certificates(c.CAFile)
+	if err != nil {
+		return nil, err
 	}
+	t := &tls.Config{ServerName: c.ServerName, RootCAs: pool(cas), MinVersion: tls.VersionTLS12}
 	if c.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 		if err != nil {

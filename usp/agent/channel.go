@@ -60,6 +60,9 @@ func (a *Agent) greet(l *channel) {
 	ctx, cancel := context.WithTimeout(a.life, sendTimeout)
 	defer cancel()
 	err := a.load(ctx)
+	if err == nil {
+		err = a.admitCertificates(ctx, l)
+	}
 	if err == nil && a.accepts(l.peer) {
 		err = a.connect(ctx, l)
 		l.known = err == nil
@@ -149,7 +152,7 @@ func (a *Agent) linkTo(id usp.EndpointID) *channel {
 
 // route is the channel to a Controller that may be told something. It is called with a.mu held, the Agent being loaded.
 func (a *Agent) route(id usp.EndpointID) *channel {
-	if path := a.st.rows.controller(id); path == "" || !a.st.rows.is(path, "Enable") {
+	if g := a.st.rows.grant(id); !g.listed || !g.enabled {
 		return nil
 	}
 	return a.linkTo(id)

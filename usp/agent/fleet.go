@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"log/slog"
 	"slices"
 	"strings"
@@ -20,6 +21,8 @@ type Options struct {
 	Controllers []ControllerConfig
 	// Roles are rows of every Agent's ControllerTrust.Role. table, after FullAccess and Untrusted.
 	Roles []Role
+	// CAs are those whose certificates prove who a Controller is, and Roots of ControllerConfig besides. They are rows of every Agent's Certificate table.
+	CAs []*x509.Certificate
 	// RequestTimeout is the time within which a request is answered; 0 stands for 30 s.
 	RequestTimeout time.Duration
 	// MaxSubscriptions is how many Subscriptions one Controller may have at one Agent; 0 stands for 1000.
@@ -40,6 +43,8 @@ type ControllerConfig struct {
 	// Role is the name of the Controller's Role, FullAccess if empty. With one that there is not the Controller has the untrusted Role.
 	Role string
 	MTP  MTPConfig
+	// CAs are those whose certificates prove that it is this Controller.
+	CAs []*x509.Certificate
 	// OnlyDialsIn says that there is no MTP to reach the Controller by.
 	OnlyDialsIn bool
 }
@@ -67,13 +72,15 @@ const (
 
 // Fleet is what all Agents of a process share: options, the rows that the configuration gives every Agent, and the due queue.
 type Fleet struct {
-	opts      Options
-	log       *slog.Logger
-	base      *rowSet
-	protocols string
-	started   time.Time
-	metrics   *metrics
-	due       dueQueue
+	opts Options
+	log  *slog.Logger
+	base *rowSet
+	// certificates are those of the configuration, by their rows.
+	certificates map[string]*x509.Certificate
+	protocols    string
+	started      time.Time
+	metrics      *metrics
+	due          dueQueue
 }
 
 // NewFleet makes a Fleet. Its Agents work at once; what is due later needs Run.
@@ -87,9 +94,11 @@ func NewFleet(opts Options) *Fleet {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	f := &Fleet{opts: opts, log: opts.Logger, base: newRowSet(), started: time.Now(), metrics: newMetrics(opts.Registerer)}
+	f := &Fleet{opts: opts, log: opts.Logger, base: newRowSet(), started: time.Now(), metrics: newMetrics(opts.Registerer),
+		certificates: map[string]*x509.Certificate{}}
 	f.due.init()
 	f.addRoles(opts.Roles)
+	f.addCertificates(opts)
 	var protocols []string
 	for _, c := range opts.Controllers {
 		f.addController(c)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -141,6 +142,7 @@ type rig struct {
 	wants []Interest
 
 	controllers []ControllerConfig
+	cas         []*x509.Certificate
 }
 
 func newRig(t testing.TB) *rig {
@@ -154,7 +156,7 @@ func newRig(t testing.TB) *rig {
 
 // start makes the process, again after halt.
 func (r *rig) start() {
-	r.fleet = NewFleet(Options{Controllers: r.controllers, SoftwareVersion: "1", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r.fleet = NewFleet(Options{Controllers: r.controllers, CAs: r.cas, SoftwareVersion: "1", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	device := DataModel(r.tree)
 	if r.over != nil {
 		device = r.over(r.tree)

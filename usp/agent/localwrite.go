@@ -131,6 +131,8 @@ func (t *tx) configured(obj, name string) *usp.Error {
 		return usp.Errorf(usp.NonWritableParameter, "the configuration names this Controller and its role")
 	case table == roleTable && name == "Name":
 		return usp.Errorf(usp.NonWritableParameter, "the configuration names this Role")
+	case table == certificateTable:
+		return usp.Errorf(usp.NonWritableParameter, "the configuration has this certificate")
 	}
 	return nil
 }

@@ -241,6 +241,12 @@ func (x *exchange) run(ctx context.Context, inv *Invocation) (map[string]string,
 		return nil, x.cancel(ctx, row)
 	case refreshCommand:
 		return nil, x.a.refresh(ctx)
+	case addCertificateCommand:
+		return nil, x.addCertificate(ctx, inv.Args)
+	case deleteCertificateCommand:
+		return nil, x.deleteCertificate(ctx, row)
+	case fingerprintCommand:
+		return x.fingerprint(row, inv.Args["FingerprintAlgorithm"])
 	}
 	return nil, x.a.update(ctx, x.from, func(t *tx) error {
 		t.put(row, "OnBoardingComplete", "false")

@@ -125,7 +125,7 @@ func (rs *rowSet) grants() map[usp.EndpointID]grant {
 			if roles := slices.Concat(splitList(rs.get(p, "AssignedRole")), splitList(rs.get(p, "InheritedRole"))); len(roles) > 0 {
 				g = of(roles)
 			}
-			g.listed, g.enabled = true, rs.is(p, "Enable")
+			g.listed, g.enabled = true, rs.is(p, "Enable") && !rs.banned(p)
 			if _, twice := rs.granted[id]; !twice {
 				rs.granted[id] = g
 			}

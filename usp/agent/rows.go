@@ -222,6 +222,7 @@ func overlay(base *rowSet, records []Record) (*rowSet, error) {
 				return nil, fmt.Errorf("decode counter of %s: %w", path, err)
 			}
 			rs.last[path] = max(rs.last[path], uint32(n))
+		case values[derKey] != "" && base.values[path] != nil: // the configuration has it now
 		case values[deletedMark] != "":
 			if table, n := splitRow(path); n != 0 {
 				rs.last[table] = max(rs.last[table], n)

@@ -1,6 +1,9 @@
 package agent
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // ownRoot is the subtree that the Agent serves itself.
 const ownRoot = "Device.LocalAgent."
@@ -98,14 +101,16 @@ var ownModel, byPath = link(append([]*table{
 	{ObjectDef: ObjectDef{Path: "Device.", Commands: []CommandDef{{Name: timerCommand, Async: true,
 		In: []string{delaySeconds}, Mandatory: []string{delaySeconds}}}, Events: []EventDef{{Name: bootEvent,
 		Args: []string{"CommandKey", "Cause", "FirmwareUpdated", "ParameterMap", "Reason"}}}}},
-	{ObjectDef: ObjectDef{Path: ownRoot, Events: []EventDef{{Name: periodicEvent}}}, columns: []column{
+	{ObjectDef: ObjectDef{Path: ownRoot, Events: []EventDef{{Name: periodicEvent}}, Commands: []CommandDef{{Name: addCertificateCommand,
+		In: []string{aliasName, "Certificate"}, Mandatory: []string{"Certificate"}}}}, columns: []column{
 		computed("EndpointID", TypeString, func(v *view, _ string) string { return string(v.agent.id.ID) }),
 		computed("SoftwareVersion", TypeString, func(v *view, _ string) string { return v.agent.fleet.opts.SoftwareVersion }),
 		quiet(computed("UpTime", TypeUnsignedInt, func(v *view, _ string) string { return itoa(v.upTime()) })),
 		computed("SupportedProtocols", TypeString, func(v *view, _ string) string { return v.agent.fleet.protocols }),
 		computed("AdvertisedDeviceSubtypes", TypeString, func(*view, string) string { return "" }),
 		computed("MaxSubscriptionChangeAdoptionTime", TypeUnsignedInt, func(*view, string) string { return "5" }),
-		counts("MTP"), counts("Controller"), counts("Subscription"), counts("Request"),
+		computed("SupportedFingerprintAlgorithms", TypeString, func(*view, string) string { return fingerprintNames }),
+		counts("MTP"), counts("Controller"), counts("Subscription"), counts("Request"), counts("Certificate"),
 	}},
 	{ObjectDef: ObjectDef{Path: ownRoot + "MTP.{i}.", Multi: true, Keys: [][]string{{"Alias"}}}, columns: []column{
 		shown(alias()),
@@ -122,8 +127,8 @@ var ownModel, byPath = link(append([]*table{
 		text("ProvisioningCode", "", 64),
 		flag("Enable"),
 		roles("AssignedRole"),
-		shown(list("InheritedRole", 0)),
-		shown(list("Credential", 0)),
+		shown(roles("InheritedRole")),
+		certificates("Credential"),
 		number("PeriodicNotifInterval", "86400", 1, maxUint32),
 		{ParamDef: ParamDef{Name: "PeriodicNotifTime", Type: TypeDateTime, Writable: true}, initial: unknownTime},
 		number("USPNotifRetryMinimumWaitInterval", "5", 1, 65535),
@@ -176,7 +181,7 @@ var ownModel, byPath = link(append([]*table{
 		shown(text("CommandKey", "", 0)),
 		oneOf(shown(text("Status", statusRequested, 0)), statusRequested, statusActive, statusCanceling, "Canceled", "Success", "Error"),
 	}},
-}, trustTables...))
+}, slices.Concat(certificateTables, trustTables, credentialTables)...))
 
 // The values of NotifType.
 const (

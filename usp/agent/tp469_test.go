@@ -333,16 +333,16 @@ func TestTP469_1_72_GetSupportedDM(t *testing.T) {
 	first := all("Device.LocalAgent.", "Device.X.")
 	first.FirstLevelOnly = true // 1.73, 1.75
 	res := ask(first)
-	equal(t, names(res[0]), "Device.LocalAgent. Device.LocalAgent.Controller.{i}. Device.LocalAgent.ControllerTrust. Device.LocalAgent.MTP.{i}. Device.LocalAgent.Request.{i}. Device.LocalAgent.Subscription.{i}. Device.LocalAgent.X_ISTHMUS_CPE.")
+	equal(t, names(res[0]), "Device.LocalAgent. Device.LocalAgent.Certificate.{i}. Device.LocalAgent.Controller.{i}. Device.LocalAgent.ControllerTrust. Device.LocalAgent.MTP.{i}. Device.LocalAgent.Request.{i}. Device.LocalAgent.Subscription.{i}. Device.LocalAgent.X_ISTHMUS_CPE.")
 	equal(t, names(res[1]), "Device.X. Device.X.Fixed.{i}. Device.X.Row.{i}.")
-	c := res[0].GetSupportedObjs()[1]
+	c := res[0].GetSupportedObjs()[2]
 	if len(c.GetSupportedParams())+len(c.GetSupportedCommands()) != 0 || len(c.GetUniqueKeySets()) != 2 || !c.GetIsMultiInstance() ||
 		c.GetAccess() != usppb.GetSupportedDMResp_OBJ_ADD_DELETE {
 		t.Fatal(c)
 	}
 	res = ask(all("Device.")) // 1.76, 1.97, 1.98
 	objs := res[0].GetSupportedObjs()
-	if len(objs) != 19 {
+	if len(objs) != 21 {
 		t.Fatalf("%d objects: %s", len(objs), names(res[0]))
 	}
 	equal(t, objs[0].GetSupportedCommands()[0].GetCommandName(), "ScheduleTimer()") // of the Agent; then those of the CPE

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,15 +28,16 @@ const (
 	ownMark = ".own"
 )
 
-// trustTables are Device.LocalAgent.ControllerTrust. There is no trust on first use, and nothing that would ban a Controller.
+// trustTables are Device.LocalAgent.ControllerTrust. with its Roles. TOFUAllowed is false for good: on first use there is nobody who could
+// say, of one CPE among thousands, that the certificate is the right one; who may, adds it and refers to it.
 var trustTables = []*table{
 	{ObjectDef: ObjectDef{Path: trustObject}, columns: []column{
 		one(roles("UntrustedRole")),
-		shown(text("BannedRole", "", 0)),
+		reference("BannedRole", roleTable),
 		roles("SecuredRoles"),
 		shown(flag("TOFUAllowed")),
 		shown(number("TOFUInactivityTimer", "0", 0, maxUint32)),
-		counts("Role"),
+		counts("Role"), counts("Credential"),
 	}},
 	{ObjectDef: ObjectDef{Path: roleTable + "{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"Name"}}},
 		limit: maxRoles, count: "RoleNumberOfEntries", columns: []column{
@@ -56,6 +58,13 @@ var trustTables = []*table{
 
 // roles is a list of strong references to Roles.
 func roles(name string) column { c := list(name, 0); c.refers = roleTable; return c }
+
+// reference is a strong reference to one row of a table.
+func reference(name, table string) column {
+	c := one(text(name, "", 0))
+	c.refers = table
+	return c
+}
 
 // one makes a list one of at most one item.
 func one(c column) column { c.single = true; return c }
@@ -161,14 +170,16 @@ func placeRoles(rs, base *rowSet, kept map[string]map[string]string) {
 	}
 }
 
-// assign gives a Controller of the configuration the Role that the configuration says, by its name.
+// assign gives a Controller of the configuration the Role that the configuration says.
 func (rs *rowSet) assign(path string, base *rowSet) {
-	from := base.controller(usp.EndpointID(rs.get(path, "EndpointID")))
-	if from == "" {
-		return
+	if from := base.controller(usp.EndpointID(rs.get(path, "EndpointID"))); from != "" {
+		rs.put(path, map[string]string{"AssignedRole": rs.configuredRole(from, base)})
 	}
-	role := rs.roleNamed(base.get(base.get(from, "AssignedRole")+".", "Name"))
-	rs.put(path, map[string]string{"AssignedRole": role})
+}
+
+// configuredRole gives the reference to the Role that the configuration says of its Controller: it goes by the Role's name.
+func (rs *rowSet) configuredRole(from string, base *rowSet) string {
+	return rs.roleNamed(base.get(base.get(from, "AssignedRole")+".", "Name"))
 }
 
 // ownRoles makes the Roles that a tx has changed the Agent's own, with all their Permissions.
@@ -197,7 +208,9 @@ func (t *tx) references(c *column, value string) (string, *usp.Error) {
 		if row == "" {
 			return "", usp.Errorf(usp.InvalidValue, "%s: %s is no row of %s", c.Name, item, c.refers)
 		}
-		out = append(out, strings.TrimSuffix(row, "."))
+		if row = strings.TrimSuffix(row, "."); !slices.Contains(out, row) {
+			out = append(out, row)
+		}
 	}
 	if c.single && len(out) > 1 {
 		return "", usp.Errorf(usp.InvalidValue, "%s takes one reference", c.Name)
@@ -229,20 +242,28 @@ func (t *tx) rowNamed(path, table string) string {
 	return ""
 }
 
-// clearReferences takes a Role that is deleted out of what refers to it: references to Roles are strong (R-ARC.12).
-func (t *tx) clearReferences(role string) {
-	clear := func(path, name string) {
-		items := splitList(t.rows.get(path, name))
-		left := slices.DeleteFunc(slices.Clone(items), func(item string) bool { return item+"." == role })
-		if len(left) < len(items) {
-			t.put(path, name, strings.Join(left, ","))
+// clearReferences takes a row that is deleted out of what refers to it: all such references are strong (R-ARC.12).
+func (t *tx) clearReferences(row string) {
+	table, _ := splitRow(row)
+	for _, path := range slices.Sorted(maps.Keys(t.rows.values)) {
+		def := tableOf(path)
+		if def == nil {
+			continue
+		}
+		for i := range def.columns {
+			if def.columns[i].refers == table {
+				t.clearReference(path, def.columns[i].Name, row)
+			}
 		}
 	}
-	for _, p := range t.rows.instances(controllerTable) {
-		clear(p, "AssignedRole")
+}
+
+func (t *tx) clearReference(path, name, row string) {
+	items := splitList(t.rows.get(path, name))
+	left := slices.DeleteFunc(slices.Clone(items), func(item string) bool { return item+"." == row })
+	if len(left) < len(items) {
+		t.put(path, name, strings.Join(left, ","))
 	}
-	clear(trustObject, "UntrustedRole")
-	clear(trustObject, "SecuredRoles")
 }
 
 // nextOrder is one more than the highest Order of a Role's Permissions.

@@ -24,6 +24,7 @@ func (a *Agent) update(ctx context.Context, from usp.EndpointID, change func(t *
 
 // commit writes a tx and makes it seen. It is called in turn.
 func (a *Agent) commit(ctx context.Context, t *tx) error {
+	t.inherit()
 	t.notes = append(t.notes, a.match(ctx, t.before, t.rows, "", t.raised)...)
 	t.trigger()
 	t.ownRoles()

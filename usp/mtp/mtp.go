@@ -4,6 +4,7 @@ package mtp
 
 import (
 	"context"
+	"crypto/x509"
 
 	"isthmus/usp"
 	"isthmus/usp/usppb"
@@ -68,6 +69,21 @@ const (
 type Truster interface {
 	// Trusted says that the peer is the Endpoint it says it is: we dialled it, its certificate names it, or the operator vouches.
 	Trusted() bool
+}
+
+// Certified is implemented by Channels that know what certificates the peer has shown together with the proof that they are its own.
+type Certified interface {
+	// Certificates are the peer's, its own first; none if it showed none. The caller must not change them.
+	Certificates() []*x509.Certificate
+}
+
+// Authenticator is implemented by Endpoints that judge by themselves what a certificate is worth. A transport that has one asks it, besides
+// or instead of having CAs of its own.
+type Authenticator interface {
+	// Authenticate judges what a peer has shown, its own certificate first, and proven to have the key of. Proven says that it is the
+	// Endpoint that it says it is; neither that nor an error, that its certificate is good and names no Endpoint. With an error there
+	// must be no channel. It may wait for a disk.
+	Authenticate(ctx context.Context, peer usp.EndpointID, shown []*x509.Certificate) (proven bool, err error)
 }
 
 // Exclusive is implemented by Channels whose Endpoint may take the time of a Send within Receive, since nobody else waits for it: a

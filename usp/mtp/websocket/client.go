@@ -29,7 +29,8 @@ const (
 type ClientOptions struct {
 	URL        string         // ws:// or wss://; "{endpoint_id}" is replaced, eid=<Endpoint ID> is added to the query
 	Controller usp.EndpointID // whom to expect there; "" takes anybody
-	// TLS is for wss. A session cache is added if it has none.
+	// TLS is for wss. A session cache is added if it has none. The server's certificate may also come from what an Endpoint accepts that is an
+	// mtp.Authenticator, and has to name Controller, or where it names no Endpoint the host.
 	TLS *tls.Config
 	// Certificate gives an Endpoint's own certificate when the server asks for one; nil: what TLS says. TLS sessions are then not resumed:
 	// one would be another Endpoint's.
@@ -268,7 +269,7 @@ func (c *Client) later(l *link) {
 }
 
 func (c *Client) connect(l *link, turn int) {
-	ws, err := c.dial(l.endpoint.EndpointID(), turn)
+	ws, err := c.dial(l.endpoint, turn)
 	if !c.connected(l, ws, err) && ws != nil {
 		_ = ws.Close()
 	}
@@ -337,7 +338,8 @@ var (
 )
 
 // dial makes one connection and checks what the peer agreed to (R-WS.12a).
-func (c *Client) dial(id usp.EndpointID, turn int) (*websocket.Conn, error) {
+func (c *Client) dial(e mtp.Endpoint, turn int) (*websocket.Conn, error) {
+	id := e.EndpointID()
 	u, err := dialURL(c.o.URL, id)
 	if err != nil {
 		return nil, err
@@ -345,7 +347,7 @@ func (c *Client) dial(id usp.EndpointID, turn int) (*websocket.Conn, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, handshakeTimeout)
 	defer cancel()
 	d := websocket.Dialer{
-		NetDialContext: c.o.Dial, TLSClientConfig: c.tls(id), Subprotocols: []string{subprotocol},
+		NetDialContext: c.o.Dial, TLSClientConfig: c.tls(ctx, e, u.Hostname()), Subprotocols: []string{subprotocol},
 		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, WriteBufferPool: &writeBuffers,
 	}
 	if d.NetDialContext == nil {
@@ -385,13 +387,4 @@ func (c *Client) dialer(turn int) *net.Dialer {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.o.LocalAddrs[turn%n], 0))
 	}
 	return d
-}
-
-func (c *Client) tls(id usp.EndpointID) *tls.Config {
-	if c.o.Certificate == nil {
-		return c.o.TLS
-	}
-	t := c.o.TLS.Clone()
-	t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.o.Certificate(id) }
-	return t
 }

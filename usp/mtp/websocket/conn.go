@@ -2,6 +2,8 @@ package websocket
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -88,6 +90,14 @@ func (c *conn) MaxSize() int { return c.maxSize }
 
 // Trusted implements mtp.Truster.
 func (c *conn) Trusted() bool { return c.trusted }
+
+// Certificates implements mtp.Certified.
+func (c *conn) Certificates() []*x509.Certificate {
+	if t, ok := c.ws.NetConn().(*tls.Conn); ok {
+		return t.ConnectionState().PeerCertificates
+	}
+	return nil
+}
 
 // Exclusive implements mtp.Exclusive.
 func (c *conn) Exclusive() {}

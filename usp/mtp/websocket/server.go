@@ -32,13 +32,14 @@ const (
 type ServerOptions struct {
 	// Path is where Endpoints are found, "/agent/{endpoint_id}" if empty. Without {endpoint_id} all requests are for the Endpoint that
 	// lookup gives for "": a Controller that Agents dial.
-	Path           string
-	TLS            *tls.Config   // nil: ws
+	Path string
+	// TLS is nil for ws. With RequestClientCert the Endpoints judge the certificates of peers.
+	TLS            *tls.Config
 	KeepAlive      time.Duration // interval of Pings (R-WS.17); 0: 30 s
 	MaxSize        int           // largest Record either way; 0: 5 MiB
 	MaxConnections int           // beyond it 503; 0: 20000
-	// TrustEndpointID believes the Endpoint ID that a peer gives. Otherwise it is believed over TLS with a verified certificate that
-	// names it, and from loopback.
+	// TrustEndpointID believes the Endpoint ID that a peer gives. Otherwise it is believed over TLS with a certificate that names it, verified by
+	// TLS or by an Endpoint that is an mtp.Authenticator, and from loopback.
 	TrustEndpointID bool
 	Logger          *slog.Logger
 	Registerer      prometheus.Registerer
@@ -134,8 +135,8 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.sh.wheel.close()
 }
 
-// ServeHTTP answers a handshake: 404 for an Endpoint that lookup does not know, 400 without v1.usp (R-WS.12), 409 for a second session
-// of two Endpoints (R-WS.4), 503 beyond MaxConnections and while shutting down.
+// ServeHTTP answers a handshake: 404 for an Endpoint that lookup does not know, 400 without v1.usp (R-WS.12), 403 for a certificate that the
+// Endpoint does not accept, 409 for a second session of two Endpoints (R-WS.4), 503 beyond MaxConnections and while shutting down.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, ok := s.endpointID(r)
 	if !ok {
@@ -159,7 +160,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "eid is no Endpoint ID", http.StatusBadRequest)
 		return
 	}
-	n := &session{pair: pair{e.EndpointID(), peer}, trusted: s.o.TrustEndpointID || proven(r, peer), ended: make(chan struct{})}
+	trusted, err := s.trusts(r, e, peer)
+	if err != nil {
+		s.sh.metrics.accepted(dialPeer)
+		s.o.Logger.Info("a peer was refused for its certificate", "endpoint", e.EndpointID(), "peer", peer, "err", err)
+		http.Error(w, "certificate refused", http.StatusForbidden)
+		return
+	}
+	n := &session{pair: pair{e.EndpointID(), peer}, trusted: trusted, ended: make(chan struct{})}
 	if status := s.reserve(r.Context(), n); status != 0 {
 		s.sh.metrics.accepted(dialRefused)
 		http.Error(w, http.StatusText(status), status)
@@ -296,6 +304,19 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, e mtp.Endpoint,
 		c.abort(ErrClosed)
 	}
 	return c, nil
+}
+
+// trusts says whether a peer is proven to be the Endpoint that it says it is. Who shows a certificate is judged by it, wherever it comes from; one that
+// names no Endpoint says nothing.
+func (s *Server) trusts(r *http.Request, e mtp.Endpoint, peer usp.EndpointID) (bool, error) {
+	if a, ok := e.(mtp.Authenticator); ok && r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		ctx, cancel := context.WithTimeout(r.Context(), handshakeTimeout)
+		defer cancel()
+		if proven, err := a.Authenticate(ctx, peer, r.TLS.PeerCertificates); err != nil || proven {
+			return proven, err
+		}
+	}
+	return s.o.TrustEndpointID || proven(r, peer), nil
 }
 
 // proven says that the peer's Endpoint ID is in its verified certificate, or that the peer is on this machine.
