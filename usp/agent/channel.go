@@ -318,7 +318,7 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 	if !ok || in.l.stranger || g.may != nil && g.may.searches {
 		return false
 	}
-	x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, sent: make(chan struct{}), noWait: true}
+	x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, sent: make(chan struct{}), limit: in.l.ch.MaxSize(), noWait: true}
 	resp := x.answer(a.life, in.msg)
 	if x.waits {
 		return false
@@ -364,7 +364,7 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 	case in.full:
 		a.respond(ctx, in, usp.ErrorMsg(key.id, errFull))
 	default:
-		x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, sent: make(chan struct{})}
+		x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, sent: make(chan struct{}), limit: in.l.ch.MaxSize()}
 		resp := x.answer(ctx, in.msg)
 		a.finished(key) // a Controller that has the response may use the msg_id again at once
 		if resp != nil {

@@ -18,6 +18,10 @@ type exchange struct {
 	may     *access // what the Controller may do; nil is everything
 	secrets bool    // it may read secured parameters
 
+	limit int // bytes of the response; 0: maxResponse
+	size  int // bytes of it so far, as far as they are counted
+	spent int // of maxWork
+
 	noWait bool // it is tried where nothing may be waited for
 	waits  bool // and would have to wait
 }
@@ -83,13 +87,19 @@ func (x *exchange) answer(ctx context.Context, msg *usppb.Msg) (resp *usppb.Msg)
 }
 
 func (x *exchange) dispatch(ctx context.Context, req *usppb.Request) (*usppb.Response, error) {
+	if !x.spend(work(req)) {
+		return nil, errTooMuch
+	}
 	switch r := req.GetReqType().(type) {
 	case *usppb.Request_Get:
-		return &usppb.Response{RespType: &usppb.Response_GetResp{GetResp: x.get(ctx, r.Get)}}, nil
+		resp, err := x.get(ctx, r.Get)
+		return &usppb.Response{RespType: &usppb.Response_GetResp{GetResp: resp}}, err
 	case *usppb.Request_GetInstances:
-		return &usppb.Response{RespType: &usppb.Response_GetInstancesResp{GetInstancesResp: x.getInstances(ctx, r.GetInstances)}}, nil
+		resp, err := x.getInstances(ctx, r.GetInstances)
+		return &usppb.Response{RespType: &usppb.Response_GetInstancesResp{GetInstancesResp: resp}}, err
 	case *usppb.Request_GetSupportedDm:
-		return &usppb.Response{RespType: &usppb.Response_GetSupportedDmResp{GetSupportedDmResp: x.getSupportedDM(ctx, r.GetSupportedDm)}}, nil
+		resp, err := x.getSupportedDM(ctx, r.GetSupportedDm)
+		return &usppb.Response{RespType: &usppb.Response_GetSupportedDmResp{GetSupportedDmResp: resp}}, err
 	case *usppb.Request_GetSupportedProtocol:
 		return &usppb.Response{RespType: &usppb.Response_GetSupportedProtocolResp{GetSupportedProtocolResp: &usppb.GetSupportedProtocolResp{
 			AgentSupportedProtocolVersions: usp.SupportedVersions}}}, nil

@@ -8,14 +8,19 @@ import (
 )
 
 // get answers Get: errors are the paths' own, and each path has a result, in order (R-GET.0 to R-GET.5).
-func (x *exchange) get(ctx context.Context, m *usppb.Get) *usppb.GetResp {
+func (x *exchange) get(ctx context.Context, m *usppb.Get) (*usppb.GetResp, error) {
 	targets := make([]*target, len(m.GetParamPaths()))
 	for i, p := range m.GetParamPaths() {
 		targets[i] = newTarget(p)
 	}
 	x.resolve(ctx, targets, false)
-	found := x.readTargets(ctx, targets, m.GetMaxDepth())
-	x.judge(ctx, targets, found, m.GetMaxDepth())
+	found, err := x.readTargets(ctx, targets, m.GetMaxDepth())
+	if err != nil {
+		return nil, err
+	}
+	if err := x.judge(ctx, targets, found, m.GetMaxDepth()); err != nil {
+		return nil, err
+	}
 
 	resp := &usppb.GetResp{ReqPathResults: make([]*usppb.GetResp_RequestedPathResult, len(targets))}
 	for i, t := range targets {
@@ -31,7 +36,7 @@ func (x *exchange) get(ctx context.Context, m *usppb.Get) *usppb.GetResp {
 		}
 		resp.ReqPathResults[i] = r
 	}
-	return resp
+	return resp, nil
 }
 
 // resolved leaves out objects without parameters.
@@ -50,12 +55,16 @@ func resolved(objects []Object) []*usppb.GetResp_ResolvedPathResult {
 	return out
 }
 
-// readTargets reads what the targets denote, all at once.
-func (x *exchange) readTargets(ctx context.Context, targets []*target, depth uint32) [][]Object {
+// readTargets reads what the targets denote, all at once. It is an error if that is more than a response may have.
+func (x *exchange) readTargets(ctx context.Context, targets []*target, depth uint32) ([][]Object, error) {
 	queries := make([]Query, 0, len(targets))
 	for _, t := range targets {
 		t.asked = 0
 		if t.err != nil || t.path != nil && (t.path.Kind == usp.CommandPath || t.path.Kind == usp.EventPath) {
+			continue
+		}
+		if !x.spend(len(t.prefixes)) {
+			t.err = errTooMuch
 			continue
 		}
 		for _, p := range t.paths() {
@@ -71,21 +80,27 @@ func (x *exchange) readTargets(ctx context.Context, targets []*target, depth uin
 				t.err = r.Err
 			}
 			found[i] = append(found[i], r.Objects...)
+			if err := x.growObjects(r.Objects); err != nil {
+				return nil, err
+			}
 		}
 		readings = readings[t.asked:]
 	}
-	return found
+	return found, nil
 }
 
 // judge looks again at what came to nothing: an object whose final dot is missing, a command or event, an object that is not there.
-func (x *exchange) judge(ctx context.Context, targets []*target, found [][]Object, depth uint32) {
+func (x *exchange) judge(ctx context.Context, targets []*target, found [][]Object, depth uint32) error {
 	for i, t := range targets {
 		switch {
 		case t.err != nil && t.leaf != "" && x.a.asError(ctx, t.err).Code == usp.InvalidPath && t.prefixes != nil:
 			again := *t
 			again.err = nil
 			again.object()
-			got := x.readTargets(ctx, []*target{&again}, depth)
+			got, err := x.readTargets(ctx, []*target{&again}, depth)
+			if err != nil {
+				return err
+			}
 			if again.err == nil {
 				*t, found[i] = again, got[0]
 			}
@@ -102,6 +117,7 @@ func (x *exchange) judge(ctx context.Context, targets []*target, found [][]Objec
 			}
 		}
 	}
+	return nil
 }
 
 // absent tells an object that is empty, which is fine (R-GET.1b), from one that is not there (R-GET.0).

@@ -10,13 +10,16 @@ import (
 )
 
 // getInstances answers GetInstances.
-func (x *exchange) getInstances(ctx context.Context, m *usppb.GetInstances) *usppb.GetInstancesResp {
+func (x *exchange) getInstances(ctx context.Context, m *usppb.GetInstances) (*usppb.GetInstancesResp, error) {
 	targets := make([]*target, len(m.GetObjPaths()))
 	for i, p := range m.GetObjPaths() {
 		targets[i] = newTarget(p)
 	}
 	x.resolve(ctx, targets, false)
-	found := x.instances(ctx, targets, m.GetFirstLevelOnly())
+	found, err := x.instances(ctx, targets, m.GetFirstLevelOnly())
+	if err != nil {
+		return nil, err
+	}
 
 	resp := &usppb.GetInstancesResp{ReqPathResults: make([]*usppb.GetInstancesResp_RequestedPathResult, len(targets))}
 	for i, t := range targets {
@@ -29,11 +32,11 @@ func (x *exchange) getInstances(ctx context.Context, m *usppb.GetInstances) *usp
 		}
 		resp.ReqPathResults[i] = r
 	}
-	return resp
+	return resp, nil
 }
 
 // instances reads the rows of tables and their unique keys, all paths at once.
-func (x *exchange) instances(ctx context.Context, targets []*target, first bool) [][]*usppb.GetInstancesResp_CurrInstance {
+func (x *exchange) instances(ctx context.Context, targets []*target, first bool) ([][]*usppb.GetInstancesResp_CurrInstance, error) {
 	var queries []Query
 	depth := 0
 	if first {
@@ -60,6 +63,9 @@ func (x *exchange) instances(ctx context.Context, targets []*target, first bool)
 			queries = append(queries, Query{Path: p, Depth: depth, RowsOnly: true})
 			queries = append(queries, keyQueries(m, def, p, t.isRow(), first)...)
 		}
+		if t.err == nil && !x.spend(len(queries)-start) {
+			t.err = errTooMuch
+		}
 		if t.err != nil {
 			queries = queries[:start]
 		}
@@ -69,6 +75,11 @@ func (x *exchange) instances(ctx context.Context, targets []*target, first bool)
 	out := make([][]*usppb.GetInstancesResp_CurrInstance, len(targets))
 	for i, t := range targets {
 		out[i] = t.collect(readings[:t.asked], x.may)
+		for _, row := range out[i] {
+			if err := x.grow(len(row.GetInstantiatedObjPath())); err != nil {
+				return nil, err
+			}
+		}
 		readings = readings[t.asked:]
 	}
 	for i, t := range targets {
@@ -76,7 +87,7 @@ func (x *exchange) instances(ctx context.Context, targets []*target, first bool)
 			x.absentTable(ctx, t)
 		}
 	}
-	return out
+	return out, nil
 }
 
 func notTable(def *ObjectDef, path string) error {

@@ -73,9 +73,11 @@ func (t *tx) set(writes []Write) ([]Write, *usp.Error) {
 
 func touched(writes []Write) []string {
 	var rows []string
+	seen := make(map[string]bool)
 	for _, w := range writes {
 		obj := w.Path[:strings.LastIndexByte(w.Path, '.')+1]
-		if len(rows) == 0 || rows[len(rows)-1] != obj {
+		if !seen[obj] {
+			seen[obj] = true
 			rows = append(rows, obj)
 		}
 	}

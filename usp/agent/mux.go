@@ -16,6 +16,9 @@ func (x *exchange) read(ctx context.Context, queries []Query) []Reading {
 	if len(queries) == 0 {
 		return nil
 	}
+	if len(queries) > someQueries {
+		return x.readOnce(ctx, queries)
+	}
 	out := x.fetch(ctx, queries)
 	x.hide(queries, out)
 	return out

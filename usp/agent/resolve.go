@@ -133,6 +133,10 @@ func (x *exchange) resolve(ctx context.Context, targets []*target, cached bool) 
 			if !t.advance() {
 				continue
 			}
+			if !x.spend(len(t.prefixes)) {
+				t.err = errTooMuch
+				continue
+			}
 			asks := t.queries(cached)
 			t.asked = len(asks)
 			queries = append(queries, asks...)
@@ -147,6 +151,9 @@ func (x *exchange) resolve(ctx context.Context, targets []*target, cached bool) 
 				t.prefixes, t.err = x.search(ctx, s.Terms, t.prefixes, readings[:t.asked], cached)
 			} else {
 				t.prefixes, t.err = follow(s, readings[:t.asked])
+			}
+			if t.err == nil && !x.spend(len(t.prefixes)) {
+				t.err, t.prefixes = errTooMuch, nil
 			}
 			t.searched = true
 			t.next++
@@ -208,6 +215,9 @@ func (x *exchange) search(ctx context.Context, terms []usp.Term, prefixes []stri
 		readings = readings[1:]
 		if rows.Err != nil {
 			return nil, rows.Err
+		}
+		if !x.spend(len(rows.Objects)) {
+			return nil, errTooMuch
 		}
 		alive := make(map[string]bool, len(rows.Objects))
 		for _, o := range rows.Objects {
@@ -278,6 +288,9 @@ func (x *exchange) kindOf(ctx context.Context, row string, t *usp.Term, cached b
 
 // valuesOf reads a parameter that lies behind references.
 func (x *exchange) valuesOf(ctx context.Context, object string, param []usp.Segment, cached bool) []string {
+	if !x.spend(1) {
+		return nil // which the caller finds out
+	}
 	for i := range param {
 		s := &param[i]
 		if !s.Follow {
@@ -362,6 +375,10 @@ func (x *exchange) existing(ctx context.Context, targets []*target) [][]string {
 		if t.err != nil {
 			continue
 		}
+		if !x.spend(len(t.prefixes)) {
+			t.err = errTooMuch
+			continue
+		}
 		for _, p := range t.prefixes {
 			if row := p[:lastRow(p)]; row != "" {
 				queries = append(queries, Query{Path: row, Depth: 1, RowsOnly: true})
@@ -385,6 +402,10 @@ func (x *exchange) existing(ctx context.Context, targets []*target) [][]string {
 			}
 			if found[0].Err != nil {
 				t.err = found[0].Err
+				break
+			}
+			if !x.spend(len(found[0].Objects)) {
+				t.err, out[i] = errTooMuch, nil
 				break
 			}
 			for _, o := range found[0].Objects {

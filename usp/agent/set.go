@@ -43,6 +43,9 @@ func (x *exchange) set(ctx context.Context, m *usppb.Set) (*usppb.SetResp, error
 		updates[i].instances = x.seen(ctx, targets[i], rows, updates[i].names()...)
 	}
 	for _, u := range updates {
+		if u.err == nil && !x.spend(len(u.instances)*len(u.req.GetParamSettings())) {
+			u.err = errTooMuch
+		}
 		x.checkSettings(ctx, u)
 	}
 	if !m.GetAllowPartial() {
@@ -167,15 +170,19 @@ func (u *update) writes() []Write {
 
 // blame gives each refused parameter to the object that wanted to write it; false if nothing new came of it.
 func blame(updates []*update, e *usp.Error) bool {
-	progress := false
+	bad := make(map[string]usp.ParamError, len(e.Params))
 	for _, p := range e.Params {
-		for _, u := range updates {
-			for _, inst := range u.instances {
-				for _, s := range u.req.GetParamSettings() {
-					if _, known := u.refused[p.Path]; inst+s.GetParam() == p.Path && !known {
-						u.refuse(p, s.GetRequired())
-						progress = true
-					}
+		bad[p.Path] = p
+	}
+	progress := false
+	for _, u := range updates {
+		for _, inst := range u.instances {
+			for _, s := range u.req.GetParamSettings() {
+				path := inst + s.GetParam()
+				p, failed := bad[path]
+				if _, known := u.refused[path]; failed && !known {
+					u.refuse(p, s.GetRequired())
+					progress = true
 				}
 			}
 		}

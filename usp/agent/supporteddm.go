@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"isthmus/usp"
 	"isthmus/usp/usppb"
 )
 
 // getSupportedDM answers GetSupportedDM.
-func (x *exchange) getSupportedDM(ctx context.Context, m *usppb.GetSupportedDM) *usppb.GetSupportedDMResp {
+func (x *exchange) getSupportedDM(ctx context.Context, m *usppb.GetSupportedDM) (*usppb.GetSupportedDMResp, error) {
 	resp := &usppb.GetSupportedDMResp{}
 	for _, path := range m.GetObjPaths() {
 		r := &usppb.GetSupportedDMResp_RequestedObjectResult{ReqObjPath: usp.ValidUTF8(path), DataModelInstUri: DefaultURI}
@@ -23,9 +25,12 @@ func (x *exchange) getSupportedDM(ctx context.Context, m *usppb.GetSupportedDM) 
 			r.ErrCode, r.ErrMsg = uint32(e.Code), usp.ValidUTF8(e.Msg)
 		}
 		r.SupportedObjs = objects
+		if err := x.grow(proto.Size(r)); err != nil {
+			return nil, err
+		}
 		resp.ReqObjResults = append(resp.ReqObjResults, r)
 	}
-	return resp
+	return resp, nil
 }
 
 // supportedObjects describes what one path names: an object with what is below it, or a single parameter, command or event.
