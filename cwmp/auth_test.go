@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -143,6 +144,10 @@ func TestA1_BasicWrong(t *testing.T) {
 	if n := outcomes(t, sv, authCredentials); n != 5 || len(hd.notes()) != 0 {
 		t.Errorf("%d refusals, %v", n, hd.notes())
 	}
+	_, addr = start(t, &acs{}, &ServerOptions{Auth: &Auth{Scheme: Basic, EndpointID: testEndpoint}}) // no fleet, no CPE
+	c := dial(t, addr)
+	c.header = basic("", "")
+	c.post("1", informOf("S9")).wantStatus(t, 401)
 }
 
 // A2: an empty POST comes first, only to fetch the challenge.
@@ -205,10 +210,9 @@ func TestA4_AuthenticatedOnce(t *testing.T) {
 			r := c.empty()
 			r.want(t, "GetParameterValues")
 			c.post(r.env.ID, &GetParameterValuesResponse{}).wantStatus(t, 204)
-			if err := <-got; err != nil {
+			if err := errors.Join(<-got, hd.end(t)); err != nil {
 				t.Error(err)
 			}
-			hd.end(t)
 		})
 	}
 	t.Run("another connection, no cookie", func(t *testing.T) {
@@ -255,7 +259,9 @@ func TestA5_RepeatedDigest(t *testing.T) {
 			r.want(t, "GetParameterValues")
 			next()
 			c.post(r.env.ID, &GetParameterValuesResponse{}).wantStatus(t, 204)
-			hd.end(t)
+			if err := hd.end(t); err != nil {
+				t.Error(err)
+			}
 			next()
 			c.inform("2")
 		})
@@ -551,9 +557,10 @@ func startTLS(t *testing.T, hd *acs, auth *Auth, ca *ca) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
+	served := make(chan struct{})
 	go func() {
-		served <- sv.Serve(tls.NewListener(l, &tls.Config{ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: ca.pool,
+		defer close(served)
+		_ = sv.Serve(tls.NewListener(l, &tls.Config{ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: ca.pool,
 			Certificates: []tls.Certificate{ca.issue(t, &x509.Certificate{DNSNames: []string{"acs.example"}})}}))
 	}()
 	t.Cleanup(func() { // before start's, which shuts the server down

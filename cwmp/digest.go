@@ -54,8 +54,7 @@ func (g *gate) challenge(now time.Time, stale bool) string {
 // digest checks the credentials of an Authorization header.
 func (g *gate) digest(method, credentials string, now time.Time) (user, outcome string) {
 	c := parseDigest(credentials)
-	password, known := g.password(c.username)
-	ha1 := hexMD5(c.username, realm, password)
+	ha1 := hexMD5(c.username, realm, g.password(c.username))
 	switch {
 	case c.algorithm == "" || strings.EqualFold(c.algorithm, "MD5"):
 	case strings.EqualFold(c.algorithm, "MD5-sess"):
@@ -73,7 +72,7 @@ func (g *gate) digest(method, credentials string, now time.Time) (user, outcome 
 	default:
 		return c.username, authCredentials
 	}
-	if subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(c.response))) != 1 || !known {
+	if subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(c.response))) != 1 {
 		return c.username, authCredentials
 	}
 	if !g.fresh(c.nonce, now) {

@@ -20,21 +20,26 @@ import (
 	"isthmus/cwmp"
 	"isthmus/cwmp/cpe"
 	"isthmus/store/badger"
+	"isthmus/usp"
 	"isthmus/usp/agent"
 )
 
 // BenchmarkInformSession measures what a session of nothing but an Inform of 25 parameters costs the proxy, store on disk and metrics on,
 // against a bare net/http handler that answers the same two requests with fixed bytes. The server under test is a process of its own, so
-// that cpu-ns/session is its CPU alone (getrusage), whatever the load costs.
+// that cpu-ns/session is its CPU alone (getrusage), whatever the load costs. With Digest each session begins with a 401, which the bare
+// handler of "bare-digest" gives as well.
 func BenchmarkInformSession(b *testing.B) {
 	for _, c := range []struct {
 		name    string
 		mode    string
 		changed int
-	}{{"bare", "bare", 0}, {"unchanged", "proxy", 0}, {"3-differ", "proxy", 3}} {
+	}{{"bare", "bare", 0}, {"unchanged", "proxy", 0}, {"3-differ", "proxy", 3}, {"bare-digest", "bare-digest", 0}, {"digest", "digest", 0}} {
 		b.Run(c.name, func(b *testing.B) {
 			s := startServer(b, c.mode)
 			load := cpe.SessionLoad{ACS: s.url, Sessions: 500, Concurrency: 4, Devices: 500, Events: []string{cwmp.EventPeriodic}, Changed: c.changed}
+			if strings.HasSuffix(c.mode, "digest") {
+				load.Username, load.Password = benchUser, benchPassword
+			}
 			run := func(n int) {
 				load.Sessions = n
 				st, err := load.Run(b.Context())
@@ -111,8 +116,8 @@ func serveForBenchmark(mode, dir string) error {
 	switch mode {
 	case "echo":
 		addr = serveEcho(l)
-	case "bare":
-		srv := &http.Server{Handler: bareHandler(), ReadHeaderTimeout: time.Minute}
+	case "bare", "bare-digest":
+		srv := &http.Server{Handler: bareHandler(mode == "bare-digest"), ReadHeaderTimeout: time.Minute}
 		go func() { _ = srv.Serve(l) }()
 	default:
 		st, err := badger.Open(dir, &badger.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -127,7 +132,14 @@ func serveForBenchmark(mode, dir string) error {
 			return err
 		}
 		p.Start()
-		srv := cwmp.NewServer(p, &cwmp.ServerOptions{Logger: log, Registerer: reg})
+		o := &cwmp.ServerOptions{Logger: log, Registerer: reg}
+		if mode == "digest" {
+			o.Auth = &cwmp.Auth{Scheme: cwmp.Digest, Username: benchUser, Password: benchPassword, EndpointID: func(id cwmp.DeviceID) string {
+				e, _, _ := usp.AgentEndpointID(id.OUI, id.ProductClass, id.SerialNumber)
+				return string(e)
+			}}
+		}
+		srv := cwmp.NewServer(p, o)
 		go func() { _ = srv.Serve(l) }()
 		if mode == "get" {
 			if addr, err = serveGet(context.Background(), p, addr); err != nil {
@@ -147,11 +159,18 @@ func serveForBenchmark(mode, dir string) error {
 	return nil
 }
 
-func bareHandler() http.Handler {
+const benchUser, benchPassword = "fleet", "password"
+
+func bareHandler(challenge bool) http.Handler {
 	const answer = `<SOAP-ENV:Envelope xmlns:SOAP-ENV="http://schemas.xmlsoap.org/soap/envelope/" xmlns:cwmp="urn:dslforum-org:cwmp-1-2">` +
 		`<SOAP-ENV:Body><cwmp:InformResponse><MaxEnvelopes>1</MaxEnvelopes></cwmp:InformResponse></SOAP-ENV:Body></SOAP-ENV:Envelope>`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
+		if challenge && r.Header.Get("Authorization") == "" {
+			w.Header().Set("WWW-Authenticate", `Digest realm="bare", nonce="0123456789abcdef01234567", qop="auth", algorithm=MD5`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
 		if n == 0 {
 			w.WriteHeader(http.StatusNoContent)
 			return
