@@ -35,8 +35,8 @@ const (
 	finished
 )
 
-// maxQueue bounds the jobs that wait for one CPE.
-const maxQueue = 256
+// maxQueue bounds the jobs that wait for one CPE. It is twice what one Controller can have waiting.
+const maxQueue = 512
 
 var errShutdown = &usp.Error{Code: usp.Unreachable, Msg: "shutting down"}
 

@@ -19,6 +19,8 @@ type channel struct {
 
 	exclusive bool // see mtp.Exclusive
 	stranger  bool // the peer is not proven to be who it says it is (mtp.Truster)
+
+	handling int // Records that came over it and whose goroutine has not ended; the Agent's mu guards it
 }
 
 // maxStrangers is how many peers that nothing vouches for may be connected to one Agent.
@@ -229,16 +231,19 @@ type requestKey struct {
 }
 
 const (
-	// maxInFlight is how many requests an Agent works on. The rest is refused: by the transport's goroutine where that may take the
-	// time, else by at most maxRefusals goroutines, beyond which a request goes unanswered.
-	maxInFlight = 256
-	maxRefusals = 64
+	// maxInFlight is how many requests of one channel an Agent works on, so that a Controller that sends too many or reads no answers costs
+	// no other; maxOfStranger is how many of a peer that nothing vouches for, maxOfAll how many of all together. The rest is refused: by the
+	// transport's goroutine where that may take the time, else by at most maxRefusals goroutines, beyond which a request goes unanswered.
+	maxInFlight   = 256
+	maxOfStranger = 16
+	maxOfAll      = 1024
+	maxRefusals   = 64
 )
 
 // errStranger is what a stranger may do where the untrusted Role may do nothing.
 var errStranger = usp.Errorf(usp.PermissionDenied, "nothing proves that this Controller is the Endpoint it says it is")
 
-var errFull = usp.Errorf(usp.ResourcesExceeded, "%d requests are waiting already", maxInFlight)
+var errFull = usp.Errorf(usp.ResourcesExceeded, "too many requests are waiting already")
 
 // admit starts the goroutine that handles a Record, unless it need not be handled.
 func (a *Agent) admit(in *inbound) {
@@ -261,11 +266,11 @@ func (a *Agent) admit(in *inbound) {
 	}
 	if in.full && in.l.exclusive && in.msg.GetBody().GetRequest() != nil {
 		a.reply(a.life, in, usp.ErrorMsg(key.id, errFull))
-		a.retire(key)
+		a.retire(in, key)
 		return
 	}
 	if a.answerAtOnce(in, key) {
-		a.retire(key)
+		a.retire(in, key)
 		return
 	}
 	go a.handle(in, key)
@@ -276,10 +281,16 @@ func (a *Agent) enroll(in *inbound, key requestKey) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	_, twice := a.inFlight[key]
-	if twice || a.closing || a.handling >= maxInFlight+maxRefusals {
+	own := maxInFlight
+	if in.l.stranger {
+		own = maxOfStranger
+	}
+	over := max(in.l.handling-own, a.handling-maxOfAll)
+	if twice || a.closing || over >= maxRefusals {
 		return false
 	}
-	in.full = a.handling >= maxInFlight
+	in.full = over >= 0
+	in.l.handling++
 	a.handling++
 	if a.inFlight == nil {
 		a.inFlight = make(map[requestKey]struct{})
@@ -290,9 +301,10 @@ func (a *Agent) enroll(in *inbound, key requestKey) bool {
 	return true
 }
 
-func (a *Agent) retire(key requestKey) {
+func (a *Agent) retire(in *inbound, key requestKey) {
 	a.finished(key)
 	a.mu.Lock()
+	in.l.handling--
 	a.handling--
 	a.mu.Unlock()
 	a.leave()
@@ -331,7 +343,7 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 
 // handle serves one Record.
 func (a *Agent) handle(in *inbound, key requestKey) {
-	defer a.retire(key)
+	defer a.retire(in, key)
 	ctx, cancel := context.WithTimeoutCause(a.life, a.fleet.opts.RequestTimeout, errTooLate)
 	defer cancel()
 	if err := a.load(ctx); err != nil {

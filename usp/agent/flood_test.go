@@ -1,0 +1,117 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"isthmus/usp"
+	"isthmus/usp/mtp"
+	"isthmus/usp/usppb"
+)
+
+// deaf is a Channel over which no message leaves: its peer reads nothing.
+type deaf struct{ *wire }
+
+func (d deaf) Send(ctx context.Context, record []byte, _ mtp.Address) error {
+	r, err := usp.DecodeRecord(record)
+	if err != nil || r.GetNoSessionContext() == nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A Controller that sends and never reads costs the Agent a bounded number of goroutines, and the other Controllers nothing: theirs are
+// answered, and their NotifyResp is heard.
+func TestControllerThatNeverReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.ask(addReq(false, subscription(valueChange, "Device.LocalAgent.Controller.1.PeriodicNotifInterval", req("NotifRetry", "true"))))
+		d := deaf{newWire(ctl2)}
+		r.a.Up(d)
+		synctest.Wait()
+		before := runtime.NumGoroutine()
+		flood := func(n int, msg func(id string) *usppb.Msg) {
+			for i := range n {
+				b, err := usp.EncodeRecord(ctl2, agentID, "", msg(fmt.Sprint("flood-", i)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := r.a.Receive(d, b, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		flood(10_000, func(id string) *usppb.Msg { return usp.NewRequest(id, getReq("Device.LocalAgent.")) })
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n > maxInFlight+maxRefusals {
+			t.Errorf("%d goroutines for one Controller", n)
+		}
+		flood(10_000, func(id string) *usppb.Msg {
+			return usp.NewResponse(id, &usppb.Response{RespType: &usppb.Response_NotifyResp{NotifyResp: &usppb.NotifyResp{SubscriptionId: id}}})
+		})
+		flood(10_000, func(id string) *usppb.Msg {
+			return usp.NewRequest(id, &usppb.Request{ReqType: &usppb.Request_Notify{Notify: &usppb.Notify{SubscriptionId: id}}})
+		})
+
+		if r.ask(setOf("Device.LocalAgent.Controller.1.PeriodicNotifInterval", "100")).GetResponse() == nil {
+			t.Error("another Controller is not served")
+		}
+		n := r.notify()
+		r.send(ctl1, usp.NewResponse(n.GetHeader().GetMsgId(), &usppb.Response{RespType: &usppb.Response_NotifyResp{NotifyResp: &usppb.NotifyResp{}}}))
+		synctest.Wait()
+		equal(t, r.keep.count(NotificationRecord), 0)
+		r.stop()
+	})
+}
+
+// Whom nothing vouches for cannot take the places of the Controllers, however many connections it has.
+func TestStrangersThatNeverRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		for i := range maxStrangers {
+			d := unprovenDeaf{deaf{newWire(ctl2)}}
+			r.a.Up(d)
+			synctest.Wait()
+			for j := range 1000 {
+				b, err := usp.EncodeRecord(ctl2, agentID, "", usp.NewRequest(fmt.Sprintf("%d-%d", i, j), getReq("Device.")))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := r.a.Receive(d, b, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		synctest.Wait()
+		for range 100 {
+			equal(t, r.get("Device.LocalAgent.EndpointID"), "Device.LocalAgent.EndpointID="+string(agentID))
+		}
+		r.stop()
+	})
+}
+
+type unprovenDeaf struct{ deaf }
+
+func (unprovenDeaf) Trusted() bool { return false }
+
+// A msg_id may be as long as a Record: it comes back, or the answer is that it cannot.
+func TestHugeMsgID(t *testing.T) {
+	r := newRig(t)
+	r.w.limit = 5 << 20
+	for _, n := range []int{4 << 20, 5 << 20} {
+		id := strings.Repeat("i", n)
+		r.send(ctl1, usp.NewRequest(id, getReq("Device.LocalAgent.EndpointID")))
+		if n > 4<<20 {
+			continue // neither the answer nor the Error fits
+		}
+		if decode(t, r.next()).GetHeader().GetMsgId() != id {
+			t.Error("not the same msg_id")
+		}
+	}
+	equal(t, r.get("Device.LocalAgent.EndpointID"), "Device.LocalAgent.EndpointID="+string(agentID))
+}
