@@ -37,16 +37,21 @@ type Device struct {
 	journals   map[string]bool      // rows that are not complete
 	lookedUp   map[string]time.Time // tables that were listed because somebody asked for a row that is not there
 
-	queue   []*job
-	wake    chan struct{}
-	session *cwmp.Session // open now; from the Inform to the end
-	served  bool          // the session was asked for, or has served a request
-	asking  bool          // a Connection Request is under way
-	opened  chan struct{} // closed when an Inform arrives while asking
-	booted  chan struct{} // closed when an Inform with 1 BOOT or 0 BOOTSTRAP arrives
-	tried   attempt       // the last Connection Request
-	heard   heard
-	batch   int // names of one GetParameterValues that this CPE takes
+	queue      []*job
+	wake       chan struct{}
+	session    *cwmp.Session // open now; from the Inform to the end
+	served     bool          // the session was asked for, or has served a request
+	asking     bool          // a Connection Request is under way
+	opened     chan struct{} // closed when an Inform arrives while asking
+	booted     chan struct{} // closed when an Inform with 1 BOOT or 0 BOOTSTRAP arrives
+	tried      []*attempt    // the last round of Connection Requests
+	worked     string        // the method that brought the last session that was asked for
+	rounds     int           // rounds without a session since the last Inform
+	relearn    bool          // the CPE is to be asked how it can be reached
+	challenged time.Time     // when the STUN server asked the CPE last who it is
+	askAfter   time.Time     // no round begins before
+	heard      heard
+	batch      int // names of one GetParameterValues that this CPE takes
 }
 
 // head is what is always in memory, and on disk, of a device. It is written when something in it changes that somebody relies on.
@@ -63,6 +68,11 @@ type head struct {
 	Hardware     string    `json:"hardware_version,omitempty"`
 	URL          string    `json:"connection_request_url,omitempty"`
 	Loopback     bool      `json:"loopback,omitempty"` // the Inform came from loopback
+	UDP          string    `json:"udp_connection_request_address,omitempty"`
+	Bound        string    `json:"udp_binding,omitempty"` // where the STUN server has seen the CPE since it told UDP
+	NAT          bool      `json:"nat_detected,omitempty"`
+	JID          string    `json:"conn_req_jabber_id,omitempty"`
+	Reach        []string  `json:"reach,omitempty"` // those of reachParams that the CPE has; nil: not known
 	Interval     int       `json:"periodic_inform_interval,omitempty"`
 	Since        time.Time `json:"since"`
 	Shape        string    `json:"shape,omitempty"` // hash; empty until discovered
@@ -87,12 +97,6 @@ type pending struct {
 
 // pendingFor bounds how long after a Reboot a boot without its CommandKey still counts as its effect.
 const pendingFor = 10 * time.Minute
-
-// attempt is what became of the last Connection Request.
-type attempt struct {
-	at  time.Time
-	err error // nil: the CPE accepted it
-}
 
 func (d *Device) key(k store.Kind, id string) store.Key {
 	return store.Key{Device: string(d.id), Kind: k, ID: id}
@@ -287,12 +291,16 @@ func (d *Device) unreachable(what string) *usp.Error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	msg := what
-	switch {
-	case d.tried.at.IsZero():
-	case d.tried.err != nil:
-		msg += fmt.Sprintf("; Connection Request at %s: %v", d.tried.at.UTC().Format(time.RFC3339), d.tried.err)
-	default:
-		msg += fmt.Sprintf("; Connection Request at %s was accepted", d.tried.at.UTC().Format(time.RFC3339))
+	for _, a := range d.tried {
+		msg += fmt.Sprintf("; %s at %s", a.title, a.at.UTC().Format(time.RFC3339))
+		switch {
+		case a.err != nil:
+			msg += ": " + a.err.Error()
+		case a.name == methodUDP:
+			msg += " was sent"
+		default:
+			msg += " was accepted"
+		}
 	}
 	if !d.inform.at.IsZero() {
 		msg += "; last Inform " + d.inform.at.UTC().Format(time.RFC3339)

@@ -36,6 +36,9 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 			return fmt.Errorf("listing subscribed tables: %w", err)
 		}
 	}
+	if err := d.learnReach(ctx, c, s.Inform); err != nil {
+		return fmt.Errorf("reading how the CPE can be reached: %w", err)
+	}
 	return d.notifyAttributes(ctx, c, hasEvent(s.Inform, cwmp.EventBootstrap))
 }
 

@@ -32,12 +32,18 @@ type Detail struct {
 	RPCMethods      []string
 	InSession       bool
 	Queued          int
-	LastAttempt     time.Time // of a Connection Request; zero: none
-	LastError       string
-	PendingCommand  string   // a command whose end the CPE has not reported; empty: none
-	Events          []string // of the last Inform since the process started
-	Cached          int      // parameters in memory; 0 where the tree is not loaded
-	Subscribed      int      // paths that subscriptions ask for
+	Attempts        []Attempt // the last round of Connection Requests, in order
+	PendingCommand  string    // a command whose end the CPE has not reported; empty: none
+	Events          []string  // of the last Inform since the process started
+	Cached          int       // parameters in memory; 0 where the tree is not loaded
+	Subscribed      int       // paths that subscriptions ask for
+}
+
+// Attempt is one Connection Request.
+type Attempt struct {
+	Time   time.Time
+	Method string // "http", "udp", "xmpp"
+	Error  string // "": the CPE accepted it, or has not answered
 }
 
 // unknownInterval is how long a CPE counts as online after an Inform where its PeriodicInformInterval is not known.
@@ -113,9 +119,13 @@ func (p *Proxy) Device(id usp.EndpointID) (Detail, bool) {
 	defer d.mu.RUnlock()
 	t := Detail{Summary: d.summaryLocked(), HardwareVersion: d.head.Hardware, Since: d.head.Since,
 		Discovered: d.model != nil, RPCMethods: d.head.RPCs, InSession: d.session != nil, Queued: len(d.queue),
-		LastAttempt: d.tried.at, Subscribed: len(d.interest.ValueChange) + len(d.interest.Objects)}
-	if d.tried.err != nil {
-		t.LastError = d.tried.err.Error()
+		Subscribed: len(d.interest.ValueChange) + len(d.interest.Objects)}
+	for _, a := range d.tried {
+		made := Attempt{Time: a.at, Method: a.name}
+		if a.err != nil {
+			made.Error = a.err.Error()
+		}
+		t.Attempts = append(t.Attempts, made)
 	}
 	if d.head.Pending != nil {
 		t.PendingCommand = "Device.Reboot()"

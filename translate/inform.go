@@ -114,9 +114,13 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 
 	d.mu.Lock()
 	d.session, d.served = s, d.asking || hasEvent(in, cwmp.EventConnectionRequest)
+	d.rounds, d.askAfter = 0, time.Time{}
 	if d.opened != nil {
 		close(d.opened)
 		d.opened = nil
+		if a := d.promising(); a != nil {
+			d.traceAttempt(a)
+		}
 	}
 	unchanged := rec.hash == d.inform.hash && !boot && !bootstrap && !d.inform.at.IsZero()
 	watched := len(d.interest.ValueChange) > 0
@@ -251,6 +255,10 @@ func (d *Device) updateHead(s *cwmp.Session, boot, bootstrap bool) (info agent.B
 		case "ManagementServer.PeriodicInformInterval":
 			if n, err := strconv.Atoi(p.Value); err == nil && n != h.Interval {
 				h.Interval, changed = n, true
+			}
+		default:
+			if name, ok := strings.CutPrefix(name, managementServer); ok && h.reach(name, p.Value) {
+				changed = true
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func (d *Device) Liveness() agent.LivenessInfo {
 	if !d.inform.at.IsZero() && d.head.Interval > 0 {
 		i.NextInformDue = d.inform.at.Add(time.Duration(d.head.Interval) * time.Second)
 	}
-	failed := d.tried.err != nil && d.tried.at.After(d.inform.at)
+	failed := len(d.tried) > 0 && d.promising() == nil && d.tried[0].at.After(d.inform.at)
 	i.Reachable = i.InSession || d.summaryLocked().Online && !failed
 	return i
 }

@@ -10,6 +10,7 @@ type metrics struct {
 	hits, misses       prometheus.Counter
 	connectionRequests *prometheus.CounterVec
 	refused            *prometheus.CounterVec
+	attempts           *prometheus.CounterVec
 	discovery          prometheus.Histogram
 }
 
@@ -35,6 +36,8 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 			Help: "Connection Requests by what came of them."}, []string{"outcome"}),
 		refused: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_new_devices_refused_total",
 			Help: "Informs of CPE not yet known that were told to come again, by the limit."}, []string{"reason"}),
+		attempts: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_connection_request_attempts_total",
+			Help: "Connection Requests of each method by what came of them."}, []string{"method", "outcome"}),
 		discovery: f.NewHistogram(prometheus.HistogramOpts{Name: "isthmus_discovery_duration_seconds",
 			Help: "Time to read the data model of a CPE.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300}}),
 	}

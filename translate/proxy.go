@@ -61,6 +61,8 @@ type ConnectionRequest struct {
 	// Timeout is from asking until the Inform; 0: 15 s.
 	Timeout time.Duration
 	Client  *connreq.Client // nil: one with default rules
+	// UDP and XMPP are the other ways to reach CPE; nil where they are turned off.
+	UDP, XMPP Requester
 }
 
 // Connector is a transport that dials one Controller for every Agent it is given: an MTP client.

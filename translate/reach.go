@@ -3,6 +3,7 @@ package translate
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"isthmus/cwmp/connreq"
@@ -12,8 +13,13 @@ import (
 // errNoURL says that a Connection Request cannot even be tried.
 var errNoURL = errors.New("the CPE has told no ConnectionRequestURL")
 
-// ask sees to it that a session is coming: one Connection Request at a time, however many jobs wait for it. A CPE that is about to
-// reboot because we told it to is not asked: its boot brings the session. One that has informed since, without a boot, is.
+// Requester makes Connection Requests in one way: nil says that the CPE accepted one, or that it cannot say so. The errors are connreq's.
+type Requester interface {
+	Request(ctx context.Context, t connreq.Target) error
+}
+
+// ask sees to it that a session is coming: one round of Connection Requests at a time, however many jobs wait for it. A CPE that is
+// about to reboot because we told it to is not asked: its boot brings the session. One that has informed since, without a boot, is.
 func (d *Device) ask() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -26,9 +32,11 @@ func (d *Device) ask() {
 	d.asking = true
 	opened := make(chan struct{})
 	d.opened = opened
-	target := connreq.Target{URL: d.head.URL, InformFromLoopback: d.head.Loopback}
-	target.Username, target.Password = d.p.opts.ConnectionRequest.credentials(d.id)
-	d.p.wg.Go(func() { d.request(target, opened) })
+	r := &round{d: d, opened: opened, target: connreq.Target{URL: d.head.URL, UDPAddress: d.head.udpAddress(), JID: d.head.JID,
+		InformFromLoopback: d.head.Loopback}}
+	r.target.Username, r.target.Password = d.p.opts.ConnectionRequest.credentials(d.id)
+	r.methods = d.methods(r)
+	d.p.wg.Go(r.run)
 }
 
 // credentials are what a CPE asks of Connection Requests.
@@ -44,66 +52,282 @@ func (o *ConnectionRequest) credentials(id usp.EndpointID) (username, password s
 // rebootTime is how long a CPE that was told to reboot is left in peace.
 const rebootTime = 3 * time.Minute
 
-// request sends a Connection Request and waits for the session; if none comes in time, everybody who waits is told why.
-func (d *Device) request(target connreq.Target, opened <-chan struct{}) {
+// method is a way to reach a CPE.
+type method struct {
+	name, title string // of metrics and the API; of texts
+	request     func(ctx context.Context, t connreq.Target) error
+}
+
+const (
+	methodHTTP = "http"
+	methodUDP  = "udp"
+	methodXMPP = "xmpp"
+)
+
+// methods are the ways to this CPE, the most promising first: what worked last, then HTTP, unless the CPE has found a NAT before it.
+// d.mu is held.
+func (d *Device) methods(r *round) []method {
+	o := &d.p.opts.ConnectionRequest
+	var ms []method
+	if r.target.URL != "" {
+		ms = append(ms, method{methodHTTP, "Connection Request", r.http})
+	}
+	if r.target.UDPAddress != "" && o.UDP != nil {
+		ms = append(ms, method{methodUDP, "UDP Connection Request", o.UDP.Request})
+	}
+	if r.target.JID != "" && o.XMPP != nil {
+		ms = append(ms, method{methodXMPP, "XMPP Connection Request", o.XMPP.Request})
+	}
+	rank := func(m method) int {
+		switch {
+		case m.name == d.worked:
+			return 0
+		case m.name == methodHTTP && d.head.NAT:
+			return 2
+		}
+		return 1
+	}
+	slices.SortStableFunc(ms, func(a, b method) int { return rank(a) - rank(b) })
+	return ms
+}
+
+// attempt is a Connection Request of a round. Device.mu guards what is not set at the start.
+type attempt struct {
+	method
+	at   time.Time
+	err  error         // nil: the CPE accepted it, or has not answered
+	done chan struct{} // closed when err is settled
+}
+
+// round is one try to have a CPE open a session, by all ways there are.
+type round struct {
+	d       *Device
+	target  connreq.Target
+	methods []method
+	opened  <-chan struct{} // closed when the session is there
+}
+
+// run asks the CPE and waits for the session; if none comes in time, everybody who waits is told why.
+func (r *round) run() {
+	d := r.d
+	r.backOff()
 	ctx, cancel := context.WithTimeout(d.p.ctx, d.p.opts.ConnectionRequest.Timeout)
 	defer cancel()
-	start := time.Now()
-	err := errNoURL
-	if target.URL != "" {
-		err = d.call(ctx, target, opened)
-	}
 	d.mu.Lock()
-	d.tried = attempt{at: start, err: err}
+	d.tried = nil
 	d.mu.Unlock()
-	failure := "the CPE cannot be reached"
-	if err == nil {
-		failure = "the CPE accepted a Connection Request but opened no session"
+	err := r.try(ctx)
+	d.mu.Lock()
+	d.asking = false
+	if d.opened == r.opened {
+		d.opened = nil
+	}
+	open, waiting, came := d.session != nil, len(d.queue) > 0, r.came()
+	d.conclude(came)
+	d.mu.Unlock()
+	d.p.m.connectionRequests.WithLabelValues(outcomeOf(err, came || open)).Inc()
+	switch {
+	case open:
+	case came: // and is over already
+		if waiting {
+			d.ask() // who came meanwhile took this round for its own
+		}
+	case err == nil:
+		d.failQueue(d.unreachable("the CPE opened no session"))
+	default:
+		d.failQueue(d.unreachable("the CPE cannot be reached"))
+	}
+}
+
+func (r *round) came() bool {
+	select {
+	case <-r.opened:
+		return true
+	default:
+		return false
+	}
+}
+
+// try makes the Connection Requests, one after the other: the next when the one before has failed, or has had its share of the time
+// without a session. It returns when the session is there, nothing is left to wait for, or ctx has ended; nil where the CPE accepted any.
+func (r *round) try(ctx context.Context) error {
+	if len(r.methods) == 0 {
+		return errNoURL
+	}
+	requests, cancel := context.WithCancel(ctx)
+	defer cancel()
+	share := r.d.p.opts.ConnectionRequest.Timeout / time.Duration(len(r.methods))
+	var tried []*attempt
+	for _, m := range r.methods {
+		if r.came() || ctx.Err() != nil {
+			break
+		}
+		a := r.start(requests, m)
+		tried = append(tried, a)
+		r.wait(ctx, a, share)
+	}
+	accepted := false
+	for _, a := range tried {
+		accepted = r.answered(ctx, a) && a.err == nil || accepted
+	}
+	if accepted {
 		select {
-		case <-opened:
+		case <-r.opened:
 		case <-ctx.Done():
 		}
 	}
-	d.mu.Lock()
-	d.asking = false
-	if d.opened == opened {
-		d.opened = nil
+	if len(tried) > 1 || !r.came() {
+		cancel() // a single one is left to finish: the CPE is about to answer it
 	}
-	open, waiting := d.session != nil, len(d.queue) > 0
+	var err error
+	for _, a := range tried {
+		<-a.done
+		err = a.err
+	}
+	if accepted || r.came() {
+		return nil
+	}
+	return err
+}
+
+// start makes a Connection Request.
+func (r *round) start(ctx context.Context, m method) *attempt {
+	a := &attempt{method: m, at: time.Now(), done: make(chan struct{})}
+	d := r.d
+	d.mu.Lock()
+	d.tried = append(d.tried, a)
 	d.mu.Unlock()
-	d.p.m.connectionRequests.WithLabelValues(outcomeOf(err, open)).Inc()
-	if !open {
+	d.p.wg.Go(func() {
+		defer close(a.done)
+		err := m.request(ctx, r.target)
+		if err == nil || r.came() {
+			return
+		}
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			err = errNoAnswer
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		a.err = err
+		d.traceAttempt(a)
+	})
+	return a
+}
+
+var errNoAnswer = errors.New("no answer in time")
+
+// wait gives an attempt its time, and less if it fails.
+func (r *round) wait(ctx context.Context, a *attempt, share time.Duration) {
+	timer := time.NewTimer(share)
+	defer timer.Stop()
+	for done := a.done; ; done = nil {
 		select {
-		case <-opened: // it came and is over already
-			if waiting {
-				d.ask() // who came meanwhile took this request for its own
+		case <-done:
+			if a.err != nil {
+				return
 			}
-		default:
-			d.failQueue(d.unreachable(failure))
+		case <-timer.C:
+			return
+		case <-r.opened:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
+}
+
+// answered waits for the outcome of an attempt, false if the session or ctx's end came first.
+func (r *round) answered(ctx context.Context, a *attempt) bool {
+	select {
+	case <-a.done:
+		return true
+	case <-r.opened:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // busyRetry is how long a CPE that answers 503 is left alone: it limits the rate, or has just ended a session.
 const busyRetry = time.Second
 
-// call sends a Connection Request, again while the CPE says that it is busy and there is time.
-func (d *Device) call(ctx context.Context, target connreq.Target, opened <-chan struct{}) error {
+// http sends a Connection Request, again while the CPE says that it is busy and there is time.
+func (r *round) http(ctx context.Context, t connreq.Target) error {
 	for {
-		err := d.p.connreq.Request(ctx, target)
+		err := r.d.p.connreq.Request(ctx, t)
 		if !errors.Is(err, connreq.ErrRefused) {
 			return err
 		}
 		wait := time.NewTimer(busyRetry)
 		select {
 		case <-wait.C:
-		case <-opened: // it came by itself
+		case <-r.opened: // it came by itself
 			wait.Stop()
 			return nil
 		case <-ctx.Done():
 			wait.Stop()
 			return err
 		}
+	}
+}
+
+const (
+	firstBackOff = time.Second
+	maxBackOff   = 10 * time.Second // who waits for its end still has the time of a round within usp.request_timeout
+	backOffSteps = 4
+)
+
+// backOff waits where rounds have failed of late: a CPE that limits their rate would never be reached otherwise. An Inform ends it.
+func (r *round) backOff() {
+	r.d.mu.RLock()
+	wait := time.Until(r.d.askAfter)
+	r.d.mu.RUnlock()
+	if wait <= 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.opened:
+	case <-r.d.p.ctx.Done():
+	}
+}
+
+// conclude counts a round and draws the conclusions from it. d.mu is held.
+func (d *Device) conclude(came bool) {
+	sent := false
+	for _, a := range d.tried {
+		brought := came && a == d.promising()
+		d.p.m.attempts.WithLabelValues(a.name, outcomeOf(a.err, brought)).Inc()
+		if brought {
+			d.worked = a.name
+		}
+		sent = sent || !errors.Is(a.err, connreq.ErrNotAllowed)
+	}
+	switch {
+	case came:
+		d.rounds, d.askAfter = 0, time.Time{}
+	case sent:
+		d.relearn = true // what the CPE told of itself may be out of date
+		d.askAfter = time.Now().Add(min(firstBackOff<<d.rounds, maxBackOff))
+		d.rounds = min(d.rounds+1, backOffSteps)
+	}
+}
+
+// promising is the attempt of the round that a session is the result of, if one is: the last that has not failed. d.mu is held.
+func (d *Device) promising() *attempt {
+	for _, a := range slices.Backward(d.tried) {
+		if a.err == nil {
+			return a
+		}
+	}
+	return nil
+}
+
+// traceAttempt notes an attempt for the requests that wait for its session. d.mu is held.
+func (d *Device) traceAttempt(a *attempt) {
+	for _, j := range d.queue {
+		exchangeOf(j.ctx).called(a.at, a.title, a.err)
 	}
 }
 

@@ -79,14 +79,29 @@ func (c *devicesCmd) one(a *app) error {
 		{"Subscribed", fmt.Sprintf("%d paths", d.SubscribedPaths)},
 		{"Waiting", fmt.Sprintf("%d requests", d.Queued)},
 		{"Pending", strings.Join(d.PendingOperations, ", ")},
-		{"Connection Request", stamp(d.ConnectionRequest.Time)},
-		{"which failed", d.ConnectionRequest.Error},
+		{"Connection Request", tries(d.ConnectionRequest.Tries)},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 		}
 	}
 	return w.Flush()
+}
+
+// tries tells the last Connection Requests.
+func tries(list []admin.Try) string {
+	if len(list) == 0 {
+		return stamp(nil)
+	}
+	var texts []string
+	for _, t := range list {
+		text := strings.ToUpper(t.Method) + " " + stamp(t.Time)
+		if t.Error != "" {
+			text += " (" + t.Error + ")"
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, ", ")
 }
 
 func printJSON(a *app, v any) error {

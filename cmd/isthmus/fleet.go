@@ -37,9 +37,18 @@ func (f fleet) Device(id string) (*admin.Detail, bool) {
 	return &admin.Detail{
 		Device: deviceOf(&d.Summary), HardwareVersion: d.HardwareVersion, ModelName: d.ModelName, FirstInform: moment(d.Since),
 		RPCMethods: notNil(d.RPCMethods), Discovered: d.Discovered, InSession: d.InSession, PendingOperations: pending,
-		Queued: d.Queued, ConnectionRequest: admin.LastTry{Time: moment(d.LastAttempt), Error: d.LastError},
+		Queued: d.Queued, ConnectionRequest: lastTry(d.Attempts),
 		Events: notNil(d.Events), Cache: admin.Cache{Parameters: d.Cached}, SubscribedPaths: d.Subscribed,
 	}, true
+}
+
+func lastTry(attempts []translate.Attempt) admin.LastTry {
+	last := admin.LastTry{Tries: []admin.Try{}}
+	for _, a := range attempts {
+		last.Try = admin.Try{Time: moment(a.Time), Method: a.Method, Error: a.Error}
+		last.Tries = append(last.Tries, last.Try)
+	}
+	return last
 }
 
 func (f fleet) Trace(id string) ([]admin.Exchange, bool) {

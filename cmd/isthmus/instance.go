@@ -17,6 +17,7 @@ import (
 	"isthmus/cmd/isthmus/admin"
 	"isthmus/cmd/isthmus/config"
 	"isthmus/cwmp"
+	"isthmus/cwmp/connreq"
 	"isthmus/store/badger"
 	"isthmus/translate"
 	"isthmus/usp/mtp/websocket"
@@ -38,6 +39,7 @@ type instance struct {
 	store     *badger.Store
 	proxy     *translate.Proxy
 	acs       *cwmp.Server
+	udp       *connreq.UDP // nil: off
 	clients   []*websocket.Client
 	// connectors are the clients as the proxy uses them.
 	connectors []translate.Connector
@@ -118,18 +120,25 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if l := i.listeners.legacyCWMP; l != nil {
 		i.serve(tls.NewListener(l, cwmpLegacyTLS), i.acs.Serve)
 	}
+	if i.udp != nil {
+		i.background(func() error { return i.udp.Serve(i.proxy) })
+	}
 	i.serve(i.listeners.ws, i.ws.Serve)
 	i.serve(i.listeners.admin, i.admin.Serve)
 	return nil
 }
 
-// serve serves a listener, if there is one; an end that stop did not ask for is told on failed.
+// serve serves a listener, if there is one.
 func (i *instance) serve(l net.Listener, serve func(net.Listener) error) {
-	if l == nil {
-		return
+	if l != nil {
+		i.background(func() error { return serve(l) })
 	}
+}
+
+// background runs what serves until stop; an end that stop did not ask for is told on failed.
+func (i *instance) background(serve func() error) {
 	i.serving.Go(func() {
-		if err := serve(l); err != nil && !i.stopping.Load() {
+		if err := serve(); err != nil && !i.stopping.Load() {
 			select {
 			case i.failed <- err:
 			default:

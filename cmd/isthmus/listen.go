@@ -18,6 +18,8 @@ import (
 // listeners are the sockets that isthmus accepts on; nil where one is turned off.
 type listeners struct {
 	cwmp, secureCWMP, legacyCWMP, ws, admin net.Listener
+
+	udp *net.UDPConn // STUN and UDP Connection Requests
 }
 
 // open opens them all, or none.
@@ -37,22 +39,32 @@ func (ls *listeners) open(ctx context.Context, c *config.Config) error {
 			continue
 		}
 		opened, err := (&net.ListenConfig{}).Listen(ctx, "tcp", string(l.at))
-		switch {
-		case errors.Is(err, syscall.EADDRINUSE):
-			err = fmt.Errorf("%s: %s is in use by another program: stop that program or choose another port", l.key, l.at)
-		case errors.Is(err, syscall.EACCES):
-			err = fmt.Errorf("%s: no permission to listen on %s: choose a port above 1023 or grant CAP_NET_BIND_SERVICE", l.key, l.at)
-		case errors.Is(err, syscall.EADDRNOTAVAIL):
-			err = fmt.Errorf("%s: %s is no address of this machine: choose one that is", l.key, l.at)
-		case err != nil:
-			err = fmt.Errorf("%s: %w", l.key, err)
-		}
 		if err != nil {
-			return errors.Join(err, ls.close())
+			return errors.Join(remedy(l.key, l.at, err), ls.close())
 		}
 		*l.to = opened
 	}
+	if at := c.CWMP.ConnectionRequest.UDPListen; at != "" {
+		opened, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", string(at))
+		if err != nil {
+			return errors.Join(remedy("cwmp.connection_request.udp_listen", at, err), ls.close())
+		}
+		ls.udp, _ = opened.(*net.UDPConn)
+	}
 	return nil
+}
+
+// remedy says what to do about an address that cannot be listened on.
+func remedy(key string, at config.Address, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s: %s is in use by another program: stop that program or choose another port", key, at)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%s: no permission to listen on %s: choose a port above 1023 or grant CAP_NET_BIND_SERVICE", key, at)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%s: %s is no address of this machine: choose one that is", key, at)
+	}
+	return fmt.Errorf("%s: %w", key, err)
 }
 
 func (ls *listeners) all() []net.Listener {
@@ -73,6 +85,11 @@ func (ls *listeners) close() error {
 			errs = append(errs, err)
 		}
 	}
+	if ls.udp != nil {
+		if err := ls.udp.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -81,6 +98,11 @@ func (ls *listeners) addresses() []netip.AddrPort {
 	var own []netip.AddrPort
 	for _, l := range ls.all() {
 		if a, ok := l.Addr().(*net.TCPAddr); ok {
+			own = append(own, a.AddrPort())
+		}
+	}
+	if ls.udp != nil {
+		if a, ok := ls.udp.LocalAddr().(*net.UDPAddr); ok {
 			own = append(own, a.AddrPort())
 		}
 	}
@@ -142,7 +164,16 @@ func pool(certs []*x509.Certificate) *x509.CertPool {
 
 func address(l net.Listener) string {
 	if l == nil {
-		return "off"
+		return off
 	}
 	return l.Addr().String()
+}
+
+const off = "off"
+
+func (ls *listeners) udpAddress() string {
+	if ls.udp == nil {
+		return off
+	}
+	return ls.udp.LocalAddr().String()
 }

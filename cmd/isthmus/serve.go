@@ -38,6 +38,7 @@ func (s *serveCmd) Run(a *app) error {
 	}
 	warn(c, log)
 	log.Info("serving", "version", version, "cwmp", address(i.listeners.cwmp), "cwmp_tls", address(i.listeners.secureCWMP), "cwmp_legacy_tls", address(i.listeners.legacyCWMP),
+		"udp", i.listeners.udpAddress(),
 		"websocket", address(i.listeners.ws), "admin", address(i.listeners.admin), "devices", i.proxy.Len(), "controllers", len(c.USP.Controllers))
 	var cause error
 	select {
@@ -88,6 +89,9 @@ func warn(c *config.Config, log *slog.Logger) {
 	}
 	if s := &c.USP.WebSocketServer; s.Listen != "" && !s.Listen.Loopback() && s.TrustEndpointID {
 		log.Warn("any Controller is believed to be who it says: usp.websocket_server.trust_endpoint_id on an address that others can reach", "listen", s.Listen)
+	}
+	if cr := &c.CWMP.ConnectionRequest; cr.UDPListen != "" && cr.Username == "" && c.CWMP.Auth.CredentialsFile == "" {
+		log.Warn("no CPE can be sent a UDP Connection Request: it is signed, and cwmp.connection_request has no username and password")
 	}
 	if len(c.USP.Controllers) == 0 {
 		log.Warn("no Controller is configured: set usp.controllers to have the Agents report to one")

@@ -72,14 +72,14 @@ func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg pr
 func (i *instance) proxyOptions(c *config.Config, controllers []agent.ControllerConfig, cas []*x509.Certificate,
 	reg prometheus.Registerer) translate.Options {
 	cr := &c.CWMP.ConnectionRequest
-	client := &connreq.Client{Rules: connreq.Rules{Own: i.listeners.addresses(), Allow: prefixes(cr.Allow)}}
+	rules := connreq.Rules{Own: i.listeners.addresses(), Allow: prefixes(cr.Allow)}
 	o := translate.Options{
 		Store:      i.store,
 		Connectors: i.connectors,
 		Agents: agent.Options{Controllers: controllers, CAs: cas, Roles: roles(c), RequestTimeout: time.Duration(c.USP.RequestTimeout),
 			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
 		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Credentials: connReqCredentials(&c.CWMP.Auth),
-			Timeout: time.Duration(cr.Timeout), Client: client},
+			Timeout: time.Duration(cr.Timeout), Client: &connreq.Client{Rules: rules}},
 		Linger:              time.Duration(c.CWMP.Session.Linger),
 		MaxAge:              time.Duration(c.Cache.MaxAge),
 		ServeStale:          time.Duration(c.Cache.ServeStale),
@@ -87,6 +87,10 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 		NewDevicesPerSecond: c.CWMP.NewDevicesPerSecond,
 		Logger:              i.log,
 		Registerer:          reg,
+	}
+	if l := i.listeners.udp; l != nil {
+		i.udp = connreq.NewUDP(l, connreq.UDPOptions{Rules: rules, Logger: i.log, Registerer: reg})
+		o.ConnectionRequest.UDP = i.udp
 	}
 	for _, r := range c.Cache.Rules {
 		o.Rules = append(o.Rules, translate.AgeRule{Path: r.Path, MaxAge: time.Duration(r.MaxAge)})

@@ -17,6 +17,8 @@ import (
 type Bindings interface {
 	// STUNPassword gives the password of the CPE that a USERNAME names; false where it names none whose password is known.
 	STUNPassword(username string) (password string, ok bool)
+	// Challenge says whether the CPE of that name, which asks from this address, is to prove who it is, so that it can be bound there.
+	Challenge(username string, at netip.AddrPort) bool
 	// Bound says that the CPE of that name gets UDP Connection Requests at this address. The CPE has proven who it is.
 	Bound(username string, at netip.AddrPort)
 }
@@ -146,7 +148,7 @@ func (u *UDP) handle(datagram []byte, from, asked netip.AddrPort, b Bindings) (o
 				b.Bound(name, from)
 			case req.Has(stun.MessageIntegrity):
 				outcome = "unauthentic" // answered all the same: the CPE tells its address in an Inform
-			case req.Has(stun.BindingChange):
+			case b.Challenge(name, from):
 				w := stun.New(stun.BindingError, req.ID)
 				w.Error(stun.Unauthorized, "Unauthorized")
 				return w.Bytes(), from, "challenged"

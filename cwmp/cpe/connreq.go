@@ -116,20 +116,28 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// connReq is how c takes Connection Requests now; while it reboots it cannot.
+// connReq is how c takes HTTP Connection Requests now; while it reboots it cannot.
 func (c *CPE) connReq() (mode ConnReqMode, username, password string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.down {
+	on, username, password := c.connReqCredentials()
+	if !on {
 		return ConnReqDrop, "", ""
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.faults.ConnReq, username, password
+}
+
+// connReqCredentials are what Connection Requests of any kind have to know, if c is on.
+func (c *CPE) connReqCredentials() (on bool, username, password string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	server := c.root + "ManagementServer."
 	username, password = c.cfg.ConnReqUsername, c.cfg.ConnReqPassword
 	if c.tree.find(server+"ConnectionRequestUsername") != nil {
 		username = c.tree.value(server + "ConnectionRequestUsername")
 		password = c.tree.value(server + "ConnectionRequestPassword")
 	}
-	return c.faults.ConnReq, username, password
+	return !c.down, username, password
 }
 
 // nonce is a time and its signature, so none has to be kept.

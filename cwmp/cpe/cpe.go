@@ -28,6 +28,7 @@ type Config struct {
 	ConnReqUsername, ConnReqPassword string // asked of Connection Requests by Digest; no user name: they are let in unasked
 
 	Listener *Listener   // of Connection Requests, may be shared; nil: one of its own on 127.0.0.1
+	STUN     *STUN       // a NAT binding for UDP Connection Requests; nil: none
 	TLS      *tls.Config // for an https ACS; nil: the system's roots
 	// Dial connects to ACS and file servers; nil: net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -147,7 +148,7 @@ func (c *CPE) personal(t *Tree) *Tree {
 	} {
 		t = t.set(p[0], p[1])
 	}
-	return t
+	return c.reachable(t)
 }
 
 // ErrRunning is the error of a second Run while the first lasts.
@@ -176,13 +177,18 @@ func (c *CPE) start(ctx context.Context) (stop func(), err error) {
 		}
 		own = true
 	}
+	port, err := c.dialSTUN(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx != nil {
+		err = ErrRunning
+	}
+	if err != nil {
+		port.close()
 		if own {
 			listener.Close()
 		}
-		return nil, ErrRunning
+		return nil, err
 	}
 	c.ctx = ctx
 	url, leave := listener.join(c)
@@ -196,8 +202,10 @@ func (c *CPE) start(ctx context.Context) (stop func(), err error) {
 	for _, t := range c.transfers {
 		c.schedule(t)
 	}
+	waitPort := port.start(ctx)
 	return func() {
 		leave()
+		waitPort()
 		if own {
 			listener.Close()
 		}

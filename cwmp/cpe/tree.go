@@ -98,6 +98,15 @@ func (t *Tree) set(path, value string) *Tree {
 	return t.edit(path, func(n *node) { n.value = value })
 }
 
+// With gives a Tree that has a read-only parameter below an object that exists; one that is there is only set.
+func (t *Tree) With(path, kind, value string) *Tree {
+	object, name := splitLast(path)
+	if n := t.find(object); t.find(path) == nil && n != nil {
+		t = t.edit(object, func(n *node) { n.kids = append(slices.Clip(n.kids), &node{name: name, kind: kind}) })
+	}
+	return t.set(path, value)
+}
+
 // value is what the CPE itself sees, secrets included; "" if there is no such parameter.
 func (t *Tree) value(path string) string {
 	if n := t.find(path); n != nil {

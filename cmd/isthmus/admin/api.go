@@ -56,10 +56,17 @@ type Detail struct {
 	SubscribedPaths   int        `json:"subscribed_paths"`
 }
 
-// LastTry is the last Connection Request.
+// LastTry is the last Connection Request, and those that were made to the same end before it.
 type LastTry struct {
-	Time  *time.Time `json:"time"`
-	Error string     `json:"error"` // "" where the CPE accepted it
+	Try
+	Tries []Try `json:"tries"` // all of them, oldest first
+}
+
+// Try is one Connection Request.
+type Try struct {
+	Time   *time.Time `json:"time"`
+	Method string     `json:"method"` // "http", "udp" or "xmpp"; "" for none
+	Error  string     `json:"error"`  // "" where the CPE accepted it, or does not say
 }
 
 // Cache is what is known of a CPE's tree.

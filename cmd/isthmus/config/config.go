@@ -96,7 +96,7 @@ type ConnectionRequest struct {
 	PasswordFile string   `yaml:"password_file"`
 	Timeout      Duration `yaml:"timeout"`
 	Allow        []Prefix `yaml:"allow"`
-	UDPListen    Address  `yaml:"udp_listen" later:""`
+	UDPListen    Address  `yaml:"udp_listen"`
 	XMPP         XMPP     `yaml:"xmpp" later:""`
 }
 

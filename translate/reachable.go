@@ -1,0 +1,228 @@
+package translate
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"isthmus/cwmp"
+	"isthmus/usp"
+)
+
+// managementServer is where a CPE tells how it can be reached, below its root.
+const managementServer = "ManagementServer."
+
+// The parameters of ManagementServer. that tell it besides ConnectionRequestURL (TR-181, TR-069 Annex G and K).
+const (
+	paramUDPAddress = "UDPConnectionRequestAddress"
+	paramNAT        = "NATDetected"
+	paramJID        = "ConnReqJabberID"
+	paramConnection = "ConnReqXMPPConnection"
+)
+
+var reachParams = []string{paramUDPAddress, paramNAT, paramJID, paramConnection}
+
+// udpAddress is where UDP Connection Requests go: where the STUN server saw the CPE, if it has, since it told another address itself.
+func (h *head) udpAddress() string {
+	if h.Bound != "" {
+		return h.Bound
+	}
+	return h.UDP
+}
+
+// reach takes over what a CPE says of how it can be reached, and tells whether that is news.
+func (h *head) reach(name, value string) bool {
+	value = strings.TrimSpace(value)
+	if len(value) > maxReachValue {
+		return false
+	}
+	switch name {
+	case paramUDPAddress:
+		if value == h.UDP {
+			return false
+		}
+		h.UDP, h.Bound = strings.Clone(value), ""
+		return true
+	case paramNAT:
+		nat := value == "1" || strings.EqualFold(value, "true")
+		changed := nat != h.NAT
+		h.NAT = nat
+		return changed
+	case paramJID:
+		changed := value != h.JID
+		h.JID = strings.Clone(value)
+		return changed
+	}
+	return false
+}
+
+const maxReachValue = 1024 // bytes; TR-181 has 256
+
+// learnReach asks the CPE how it can be reached, where the answer matters and may be another than before: after a boot, or when a
+// Connection Request was of no use. Many CPE put it into an Inform only if they are told to, and isthmus writes nothing unasked.
+func (d *Device) learnReach(ctx context.Context, c cwmp.Caller, in *cwmp.Inform) error {
+	o := &d.p.opts.ConnectionRequest
+	if o.UDP == nil && o.XMPP == nil {
+		return nil
+	}
+	d.mu.RLock()
+	root, names, again := d.head.Root, d.head.Reach, d.relearn
+	d.mu.RUnlock()
+	if names != nil && !again && !hasEvent(in, cwmp.EventBoot) && !hasEvent(in, cwmp.EventBootstrap) {
+		return nil
+	}
+	if names == nil {
+		var err error
+		if names, err = d.reachNames(ctx, c, root+managementServer); err != nil {
+			return err
+		}
+	}
+	told := make(map[string]string)
+	for _, p := range in.ParameterList {
+		told[p.Name] = p.Value
+	}
+	if err := d.readReach(ctx, c, root+managementServer, names, told); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	changed := d.head.Reach == nil
+	d.head.Reach, d.relearn = names, false
+	for _, name := range reachParams {
+		if v, ok := told[root+managementServer+name]; ok && d.head.reach(name, v) {
+			changed = true
+		}
+	}
+	d.mu.Unlock()
+	if !changed {
+		return nil
+	}
+	return d.putHead(ctx)
+}
+
+// reachNames are those of reachParams that the CPE has; not nil.
+func (d *Device) reachNames(ctx context.Context, c cwmp.Caller, object string) ([]string, error) {
+	names := []string{}
+	resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterNames{ParameterPath: object, NextLevel: true})
+	var f *cwmp.Fault
+	if errors.As(err, &f) {
+		return names, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range reachParams {
+		if slices.ContainsFunc(resp.ParameterList, func(p cwmp.ParameterInfoStruct) bool { return p.Name == object+name }) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// readReach adds to what the CPE told what it did not, and the JabberID of its connection where it names only that.
+func (d *Device) readReach(ctx context.Context, c cwmp.Caller, object string, names []string, told map[string]string) error {
+	read := func(paths ...string) error {
+		resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: paths})
+		var f *cwmp.Fault
+		if errors.As(err, &f) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, p := range resp.ParameterList {
+			told[p.Name] = p.Value
+		}
+		return nil
+	}
+	var missing []string
+	for _, name := range names {
+		if _, ok := told[object+name]; !ok {
+			missing = append(missing, object+name)
+		}
+	}
+	if len(missing) > 0 {
+		if err := read(missing...); err != nil {
+			return err
+		}
+	}
+	connection := strings.TrimSuffix(told[object+paramConnection], ".")
+	if told[object+paramJID] != "" || connection == "" || len(connection) > maxReachValue {
+		return nil
+	}
+	jid := connection + ".JabberID"
+	if err := read(jid); err != nil {
+		return err
+	}
+	if v, ok := told[jid]; ok {
+		told[object+paramJID] = v
+	}
+	return nil
+}
+
+// STUNPassword implements connreq.Bindings: a CPE is named by its Endpoint ID, with or without what stands before the OUI, and its
+// password is that of its Connection Requests.
+func (p *Proxy) STUNPassword(username string) (string, bool) {
+	d := p.named(username)
+	if d == nil {
+		return "", false
+	}
+	_, password := p.opts.ConnectionRequest.credentials(d.id)
+	return password, password != ""
+}
+
+// challengeEvery is how often a CPE that is bound to another address than is known is asked to prove who it is. One that cannot loses
+// no more than a request each time.
+const challengeEvery = 10 * time.Minute
+
+// Challenge implements connreq.Bindings.
+func (p *Proxy) Challenge(username string, at netip.AddrPort) bool {
+	d := p.named(username)
+	if d == nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.head.udpAddress() == at.String() || !d.challenged.IsZero() && time.Since(d.challenged) < challengeEvery {
+		return false
+	}
+	d.challenged = time.Now()
+	return true
+}
+
+// Bound implements connreq.Bindings.
+func (p *Proxy) Bound(username string, at netip.AddrPort) {
+	d := p.named(username)
+	if d == nil || p.closing.Load() {
+		return
+	}
+	d.mu.Lock()
+	changed := d.head.udpAddress() != at.String()
+	if changed {
+		d.head.Bound = at.String()
+	}
+	d.challenged = time.Time{}
+	d.mu.Unlock()
+	if !changed {
+		return
+	}
+	p.wg.Go(func() {
+		if err := d.putHead(p.ctx); err != nil {
+			p.log.Error("binding could not be kept", "device", d.id, "err", err)
+		}
+	})
+}
+
+// named finds the device that a STUN USERNAME stands for, or nil.
+func (p *Proxy) named(username string) *Device {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, prefix := range []string{"", "ops::", "os::"} {
+		if d := p.devices[usp.EndpointID(prefix+username)]; d != nil {
+			return d
+		}
+	}
+	return nil
+}
