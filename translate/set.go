@@ -68,7 +68,9 @@ func (d *Device) setValues(own []cpeWrite, path func(int) string) (*cwmp.SetPara
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	spv := &cwmp.SetParameterValues{ParameterKey: token(d.p.random)}
-	for _, w := range own {
+	for i := range own {
+		w := &own[i]
+		w.value = d.referenceForm(w.path, w.value)
 		learnt := ""
 		if n := d.tree.get(w.path); n != nil {
 			learnt = n.typ

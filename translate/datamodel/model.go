@@ -182,6 +182,7 @@ func (p *Param) def(t agent.ValueType, writable bool) agent.ParamDef {
 		WriteOnce: writable && p.WriteOnce,
 		Secured:   p.Secured,
 		Quiet:     p.Quiet,
+		Refers:    p.Reference != NoReference,
 	}
 	if t == p.Type {
 		d.List, d.Enum = p.List, p.Enum

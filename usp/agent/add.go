@@ -137,7 +137,7 @@ func (x *exchange) parents(ctx context.Context, creations []*creation) {
 		for _, p := range c.prefixes {
 			m, err := x.supported(ctx, p)
 			if err == nil {
-				if settings, err = c.plan(m, p, x.may); err == nil {
+				if settings, err = x.plan(ctx, c, m, p); err == nil {
 					parents[i].prefixes = append(parents[i].prefixes, ParentPath(p))
 					continue
 				}
@@ -165,10 +165,10 @@ func (x *exchange) parents(ctx context.Context, creations []*creation) {
 }
 
 // plan checks one table path and the settings against the model. Unique keys count as required, whatever the Controller says.
-func (c *creation) plan(m *Model, path string, may *access) ([]Setting, error) {
+func (x *exchange) plan(ctx context.Context, c *creation, m *Model, path string) ([]Setting, error) {
 	def := m.Object(path)
 	switch {
-	case def == nil || !may.supports(def, c.names()...):
+	case def == nil || !x.may.supports(def, c.names()...):
 		return nil, unsupported(c.raw)
 	case !def.Multi:
 		return nil, usp.Errorf(usp.NotATable, "%s is not a table", c.raw)
@@ -181,13 +181,16 @@ func (c *creation) plan(m *Model, path string, may *access) ([]Setting, error) {
 	var settings []Setting
 	for _, s := range c.req.GetParamSettings() {
 		required := s.GetRequired() || mustHold(def, s.GetParam())
-		err := checkSetting(m, def.Path+s.GetParam(), s.GetValue(), true)
+		value, err := x.numbered(ctx, m, def.Path+s.GetParam(), s.GetValue())
+		if err == nil {
+			err = checkSetting(m, def.Path+s.GetParam(), value, true)
+		}
 		if err == nil && entersTable(s.GetParam()) {
 			err = usp.Errorf(usp.UnsupportedParameter, "%s is in a row of its own", s.GetParam())
 		}
 		switch {
 		case err == nil:
-			settings = append(settings, Setting{Name: s.GetParam(), Value: s.GetValue(), Required: required})
+			settings = append(settings, Setting{Name: s.GetParam(), Value: value, Required: required})
 		case required:
 			err.Params = []usp.ParamError{{Path: path + "{i}." + s.GetParam(), Code: err.Code, Msg: err.Msg}}
 			return nil, err

@@ -45,6 +45,7 @@ type ParamDef struct {
 	WriteOnce bool // writable in Add only (USP Alias); GetSupportedDM says PARAM_READ_WRITE, Set says 7013
 	Secured   bool // reads as empty
 	Quiet     bool // changes are not reported: VALUE_CHANGE_WILL_IGNORE
+	Refers    bool // holds paths of what the data model has, which Controllers may write with keys (R-ARC.11)
 	List      bool // comma separated list; Type is that of the items
 	Enum      []string
 }

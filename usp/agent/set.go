@@ -22,6 +22,8 @@ type update struct {
 	refused map[string]usp.ParamError
 	failed  bool // a required parameter is among them
 	done    map[string]string
+	// values are those of the settings in the form that is written.
+	values map[*usppb.Set_UpdateParamSetting]string
 }
 
 // set answers Set (R-SET.0 to R-SET.3).
@@ -30,7 +32,7 @@ func (x *exchange) set(ctx context.Context, m *usppb.Set) (*usppb.SetResp, error
 	targets := make([]*target, len(updates))
 	for i, o := range m.GetUpdateObjs() {
 		targets[i] = newTarget(o.GetObjPath())
-		updates[i] = &update{target: targets[i], req: o, refused: map[string]usp.ParamError{}}
+		updates[i] = &update{target: targets[i], req: o, refused: map[string]usp.ParamError{}, values: map[*usppb.Set_UpdateParamSetting]string{}}
 	}
 	x.resolve(ctx, targets, false)
 	for _, u := range updates {
@@ -103,7 +105,11 @@ func (x *exchange) checkSettings(ctx context.Context, u *update) {
 		}
 		for _, s := range u.req.GetParamSettings() {
 			path := inst + s.GetParam()
-			err := checkSetting(m, path, s.GetValue(), false)
+			value, err := x.numbered(ctx, m, path, s.GetValue())
+			if err == nil {
+				u.values[s] = value
+				err = checkSetting(m, path, value, false)
+			}
 			if (err == nil || err.Code != usp.UnsupportedParameter) && !x.mayWrite(inst, s.GetParam()) {
 				err = x.may.errWrite(path)
 			}
@@ -161,7 +167,7 @@ func (u *update) writes() []Write {
 	for _, inst := range u.instances {
 		for _, s := range u.req.GetParamSettings() {
 			if _, no := u.refused[inst+s.GetParam()]; !no {
-				out = append(out, Write{inst + s.GetParam(), s.GetValue()})
+				out = append(out, Write{inst + s.GetParam(), u.values[s]})
 			}
 		}
 	}
@@ -335,7 +341,7 @@ func (x *exchange) withoutOptional(ctx context.Context, updates []*update, e *us
 			for _, s := range u.req.GetParamSettings() {
 				path := inst + s.GetParam()
 				if _, no := u.refused[path]; !no && !s.GetRequired() {
-					singly = append(singly, optional{u, Write{path, s.GetValue()}})
+					singly = append(singly, optional{u, Write{path, u.values[s]}})
 				}
 			}
 		}

@@ -40,7 +40,7 @@ var treeModel = NewModel([]*ObjectDef{
 	{Path: "Device.X.", Params: []ParamDef{{Name: "RowNumberOfEntries", Type: TypeUnsignedInt}}},
 	{Path: rowTable + "{i}.", Multi: true, Access: AddDelete, Commands: []CommandDef{{Name: "Test()", Async: true, In: []string{"Host"}, Out: []string{"Result"}}}, Keys: [][]string{{"Alias"}, {"ID"}}, Params: []ParamDef{
 		{Name: "Alias", Type: TypeString, Writable: true, WriteOnce: true}, rw("Enable", TypeBoolean), rw("ID", TypeString), {Name: "Recipient", Type: TypeString},
-		rw("NotifExpiration", TypeUnsignedInt), {Name: "Mode", Type: TypeString, Writable: true, Enum: []string{"A", "B"}}, rw("Ref", TypeString), rw("NotifType", TypeString), rw("ReferenceList", TypeString)}},
+		rw("NotifExpiration", TypeUnsignedInt), {Name: "Mode", Type: TypeString, Writable: true, Enum: []string{"A", "B"}}, {Name: "Ref", Type: TypeString, Writable: true, Refers: true}, {Name: "Refs", Type: TypeString, Writable: true, Refers: true, List: true}, rw("NotifType", TypeString), rw("ReferenceList", TypeString)}},
 	{Path: rowTable + "{i}.Sub.", Params: []ParamDef{rw("Level", TypeInt)}},
 	{Path: rowTable + "{i}.Leaf.{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Name"}}, Params: []ParamDef{rw("Name", TypeString)}},
 	{Path: "Device.X.Fixed.{i}.", Multi: true, Params: []ParamDef{{Name: "Name", Type: TypeString}}},
@@ -189,7 +189,7 @@ func (t *tree) add(c Creation) Created {
 	t.last[c.Table]++
 	n := strconv.Itoa(t.last[c.Table])
 	path := c.Table + n + "."
-	t.values[path] = map[string]string{"Alias": "cpe-" + n, "Enable": "false", "ID": "cpe-" + n, "NotifExpiration": "0", "Mode": "A", "Ref": "", "Recipient": "", "NotifType": "", "ReferenceList": ""}
+	t.values[path] = map[string]string{"Alias": "cpe-" + n, "Enable": "false", "ID": "cpe-" + n, "NotifExpiration": "0", "Mode": "A", "Ref": "", "Refs": "", "Recipient": "", "NotifType": "", "ReferenceList": ""}
 	if c.Table == rowTable {
 		t.values[path+"Sub."] = map[string]string{"Level": "0"}
 	}

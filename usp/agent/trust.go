@@ -57,12 +57,12 @@ var trustTables = []*table{
 }
 
 // roles is a list of strong references to Roles.
-func roles(name string) column { c := list(name, 0); c.refers = roleTable; return c }
+func roles(name string) column { c := list(name, 0); c.refers, c.Refers = roleTable, true; return c }
 
 // reference is a strong reference to one row of a table.
 func reference(name, table string) column {
 	c := one(text(name, "", 0))
-	c.refers = table
+	c.refers, c.Refers = table, true
 	return c
 }
 
@@ -199,13 +199,12 @@ func (t *tx) ownRoles() {
 	}
 }
 
-// references checks a list of references and gives it in the form that is kept: instance numbers, no final dot. Rows may be named by their keys
-// (R-ARC.11), and must be there (R-ARC.12).
+// references checks a list of references and gives it in the form that is kept, without final dots. The rows must be there (R-ARC.12).
 func (t *tx) references(c *column, value string) (string, *usp.Error) {
 	var out []string
 	for _, item := range splitList(value) {
-		row := t.rowNamed(strings.TrimSuffix(item, ".")+".", c.refers)
-		if row == "" {
+		row := strings.TrimSuffix(item, ".") + "."
+		if owner, n := splitRow(row); owner != c.refers || n == 0 || !t.exists(row) {
 			return "", usp.Errorf(usp.InvalidValue, "%s: %s is no row of %s", c.Name, item, c.refers)
 		}
 		if row = strings.TrimSuffix(row, "."); !slices.Contains(out, row) {
@@ -216,30 +215,6 @@ func (t *tx) references(c *column, value string) (string, *usp.Error) {
 		return "", usp.Errorf(usp.InvalidValue, "%s takes one reference", c.Name)
 	}
 	return strings.Join(out, ","), nil
-}
-
-// rowNamed finds the row of a table that a path names, by number or by search, "" if there is none.
-func (t *tx) rowNamed(path, table string) string {
-	if owner, n := splitRow(path); owner == table && n != 0 && t.exists(path) {
-		return path
-	}
-	p, err := usp.ParsePath(path)
-	if err != nil || len(p.Segments) == 0 {
-		return ""
-	}
-	last := &p.Segments[len(p.Segments)-1]
-	if last.Kind != usp.SearchSegment || path != table+last.String()+"." {
-		return ""
-	}
-	for _, row := range t.rows.instances(table) {
-		if !slices.ContainsFunc(last.Terms, func(term usp.Term) bool {
-			ok, err := term.Match(t.rows.get(row, term.Name()), usp.UnknownValue)
-			return err != nil || !ok
-		}) {
-			return row
-		}
-	}
-	return ""
 }
 
 // clearReferences takes a row that is deleted out of what refers to it: all such references are strong (R-ARC.12).
