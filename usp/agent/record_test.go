@@ -110,6 +110,41 @@ func TestDuplicates(t *testing.T) {
 	})
 }
 
+// … also where it comes over another channel of the same Controller, as it may from a broker; that of another Controller is another.
+func TestDuplicatesOnTwoChannels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		broker := newWire("")
+		r.a.Up(broker)
+		r.tree.block = make(chan struct{})
+		m := usp.NewRequest("same", setOf("Device.DeviceInfo.ProvisioningCode", "x"))
+		over := func(from usp.EndpointID) {
+			b, err := usp.EncodeRecord(from, agentID, "", m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.a.Receive(broker, b, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.send(ctl1, m)
+		over(ctl1)
+		over(ctl2)
+		synctest.Wait()
+		close(r.tree.block)
+		synctest.Wait()
+		equal(t, decode(t, r.next()).GetHeader().GetMsgId(), "same")
+		equal(t, len(r.w.out), 0)
+		equal(t, len(broker.out), 1)
+		equal(t, r.tree.sets, 2)
+		over(ctl1)
+		synctest.Wait()
+		equal(t, len(broker.out), 2) // a finished msg_id runs again
+		equal(t, r.tree.sets, 3)
+		r.stop()
+	})
+}
+
 // Too many requests at once, the deadline, and the end of the Agent.
 func TestDeadlineAndClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -43,17 +43,22 @@ func newTarget(raw string) *target {
 	return t
 }
 
+// maxDigits is how long a number may be that is surely an instance number.
+const maxDigits = 9
+
 // plain takes a path apart that consists of names, numbers and "*" only.
 func plain(s string) (object, leaf string, ok bool) {
 	if !strings.HasPrefix(s, "Device.") || len(s) > usp.MaxPathLength || strings.Count(s, ".") > usp.MaxSegments {
 		return "", "", false
 	}
-	start, digits := 0, true
+	start, digits, row := 0, true, false
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		switch {
 		case c == '.':
-			if i == start || digits && s[start] == '0' {
+			was := row
+			row = digits || s[start] == '*'
+			if i == start || digits && (s[start] == '0' || i-start > maxDigits) || row && was {
 				return "", "", false
 			}
 			start, digits = i+1, true
@@ -75,7 +80,7 @@ func plain(s string) (object, leaf string, ok bool) {
 	if leaf == "" {
 		return s, "", true
 	}
-	if digits && leaf[0] == '0' {
+	if digits && (leaf[0] == '0' || len(leaf) > maxDigits) || row && (digits || leaf == "*") {
 		return "", "", false
 	}
 	if digits || leaf == "*" {

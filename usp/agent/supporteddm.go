@@ -35,9 +35,15 @@ func (x *exchange) getSupportedDM(ctx context.Context, m *usppb.GetSupportedDM) 
 
 // supportedObjects describes what one path names: an object with what is below it, or a single parameter, command or event.
 func (x *exchange) supportedObjects(ctx context.Context, req *usppb.GetSupportedDM, path string) ([]*usppb.GetSupportedDMResp_SupportedObjectResult, string, error) {
-	unsupported := usp.Errorf(usp.InvalidPath, "%s is not in the supported data model", path)
+	unsupported := unsupported(path)
 	if path != "Device" && !strings.HasPrefix(path, "Device.") {
 		return nil, "", unsupported
+	}
+	switch p, err := usp.ParsePath(path); {
+	case err != nil:
+		return nil, "", err
+	case slices.ContainsFunc(p.Segments, func(s usp.Segment) bool { return s.Kind == usp.SearchSegment || s.Follow }):
+		return nil, "", usp.Errorf(usp.InvalidPathSyntax, "%s is no path of the supported data model", path)
 	}
 	models, err := x.models(ctx, path)
 	if err != nil {
