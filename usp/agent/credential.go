@@ -34,7 +34,11 @@ var credentialTables = []*table{
 }
 
 // certificates is a list of strong references to Certificates.
-func certificates(name string) column { c := list(name, 0); c.refers = certificateTable; return c }
+func certificates(name string) column {
+	c := list(name, 0)
+	c.refers, c.Refers = certificateTable, true
+	return c
+}
 
 // anchor is a Certificate that ends a chain.
 type anchor struct {

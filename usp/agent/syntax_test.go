@@ -25,6 +25,6 @@ func TestMalformedPaths(t *testing.T) {
 		equal(t, r.ask(operateReq(path+"Go()", "", true)).GetError().GetErrCode(), 7008)
 	}
 	// A search is none of a path of the supported data model, {i} is.
-	equal(t, r.ask(gsdm(rowTable+"[Enable==true].")).GetResponse().GetGetSupportedDmResp().GetReqObjResults()[0].GetErrCode(), 7008)
-	equal(t, r.ask(gsdm(rowTable+"{i}.")).GetResponse().GetGetSupportedDmResp().GetReqObjResults()[0].GetErrCode(), 0)
+	equal(t, r.ask(gsdm(rowTable + "[Enable==true].")).GetResponse().GetGetSupportedDmResp().GetReqObjResults()[0].GetErrCode(), 7008)
+	equal(t, r.ask(gsdm(rowTable + "{i}.")).GetResponse().GetGetSupportedDmResp().GetReqObjResults()[0].GetErrCode(), 0)
 }
