@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -74,6 +75,11 @@ type options struct {
 	dir string
 	url string      // of a Controller that the test makes by hand
 	tls *tls.Config // what the proxy dials a Controller with
+
+	ctlTLS    *tls.Config         // of the Controller
+	dialInTLS *tls.Config         // of the Agents' listener
+	cas       []*x509.Certificate // that may say who a Controller is
+
 	// cycle has the Agent reconnect when its CPE boots.
 	cycle bool
 }
@@ -87,7 +93,7 @@ func start(o options) (w *world, err error) {
 		}
 	}()
 	if o.url == "" {
-		w.ctl = controller.New(w.ctx, controller.Options{EndpointID: controllerID, Logger: quiet()})
+		w.ctl = controller.New(w.ctx, controller.Options{EndpointID: controllerID, TLS: o.ctlTLS, Logger: quiet()})
 		if w.o.url, err = w.ctl.Listen(w.ctx, "127.0.0.1:0"); err != nil {
 			return w, err
 		}
@@ -141,14 +147,14 @@ func (w *world) open() (err error) {
 	w.proxy, err = translate.New(w.ctx, translate.Options{
 		Store: w.store, Connectors: []translate.Connector{connector}, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(),
 		ConnectionRequest: translate.ConnectionRequest{Timeout: 3 * time.Second, Client: &connreq.Client{}},
-		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", Controllers: []agent.ControllerConfig{{
+		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", CAs: w.o.cas, Controllers: []agent.ControllerConfig{{
 			EndpointID: controllerID, MTP: agent.MTPConfig{Protocol: "WebSocket", Host: host.Addr().String(), Port: int(host.Port()), Path: u.Path}}}},
 	})
 	if err != nil {
 		return err
 	}
 	w.acs = cwmp.NewServer(w.proxy, &cwmp.ServerOptions{Logger: quiet()})
-	w.dialIn = websocket.NewServer(w.proxy.Lookup, websocket.ServerOptions{Logger: quiet()})
+	w.dialIn = websocket.NewServer(w.proxy.Lookup, websocket.ServerOptions{TLS: w.o.dialInTLS, Logger: quiet()})
 	if err := w.serve(&w.addrs.acs, w.acs.Serve); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package controller
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -35,6 +36,8 @@ const (
 type Options struct {
 	EndpointID usp.EndpointID
 	Version    string // of the Records sent; "" is usp.RecordVersion
+	// TLS is for wss: of Dial, and of Listen if it has a certificate.
+	TLS *tls.Config
 	// Observe sees every Record that is one, with its message if it has one. It is called from many goroutines and must not block.
 	Observe func(Direction, *usppb.Record, *usppb.Msg)
 	// Answer says whether a Notify that wants a NotifyResp gets one; nil: each does.

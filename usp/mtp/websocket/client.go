@@ -20,16 +20,13 @@ import (
 	"isthmus/usp/mtp"
 )
 
-const (
-	defaultHandshakes = 32
-	sessionCache      = 1024 // TLS sessions; all of one server, so one would nearly do
-)
+const defaultHandshakes = 32
 
 // ClientOptions say whom a Client dials and how. Only URL is needed.
 type ClientOptions struct {
 	URL        string         // ws:// or wss://; "{endpoint_id}" is replaced, eid=<Endpoint ID> is added to the query
 	Controller usp.EndpointID // whom to expect there; "" takes anybody
-	// TLS is for wss. A session cache is added if it has none. The server's certificate may also come from what an Endpoint accepts that is an
+	// TLS is for wss; it gets a session cache. The server's certificate may also come from what an Endpoint accepts that is an
 	// mtp.Authenticator, and has to name Controller, or where it names no Endpoint the host.
 	TLS *tls.Config
 	// Certificate gives an Endpoint's own certificate when the server asks for one; nil: what TLS says. TLS sessions are then not resumed:
@@ -54,6 +51,7 @@ type Client struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	dialTurn int // of LocalAddrs
+	session  lastSession
 
 	mu       sync.Mutex
 	links    map[usp.EndpointID]*link
@@ -99,12 +97,11 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 	if o.TLS == nil {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
+	c := &Client{o: o, links: map[usp.EndpointID]*link{}}
+	o.TLS.ClientSessionCache = &c.session
 	if o.Certificate != nil {
 		o.TLS.ClientSessionCache = nil
-	} else if o.TLS.ClientSessionCache == nil {
-		o.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCache)
 	}
-	c := &Client{o: o, links: map[usp.EndpointID]*link{}}
 	c.sh = &shared{maxSize: o.MaxSize, log: o.Logger, metrics: newMetrics(o.Registerer), wheel: newWheel(o.KeepAlive)}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	return c, nil

@@ -117,7 +117,7 @@ func TestSessionsAreNotShared(t *testing.T) {
 	}})
 	c := client(t, ClientOptions{
 		URL: "wss://" + addr + "/usp",
-		TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
+		TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		Certificate: func(id usp.EndpointID) (*tls.Certificate, error) {
 			own, _ := certificate(t, id)
 			return &own, nil

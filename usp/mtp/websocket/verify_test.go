@@ -99,6 +99,49 @@ func shake(t *testing.T, server *tls.Certificate, client *tls.Config) error {
 	return err
 }
 
+// R-MTP.4: a resumed session is judged like any, and one that is refused is not tried again.
+func TestRefusedSessionIsForgotten(t *testing.T) {
+	var refused error
+	j := &judge{newEndpoint(agentID), func(usp.EndpointID, []*x509.Certificate) (bool, error) { return true, refused }}
+	k, err := NewClient(t.Context(), ClientOptions{URL: "wss://127.0.0.1:1/", Controller: controllerID,
+		TLS: &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close(t.Context())
+	resumed := make(chan bool, 1)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{MinVersion: tls.VersionTLS12,
+		Certificates:     []tls.Certificate{*(&identitytest.Authority{}).Issue(t, controllerID)},
+		VerifyConnection: func(s tls.ConnectionState) error { resumed <- s.DidResume; return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			_, _ = c.Write([]byte("x")) // after the tickets
+			c.Close()
+		}
+	}()
+	for i, step := range []struct {
+		refuse  error
+		resumed bool
+	}{{nil, false}, {nil, true}, {errors.New("no"), true}, {nil, false}} {
+		refused = step.refuse
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tls.Client(c, k.tls(t.Context(), j, "127.0.0.1")).Read(make([]byte, 1)); (err != nil) != (step.refuse != nil) {
+			t.Errorf("step %d: %v", i, err)
+		}
+		c.Close()
+		if got := within(t, resumed, "handshake"); got != step.resumed {
+			t.Errorf("step %d: resumed %v", i, got)
+		}
+	}
+}
+
 // server_name is what the certificate must name instead of the URL's host.
 func TestServerName(t *testing.T) {
 	ca := identitytest.Root(t, "ca")
