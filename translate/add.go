@@ -40,6 +40,9 @@ func (d *Device) Add(ctx context.Context, rows []agent.Creation, atomic bool) []
 	if err := d.waitModel(ctx); err != nil {
 		return fail(err)
 	}
+	if err := d.uncontested(); err != nil {
+		return fail(err)
+	}
 	if err := d.load(ctx); err != nil {
 		return fail(err)
 	}

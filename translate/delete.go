@@ -24,6 +24,9 @@ func (d *Device) Delete(ctx context.Context, instances []string) []error {
 	if err := d.waitModel(ctx); err != nil {
 		return fail(err)
 	}
+	if err := d.uncontested(); err != nil {
+		return fail(err)
+	}
 	if err := d.load(ctx); err != nil {
 		return fail(err)
 	}

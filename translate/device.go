@@ -51,7 +51,9 @@ type Device struct {
 	challenged time.Time     // when the STUN server asked the CPE last who it is
 	askAfter   time.Time     // no round begins before
 	heard      heard
-	batch      int // names of one GetParameterValues that this CPE takes
+	rivals     *rivals // nil: there has been one mark only
+	outsider   string  // the ID of the last session, where that was of the CPE in quarantine
+	batch      int     // names of one GetParameterValues that this CPE takes
 }
 
 // head is what is always in memory, and on disk, of a device. It is written when something in it changes that somebody relies on.
@@ -81,6 +83,8 @@ type head struct {
 	StaleBefore  int64     `json:"stale_before,omitempty"` // Unix ms: values and listings read before are not trusted
 	Pending      *pending  `json:"pending,omitempty"`
 	Notified     []string  `json:"notified,omitempty"` // own parameters that the CPE was told to report
+	// Quarantine is set while two CPE inform under the DeviceId.
+	Quarantine *quarantine `json:"quarantine,omitempty"`
 	// Raised are the events of an Inform whose InformResponse the CPE is not known to have seen: a repetition raises nothing.
 	Raised []cwmp.EventStruct `json:"raised,omitempty"`
 }

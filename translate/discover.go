@@ -21,8 +21,11 @@ import (
 // notification attributes.
 func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 	c := &caller{d: d, next: s}
-	if err := d.rollBack(ctx, c); err != nil {
-		return fmt.Errorf("undoing an unfinished Add: %w", err)
+	contested := d.uncontested() != nil
+	if !contested {
+		if err := d.rollBack(ctx, c); err != nil {
+			return fmt.Errorf("undoing an unfinished Add: %w", err)
+		}
 	}
 	d.mu.RLock()
 	learn := d.model == nil || d.head.ShapeOf != d.head.Software || hasEvent(s.Inform, cwmp.EventBootstrap)
@@ -38,6 +41,9 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 	}
 	if err := d.learnReach(ctx, c, s.Inform); err != nil {
 		return fmt.Errorf("reading how the CPE can be reached: %w", err)
+	}
+	if contested {
+		return nil
 	}
 	return d.notifyAttributes(ctx, c, hasEvent(s.Inform, cwmp.EventBootstrap))
 }

@@ -20,6 +20,7 @@ type Summary struct {
 	LastInform           time.Time // zero: never
 	Online               bool
 	ConnectionRequestURL string
+	Quarantine           string // why nothing is written to the CPE; empty: it is
 }
 
 // Detail is all there is to tell about a device.
@@ -61,7 +62,11 @@ func (d *Device) summaryLocked() Summary {
 	if h.Interval > 0 {
 		within = 2 * time.Duration(h.Interval) * time.Second
 	}
-	return Summary{ID: d.id, Manufacturer: h.Manufacturer, OUI: h.OUI, ProductClass: h.ProductClass, SerialNumber: h.SerialNumber,
+	contest := ""
+	if h.Quarantine != nil {
+		contest = h.Quarantine.String()
+	}
+	return Summary{ID: d.id, Quarantine: contest, Manufacturer: h.Manufacturer, OUI: h.OUI, ProductClass: h.ProductClass, SerialNumber: h.SerialNumber,
 		Root: h.Root, SoftwareVersion: h.Software, LastInform: d.inform.at, ConnectionRequestURL: h.URL,
 		Online: d.session != nil || !d.inform.at.IsZero() && time.Since(d.inform.at) < within}
 }

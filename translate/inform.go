@@ -322,6 +322,9 @@ func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
 	if err != nil {
 		return err
 	}
+	if outsider, err := d.judge(ctx, s); outsider || err != nil {
+		return err
+	}
 	if err := d.begin(ctx, s, first); err != nil {
 		p.End(s, err)
 		return err
@@ -336,7 +339,7 @@ func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
 // Run implements cwmp.Handler: isthmus's own work first, then what Controllers asked for.
 func (p *Proxy) Run(ctx context.Context, s *cwmp.Session) {
 	d := p.byID(s.Inform.DeviceId)
-	if d == nil {
+	if d == nil || d.isOutsider(s) {
 		return
 	}
 	if err := d.confirm(ctx); err != nil {

@@ -10,6 +10,8 @@ type metrics struct {
 	hits, misses       prometheus.Counter
 	connectionRequests *prometheus.CounterVec
 	refused            *prometheus.CounterVec
+	quarantined        prometheus.Counter
+	contested          prometheus.Gauge
 	attempts           *prometheus.CounterVec
 	discovery          prometheus.Histogram
 }
@@ -34,6 +36,9 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 		queued: f.NewGauge(prometheus.GaugeOpts{Name: "isthmus_jobs_queued", Help: "Requests that wait for a CWMP session."}),
 		connectionRequests: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_connection_requests_total",
 			Help: "Connection Requests by what came of them."}, []string{"outcome"}),
+		quarantined: f.NewCounter(prometheus.CounterOpts{Name: "isthmus_quarantined_informs_total",
+			Help: "Informs of CPE in quarantine, which change nothing."}),
+		contested: f.NewGauge(prometheus.GaugeOpts{Name: "isthmus_contested_devices", Help: "DeviceIds under which two CPE inform."}),
 		refused: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_new_devices_refused_total",
 			Help: "Informs of CPE not yet known that were told to come again, by the limit."}, []string{"reason"}),
 		attempts: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_connection_request_attempts_total",

@@ -33,6 +33,9 @@ func (d *Device) Operate(ctx context.Context, inv *agent.Invocation) (map[string
 	if cause := inv.Args["Cause"]; cause != "" {
 		p.Cause = cause
 	}
+	if err := d.uncontested(); err != nil {
+		return nil, err
+	}
 	return d.restart(ctx, p, rpc)
 }
 

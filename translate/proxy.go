@@ -187,6 +187,9 @@ func (p *Proxy) restore(ctx context.Context) error {
 			}
 		}
 		d.stored = true
+		if d.head.Quarantine != nil {
+			p.m.contested.Inc()
+		}
 		d.attach()
 		p.enter(d)
 	}

@@ -214,6 +214,11 @@ func (c *caller) Call(ctx context.Context, req cwmp.RPC) (cwmp.RPC, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if changes(req) {
+		if err := c.d.uncontested(); err != nil {
+			return nil, err // the job was queued before
+		}
+	}
 	if c.job != nil && changes(req) {
 		c.d.mu.Lock()
 		c.job.wrote = true

@@ -19,6 +19,9 @@ func (d *Device) Set(ctx context.Context, writes []agent.Write) ([]agent.Write, 
 	if err := d.waitModel(ctx); err != nil {
 		return nil, err
 	}
+	if err := d.uncontested(); err != nil {
+		return nil, err
+	}
 	if err := d.load(ctx); err != nil {
 		return nil, uspError(err, writing)
 	}

@@ -42,7 +42,7 @@ func (c *devicesCmd) Run(a *app) error {
 	fmt.Fprintln(w, "ENDPOINT ID\tMANUFACTURER\tSOFTWARE\tROOT\tLAST INFORM\tONLINE")
 	for i := range all.Devices {
 		d := &all.Devices[i]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", d.EndpointID, d.Manufacturer, d.SoftwareVersion, d.Root, stamp(d.LastInform), yesNo(d.Online))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", d.EndpointID, d.Manufacturer, d.SoftwareVersion, d.Root, stamp(d.LastInform), yesNo(d.Online)+contested(d))
 	}
 	return w.Flush()
 }
@@ -71,6 +71,7 @@ func (c *devicesCmd) one(a *app) error {
 		{"Last Inform", stamp(d.LastInform)},
 		{"Events", strings.Join(d.Events, ", ")},
 		{"Online", yesNo(d.Online)},
+		{"Quarantine", d.Quarantine},
 		{"Connection Request URL", d.ConnectionRequestURL},
 		{"RPC methods", strings.Join(d.RPCMethods, ", ")},
 		{"Data model known", yesNo(d.Discovered)},
@@ -102,6 +103,14 @@ func tries(list []admin.Try) string {
 		texts = append(texts, text)
 	}
 	return strings.Join(texts, ", ")
+}
+
+// contested marks a device in a list.
+func contested(d *admin.Device) string {
+	if d.Quarantine == "" {
+		return ""
+	}
+	return ", quarantine"
 }
 
 func printJSON(a *app, v any) error {

@@ -76,7 +76,7 @@ func (f fleet) Do(ctx context.Context, id string, req *usppb.Msg) (*usppb.Msg, e
 func deviceOf(s *translate.Summary) admin.Device {
 	return admin.Device{EndpointID: string(s.ID), Manufacturer: s.Manufacturer, OUI: s.OUI, ProductClass: s.ProductClass,
 		SerialNumber: s.SerialNumber, Root: s.Root, SoftwareVersion: s.SoftwareVersion, LastInform: moment(s.LastInform),
-		Online: s.Online, ConnectionRequestURL: s.ConnectionRequestURL}
+		Online: s.Online, ConnectionRequestURL: s.ConnectionRequestURL, Quarantine: s.Quarantine}
 }
 
 func moment(t time.Time) *time.Time {

@@ -37,6 +37,7 @@ type Device struct {
 	LastInform           *time.Time `json:"last_inform"` // in UTC; nil: never
 	Online               bool       `json:"online"`
 	ConnectionRequestURL string     `json:"connection_request_url"`
+	Quarantine           string     `json:"quarantine"` // why nothing is written to the CPE; "": it is
 }
 
 // Detail is one CPE.
