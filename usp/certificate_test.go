@@ -1,11 +1,15 @@
 package usp_test
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"net/url"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"isthmus/usp"
+	"isthmus/usp/identity/identitytest"
 )
 
 // R-SEC.0a, R-SEC.11, R-SEC.12.
@@ -54,4 +58,37 @@ func TestNamed(t *testing.T) {
 			t.Errorf("%v, %v, %s: got %d, want %d", c.uris, c.dns, c.id, got, c.want)
 		}
 	}
+}
+
+// TestVerifyCertificates: TP-469 2.6, R-MTP.2, R-MTP.3, R-SEC.19, R-SEC.20. The clock of a bubble begins in 2000, as one that was not set may.
+func TestVerifyCertificates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		expired := func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-3, 0, 0), c.NotAfter.AddDate(-2, 0, 0)
+		}
+		coming := func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = c.NotBefore.AddDate(30, 0, 0), c.NotAfter.AddDate(32, 0, 0)
+		}
+		lasting := func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = c.NotBefore.AddDate(-20, 0, 0), c.NotAfter.AddDate(80, 0, 0)
+		}
+		root := identitytest.Root(t, "root", lasting)
+		good := func(cert *tls.Certificate, roots *x509.CertPool) bool {
+			_, err := usp.VerifyCertificates(identitytest.Chain(t, cert), x509.VerifyOptions{Roots: roots})
+			return err == nil
+		}
+		valid, old, later := root.Issue(t, "proto::a", lasting), root.CA(t, "middle", expired).Issue(t, "proto::a", lasting), root.Issue(t, "proto::a", coming)
+		for _, cert := range []*tls.Certificate{valid, old, later} {
+			if !good(cert, root.Pool()) {
+				t.Errorf("from %s to %s: refused without a clock", cert.Leaf.NotBefore, cert.Leaf.NotAfter)
+			}
+			if good(cert, identitytest.Root(t, "other", lasting).Pool()) {
+				t.Error("anybody's CA will do without a clock")
+			}
+		}
+		time.Sleep(time.Until(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)))
+		if !good(valid, root.Pool()) || good(old, root.Pool()) || good(later, root.Pool()) {
+			t.Error("the dates do not count with a clock")
+		}
+	})
 }

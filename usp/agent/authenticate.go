@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"isthmus/usp"
 	"isthmus/usp/mtp"
@@ -21,7 +20,7 @@ func (a *Agent) Authenticate(ctx context.Context, peer usp.EndpointID, shown []*
 		return false, err
 	}
 	defer a.leave()
-	v, err := a.rows().vouch(a.fleet, peer, shown, time.Now())
+	v, err := a.rows().vouch(a.fleet, peer, shown)
 	named := usp.Named(shown[0], peer)
 	switch {
 	case errors.Is(err, errRevoked) && named == usp.NamesIt:
@@ -73,7 +72,7 @@ func (a *Agent) admitCertificates(ctx context.Context, l *channel) error {
 	via, sound := "", false
 	if c, ok := l.ch.(mtp.Certified); ok && len(c.Certificates()) > 0 {
 		shown := c.Certificates()
-		v, err := rs.vouch(a.fleet, l.peer, shown, time.Now())
+		v, err := rs.vouch(a.fleet, l.peer, shown)
 		switch {
 		case errors.Is(err, errRevoked):
 			return errors.Join(err, a.ban(ctx, l.peer))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"isthmus/usp"
 )
@@ -89,17 +88,13 @@ type voucher struct {
 
 // vouch looks for a chain from what a Controller has shown, its own certificate first, to one that counts for it. The error is errUntrusted,
 // errRevoked, or says what is wrong with the certificate.
-func (rs *rowSet) vouch(f *Fleet, peer usp.EndpointID, shown []*x509.Certificate, now time.Time) (voucher, error) {
+func (rs *rowSet) vouch(f *Fleet, peer usp.EndpointID, shown []*x509.Certificate) (voucher, error) {
 	all := rs.anchors(f, peer)
-	o := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}
+	o := x509.VerifyOptions{Roots: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}
 	for i := range all {
 		o.Roots.AddCert(all[i].cert)
 	}
-	for _, cert := range shown[1:] {
-		o.Intermediates.AddCert(cert)
-	}
-	chains, err := shown[0].Verify(o)
+	chains, err := usp.VerifyCertificates(shown, o)
 	switch {
 	case errors.As(err, &x509.UnknownAuthorityError{}):
 		return voucher{}, errUntrusted

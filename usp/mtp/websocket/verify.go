@@ -59,12 +59,8 @@ func (c *lastSession) Put(_ string, s *tls.ClientSessionState) {
 // verify judges what the server has shown (R-MTP.1, R-MTP.4): a chain to a CA of TLS or to what the Endpoint accepts, and the name of the
 // Controller (R-SEC.0a) or, where there is the name of no Endpoint, of the host.
 func (c *Client) verify(ctx context.Context, e mtp.Endpoint, host string, shown []*x509.Certificate) error {
-	o := x509.VerifyOptions{Roots: c.o.TLS.RootCAs, Intermediates: x509.NewCertPool()}
-	for _, cert := range shown[1:] {
-		o.Intermediates.AddCert(cert)
-	}
 	proven := false
-	if _, err := shown[0].Verify(o); err != nil {
+	if _, err := usp.VerifyCertificates(shown, x509.VerifyOptions{Roots: c.o.TLS.RootCAs}); err != nil {
 		a, ok := e.(mtp.Authenticator)
 		if !ok {
 			return err
