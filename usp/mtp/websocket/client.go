@@ -137,11 +137,20 @@ func (c *Client) Remove(id usp.EndpointID) {
 	delete(c.links, id)
 	l.gone = true
 	l.stopTimer()
-	live := l.conn
-	c.mu.Unlock()
-	if live != nil {
-		live.Close(mtp.Normal)
+	if live := l.conn; live != nil {
+		c.wg.Go(func() { live.Close(mtp.Normal) }) // which waits for a peer that does not read
 	}
+	c.mu.Unlock()
+}
+
+// Failures is how many attempts of an Endpoint to connect have failed in a row; 0 while it is connected.
+func (c *Client) Failures(id usp.EndpointID) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.links[id]; l != nil {
+		return l.failures
+	}
+	return 0
 }
 
 // Reconnect ends an Endpoint's connection, if it has one, and dials at once.

@@ -8,7 +8,7 @@ import (
 )
 
 // wheel sends the Pings of many connections from one goroutine (R-WS.17): each connection is in one slot, a slot's turn comes once in
-// an interval, and turns are about a second apart.
+// an interval, and turns are about a second apart, more where the interval is long.
 type wheel struct {
 	mu    sync.Mutex
 	slots []map[*conn]struct{}
@@ -19,11 +19,14 @@ type wheel struct {
 	ended chan struct{}
 }
 
+// maxSlots bounds a wheel's memory, whatever interval a Controller asks for.
+const maxSlots = 300
+
 func newWheel(interval time.Duration) *wheel {
 	if interval <= 0 {
 		interval = defaultKeepAlive
 	}
-	n := max(1, int(interval/time.Second))
+	n := min(max(1, int(interval/time.Second)), maxSlots)
 	w := &wheel{
 		slots: make([]map[*conn]struct{}, n), where: map[*conn]int{}, tick: interval / time.Duration(n),
 		stop: make(chan struct{}), ended: make(chan struct{}),

@@ -1,0 +1,125 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"isthmus/usp"
+	"isthmus/usp/mtp"
+)
+
+func pool(t *testing.T, o PoolOptions) *Pool {
+	t.Helper()
+	p := NewPool(context.Background(), o)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		p.Close(ctx)
+	})
+	return p
+}
+
+// target is that of a Server's address.
+func target(t *testing.T, controller usp.EndpointID, addr, path string) mtp.Target {
+	t.Helper()
+	a, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mtp.Target{Controller: controller, Protocol: "WebSocket", Host: a.Addr().String(), Port: int(a.Port()), Path: path}
+}
+
+// clients is how many Clients the Pool has made and still has.
+func (p *Pool) made() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.clients)
+}
+
+// Endpoints share the Client of a Target, which ends with the last of them; that of the configuration stays.
+func TestPoolShares(t *testing.T) {
+	ctl := newEndpoint("proto::added")
+	_, addr := serve(t, ctl, ServerOptions{Path: "/added"})
+	home := newEndpoint("proto::home")
+	_, at := serve(t, home, ServerOptions{Path: "/home"})
+	p := pool(t, PoolOptions{})
+	fixed, err := NewClient(context.Background(), ClientOptions{URL: "ws://" + at + "/home", Controller: home.id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Fix(home.id, fixed, true)
+	own, fleet := target(t, ctl.id, addr, "added"), mtp.Target{Controller: home.id}
+	one, two := newEndpoint("os::1"), newEndpoint("os::2")
+	for _, e := range []*endpoint{one, two} {
+		p.Connect(e, []mtp.Target{fleet})
+		within(t, e.up, "connection")
+		p.Connect(e, []mtp.Target{fleet, own})
+		within(t, e.up, "connection")
+	}
+	if n := p.made(); n != 1 || p.Fixed() != 1 || p.Retries(one.id, ctl.id) != 0 {
+		t.Errorf("%d Clients", n)
+	}
+	p.Reset(one.id, ctl.id)
+	_ = end(t, one)
+	within(t, one.up, "connection after Reset")
+	p.Reboot(two.id) // of the configuration's alone
+	_ = end(t, two)
+	within(t, two.up, "connection after Reboot")
+	p.Connect(one, []mtp.Target{fleet})
+	_ = end(t, one)
+	if p.made() != 1 {
+		t.Error("the Client of a Target that is in use has gone")
+	}
+	p.Connect(two, nil)
+	_, _ = end(t, two), end(t, two)
+	if p.made() != 0 || p.Fixed() != 1 || len(p.own) != 0 {
+		t.Errorf("%d Clients, %v", p.made(), p.own)
+	}
+	if len(one.up)+len(one.down)+len(two.up)+len(two.down) != 0 {
+		t.Error("more has happened")
+	}
+}
+
+func TestPoolChecks(t *testing.T) {
+	guard := func(to netip.AddrPort) error {
+		if to.Addr().IsLoopback() {
+			return errors.New("not here")
+		}
+		return nil
+	}
+	p := pool(t, PoolOptions{Guard: guard, MaxTargets: 1})
+	for _, c := range []struct {
+		host, path string
+		code       usp.ErrorCode
+	}{
+		{"controller.example", "/usp", 0}, {"192.0.2.1", "", 0}, {"2001:db8::1", "usp", 0}, {"127.0.0.1", "", usp.InvalidValue}, {"::1", "", usp.InvalidValue},
+		{"::ffff:127.0.0.1", "", usp.InvalidValue}, {"user@host", "", usp.InvalidValue}, {"host/path", "", usp.InvalidValue}, {"host:1", "", usp.InvalidValue},
+		{"a b", "", usp.InvalidValue}, {"host", "/a?b", usp.InvalidValue}, {"host", "/a#b", usp.InvalidValue}, {"host", "/%zz", usp.InvalidValue},
+	} {
+		err := p.Check(mtp.Target{Host: c.host, Port: 80, Path: c.path})
+		if got := usp.AsError(err); c.code == 0 && err != nil || c.code != 0 && (got == nil || got.Code != c.code) {
+			t.Errorf("%s %s: %v, want code %d", c.host, c.path, err, c.code)
+		}
+	}
+	first := target(t, "proto::a", "192.0.2.1:1", "")
+	p.o.Client.Dial = newPipes().dial // nobody answers
+	p.Connect(newEndpoint("os::1"), []mtp.Target{first})
+	if err := p.Check(first); err != nil {
+		t.Error(err)
+	}
+	if err := usp.AsError(p.Check(target(t, "proto::a", "192.0.2.1:2", ""))); err == nil || err.Code != usp.ResourcesExceeded {
+		t.Error(err)
+	}
+}
+
+// A long interval does not make a large wheel.
+func TestWheelIsBounded(t *testing.T) {
+	w := newWheel(1 << 32 * 1e9)
+	defer w.close()
+	if len(w.slots) > maxSlots || !strings.HasPrefix(w.tick.String(), "3976h") {
+		t.Errorf("%d slots, a turn every %v", len(w.slots), w.tick)
+	}
+}
