@@ -88,7 +88,7 @@ func (w *world) start() {
 	if w.wrap != nil {
 		w.opts.Store = w.wrap(st)
 	}
-	w.opts.Connectors = []Connector{w.peer}
+	w.opts.Agents.Dialer = w.peer
 	w.p, err = New(w.ctx, w.opts)
 	w.must(err)
 	w.server = cwmp.NewServer(w.p, &cwmp.ServerOptions{Logger: quiet()})
@@ -317,7 +317,7 @@ func code(err error) usp.ErrorCode {
 	return usp.AsError(err).Code
 }
 
-// peer is the Controller and the MTP to it in one: a Connector whose channels are function calls.
+// peer is the Controller and the MTP to it in one: a Dialer whose channels are function calls.
 type peer struct {
 	mu       sync.Mutex
 	channels map[usp.EndpointID]*channel
@@ -340,17 +340,25 @@ func (p *peer) changed() {
 	p.signal = make(chan struct{})
 }
 
-func (p *peer) Add(e mtp.Endpoint) {
+// Connect implements mtp.Dialer.
+func (p *peer) Connect(e mtp.Endpoint, _ []mtp.Target) {
 	ch := &channel{p: p, e: e, answers: map[string]chan *usppb.Msg{}}
 	p.mu.Lock()
+	if p.channels[e.EndpointID()] != nil {
+		p.mu.Unlock()
+		return
+	}
 	p.channels[e.EndpointID()] = ch
 	p.changed()
 	p.mu.Unlock()
 	e.Up(ch)
 }
 
-func (p *peer) Remove(usp.EndpointID) {}
-func (p *peer) Kick(usp.EndpointID)   {}
+func (p *peer) Check(mtp.Target) error              { return nil }
+func (p *peer) Kick(usp.EndpointID)                 {}
+func (p *peer) Reboot(usp.EndpointID)               {}
+func (p *peer) Reset(_, _ usp.EndpointID)           {}
+func (p *peer) Retries(_, _ usp.EndpointID) (n int) { return 0 }
 
 func (p *peer) reset() {
 	p.mu.Lock()

@@ -330,7 +330,7 @@ func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
 		return err
 	}
 	if first {
-		p.connect(d)
+		d.agent.Connect()
 	}
 	p.kick(d)
 	return nil

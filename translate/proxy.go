@@ -32,9 +32,7 @@ import (
 type Options struct {
 	Store store.Store
 	// Agents are the settings that all Agents share; Observer is the Proxy's own.
-	Agents agent.Options
-	// Connectors reach the Controllers that the Agents dial.
-	Connectors        []Connector
+	Agents            agent.Options
 	ConnectionRequest ConnectionRequest
 	// Linger is how long a session that was asked for is held open for more requests; 0 ends it at once.
 	Linger time.Duration
@@ -63,19 +61,6 @@ type ConnectionRequest struct {
 	Client  *connreq.Client // nil: one with default rules
 	// UDP and XMPP are the other ways to reach CPE; nil where they are turned off.
 	UDP, XMPP Requester
-}
-
-// Connector is a transport that dials one Controller for every Agent it is given: an MTP client.
-type Connector interface {
-	Add(e mtp.Endpoint)
-	Remove(id usp.EndpointID)
-	// Kick ends the wait before the next attempt of an Agent: its CPE has shown a sign of life.
-	Kick(id usp.EndpointID)
-}
-
-// Rebooter is a Connector that reconnects an Agent whose CPE has booted, as if the Agent itself had.
-type Rebooter interface {
-	Reboot(id usp.EndpointID)
 }
 
 const (
@@ -338,24 +323,17 @@ func (p *Proxy) byID(id cwmp.DeviceID) *Device {
 	return p.byCPE[keyOf(id)]
 }
 
-// connect has the Agent of a device reach its Controllers.
-func (p *Proxy) connect(d *Device) {
-	for _, c := range p.opts.Connectors {
-		c.Add(d.agent)
-	}
-}
-
+// kick tells the Dialer of a sign of life.
 func (p *Proxy) kick(d *Device) {
-	for _, c := range p.opts.Connectors {
-		c.Kick(d.id)
+	if m := p.opts.Agents.Dialer; m != nil {
+		m.Kick(d.id)
 	}
 }
 
+// reboot tells the Dialer that a CPE has booted.
 func (p *Proxy) reboot(d *Device) {
-	for _, c := range p.opts.Connectors {
-		if r, ok := c.(Rebooter); ok {
-			r.Reboot(d.id)
-		}
+	if m := p.opts.Agents.Dialer; m != nil {
+		m.Reboot(d.id)
 	}
 }
 
@@ -370,7 +348,7 @@ func (p *Proxy) Start() {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	for _, d := range p.devices {
-		p.connect(d)
+		d.agent.Connect()
 	}
 }
 

@@ -40,11 +40,9 @@ type instance struct {
 	proxy     *translate.Proxy
 	acs       *cwmp.Server
 	udp       *connreq.UDP // nil: off
-	clients   []*websocket.Client
-	// connectors are the clients as the proxy uses them.
-	connectors []translate.Connector
-	ws         *websocket.Server
-	admin      *admin.Server
+	pool      *websocket.Pool
+	ws        *websocket.Server
+	admin     *admin.Server
 
 	stopping atomic.Bool
 	failed   chan error // the first part that ended unasked
@@ -111,7 +109,7 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 		TrustEndpointID: c.USP.WebSocketServer.TrustEndpointID, Logger: i.log, Registerer: reg})
 	i.admin = admin.New(admin.Options{Fleet: fleet{i.proxy}, Ready: i.ready, Gatherer: reg, Token: string(c.Admin.Token),
 		MetricsPublic: c.Admin.MetricsPublic, TLS: adminTLS, RequestTimeout: time.Duration(c.USP.RequestTimeout), Log: i.log})
-	share.tell(i.log, i.proxy.Len(), len(i.clients), len(c.USP.SourceAddresses))
+	share.tell(i.log, i.proxy.Len(), i.pool.Fixed(), len(c.USP.SourceAddresses))
 	i.proxy.Start()
 	i.serve(i.listeners.cwmp, i.acs.Serve)
 	if l := i.listeners.secureCWMP; l != nil {
@@ -182,8 +180,8 @@ func (i *instance) stop(ctx context.Context) error {
 	}
 	_ = within(mtpStop, func(ctx context.Context) error {
 		var wg sync.WaitGroup
-		for _, c := range i.clients {
-			wg.Go(func() { c.Close(ctx) })
+		if i.pool != nil {
+			wg.Go(func() { i.pool.Close(ctx) })
 		}
 		if i.ws != nil {
 			wg.Go(func() { i.ws.Shutdown(ctx) })

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -72,11 +73,30 @@ type dialer struct {
 }
 
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return d.dialWith(ctx, net.Dialer{}, network, addr)
+}
+
+// guarded dials where guard has nothing against the address that a name has turned out to be.
+type guarded struct {
+	*dialer
+	guard func(netip.AddrPort) error
+}
+
+func (g *guarded) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return g.dialWith(ctx, net.Dialer{Control: func(_, address string, _ syscall.RawConn) error {
+		to, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("%s is no address: %w", address, err)
+		}
+		return g.guard(netip.AddrPortFrom(to.Addr().Unmap(), to.Port()))
+	}}, network, addr)
+}
+
+func (d *dialer) dialWith(ctx context.Context, nd net.Dialer, network, addr string) (net.Conn, error) {
 	if d.room.Add(-1) < 0 {
 		d.room.Add(1)
 		return nil, errNoDescriptor
 	}
-	var nd net.Dialer
 	if n := uint64(len(d.sources)); n > 0 {
 		nd.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.sources[d.turn.Add(1)%n], 0))
 	}

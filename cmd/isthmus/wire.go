@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -22,7 +24,8 @@ import (
 	"isthmus/usp/mtp/websocket"
 )
 
-// dialControllers makes a client for every Controller that is dialled, and the rows of every Agent's Controller table.
+// dialControllers makes what dials Controllers, with a client for each of the configuration that is dialled, and gives the rows of every Agent's
+// Controller table.
 func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg prometheus.Registerer, share limits) ([]agent.ControllerConfig, error) {
 	issue, err := newIssuer(&c.USP.Identity)
 	if err != nil {
@@ -32,6 +35,9 @@ func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg pr
 	d.room.Store(int64(share.agents))
 	for _, a := range c.USP.SourceAddresses {
 		d.sources = append(d.sources, a.Addr)
+	}
+	if i.pool, err = i.newPool(ctx, c, websocket.ClientOptions{Certificate: issue, Extension: true, Logger: i.log, Registerer: reg}, d); err != nil {
+		return nil, err
 	}
 	var rows []agent.ControllerConfig
 	for n := range c.USP.Controllers {
@@ -57,16 +63,48 @@ func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg pr
 			if err != nil {
 				return nil, fmt.Errorf("usp.controllers[%d]: %w", n, err)
 			}
-			i.clients = append(i.clients, client)
-			if k.CycleOnBoot {
-				i.connectors = append(i.connectors, cycled{client})
-			} else {
-				i.connectors = append(i.connectors, client)
-			}
+			i.pool.Fix(row.EndpointID, client, k.CycleOnBoot)
 		}
 		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// newPool makes what dials the Controllers that Controllers add.
+func (i *instance) newPool(ctx context.Context, c *config.Config, o websocket.ClientOptions, d *dialer) (*websocket.Pool, error) {
+	added := &c.USP.AddedControllers
+	guard := i.guard(added)
+	var err error
+	if o.TLS, err = clientTLS(&config.ClientTLS{CAFile: added.CAFile}); err != nil {
+		return nil, fmt.Errorf("usp.added_controllers: %w", err)
+	}
+	o.Dial = (&guarded{d, guard}).dial
+	return websocket.NewPool(ctx, websocket.PoolOptions{Client: o, Guard: guard}), nil
+}
+
+var errNotAllowed = errors.New("usp.added_controllers.allow does not let it be dialled")
+
+// guard says of an address why a Controller that Controllers add must not be there.
+func (i *instance) guard(c *config.AddedControllers) func(netip.AddrPort) error {
+	rules := connreq.Rules{Own: i.listeners.addresses(), Allow: prefixes(c.Allow)}
+	return func(to netip.AddrPort) error {
+		if rules.Check(to, false) != nil {
+			return fmt.Errorf("%s: %w", to, errNotAllowed)
+		}
+		return nil
+	}
+}
+
+// webSocketServer is what every Agent says of where Controllers dial in, nil if that is nowhere.
+func (i *instance) webSocketServer(c *config.WebSocketServer) *agent.ServerConfig {
+	if i.listeners.ws == nil {
+		return nil
+	}
+	at, ok := i.listeners.ws.Addr().(*net.TCPAddr)
+	if !ok {
+		return nil
+	}
+	return &agent.ServerConfig{Port: at.Port, Path: "/agent/{endpoint_id}", EnableEncryption: c.TLS.CertFile != ""}
 }
 
 func (i *instance) proxyOptions(c *config.Config, controllers []agent.ControllerConfig, cas []*x509.Certificate,
@@ -74,9 +112,9 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 	cr := &c.CWMP.ConnectionRequest
 	rules := connreq.Rules{Own: i.listeners.addresses(), Allow: prefixes(cr.Allow)}
 	o := translate.Options{
-		Store:      i.store,
-		Connectors: i.connectors,
-		Agents: agent.Options{Controllers: controllers, CAs: cas, Roles: roles(c), RequestTimeout: time.Duration(c.USP.RequestTimeout),
+		Store: i.store,
+		Agents: agent.Options{Dialer: i.pool, Server: i.webSocketServer(&c.USP.WebSocketServer), Controllers: controllers, CAs: cas, Roles: roles(c),
+			RequestTimeout:   time.Duration(c.USP.RequestTimeout),
 			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
 		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Credentials: connReqCredentials(&c.CWMP.Auth),
 			Timeout: time.Duration(cr.Timeout), Client: &connreq.Client{Rules: rules}},
@@ -104,12 +142,6 @@ func prefixes(list []config.Prefix) (out []netip.Prefix) {
 	}
 	return out
 }
-
-// cycled is a Client that reconnects an Agent when its CPE boots.
-type cycled struct{ *websocket.Client }
-
-// Reboot implements translate.Rebooter.
-func (c cycled) Reboot(id usp.EndpointID) { c.Reconnect(id) }
 
 // roles are those of the configuration, by name.
 func roles(c *config.Config) []agent.Role {

@@ -33,7 +33,7 @@ func (r *Rules) resolve(ctx context.Context, host, port string, loopback bool) (
 	var allowed []netip.AddrPort
 	for _, a := range addrs {
 		to := netip.AddrPortFrom(a.Unmap(), uint16(number))
-		if checked := r.check(to, loopback); checked != nil {
+		if checked := r.Check(to, loopback); checked != nil {
 			err = checked
 			continue
 		}
@@ -48,7 +48,9 @@ func (r *Rules) resolve(ctx context.Context, host, port string, loopback bool) (
 	return nil, err
 }
 
-func (r *Rules) check(to netip.AddrPort, loopback bool) error {
+// Check says why an address must not be called: an error that is ErrNotAllowed. Where loopback is false an address of this host's loopback has to be
+// in Allow.
+func (r *Rules) Check(to netip.AddrPort, loopback bool) error {
 	addr := to.Addr()
 	if addr.IsUnspecified() || r.isOwn(to) {
 		return fmt.Errorf("%w: %s is this proxy itself", ErrNotAllowed, to)

@@ -55,16 +55,3 @@ func TestTP469_9_10_BootParameters(t *testing.T) {
 	}
 	e.wantValue(row+"Enable", "true")
 }
-
-// TestTP469_9_9_NewController: the new Controller dials in, since the MTP rows of a Controller cannot be added.
-func TestTP469_9_9_NewController(t *testing.T) {
-	e := fresh(t, options{})
-	row, _ := e.added(controllerTable, req("Alias", "usp-111-Controller"), req("EndpointID", "proto::new"), req("Enable", "true"))
-	second := e.dialIn("proto::new")
-	e.start(row+"SendOnBoardRequest()", "case99")
-	n, err := second.WaitNotify(e.deadline(), func(n *usppb.Notify) bool { return n.GetOnBoardReq() != nil })
-	e.must(err)
-	if o := n.GetOnBoardReq(); o.GetSerialNumber() != "S1" || n.GetSubscriptionId() != "" {
-		e.Errorf("%v", n)
-	}
-}

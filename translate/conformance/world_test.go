@@ -66,6 +66,7 @@ type world struct {
 	acs    *cwmp.Server
 	dialIn *websocket.Server
 	client *websocket.Client
+	pool   *websocket.Pool
 	served sync.WaitGroup
 	ran    chan error // of the CPE
 }
@@ -140,15 +141,14 @@ func (w *world) open() (err error) {
 	if err != nil {
 		return err
 	}
-	connector := translate.Connector(w.client)
-	if w.o.cycle {
-		connector = cycled{w.client}
-	}
+	w.pool = websocket.NewPool(w.ctx, websocket.PoolOptions{Client: websocket.ClientOptions{TLS: w.o.tls, Extension: true, Logger: quiet()}})
+	w.pool.Fix(controllerID, w.client, w.o.cycle)
 	w.proxy, err = translate.New(w.ctx, translate.Options{
-		Store: w.store, Connectors: []translate.Connector{connector}, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(),
+		Store: w.store, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(),
 		ConnectionRequest: translate.ConnectionRequest{Timeout: 3 * time.Second, Client: &connreq.Client{}},
-		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", CAs: w.o.cas, Controllers: []agent.ControllerConfig{{
-			EndpointID: controllerID, MTP: agent.MTPConfig{Protocol: "WebSocket", Host: host.Addr().String(), Port: int(host.Port()), Path: u.Path}}}},
+		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", CAs: w.o.cas, Dialer: w.pool,
+			Controllers: []agent.ControllerConfig{{
+				EndpointID: controllerID, MTP: agent.MTPConfig{Protocol: "WebSocket", Host: host.Addr().String(), Port: int(host.Port()), Path: u.Path}}}},
 	})
 	if err != nil {
 		return err
@@ -164,10 +164,6 @@ func (w *world) open() (err error) {
 	w.proxy.Start()
 	return nil
 }
-
-type cycled struct{ *websocket.Client }
-
-func (c cycled) Reboot(id usp.EndpointID) { c.Reconnect(id) }
 
 func (w *world) serve(addr *string, serve func(net.Listener) error) error {
 	l, err := net.Listen("tcp", *addr)
@@ -193,14 +189,14 @@ func (w *world) stop() error {
 		errs = append(errs, w.acs.Shutdown(ctx), w.proxy.Close(ctx))
 		w.dialIn.Shutdown(ctx)
 	}
-	if w.client != nil {
-		w.client.Close(ctx)
+	if w.pool != nil {
+		w.pool.Close(ctx)
 	}
 	w.served.Wait()
 	if w.store != nil {
 		errs = append(errs, w.store.Close())
 	}
-	w.proxy, w.client, w.store = nil, nil, nil
+	w.proxy, w.client, w.pool, w.store = nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 

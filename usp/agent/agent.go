@@ -50,6 +50,8 @@ type Agent struct {
 	links    []*channel
 	inFlight map[requestKey]struct{} // being worked on
 	handling int                     // Records whose goroutine has not ended
+	targets  *[]mtp.Target           // whom it dials, nil if that is whom all Agents do; outlives st
+	dials    bool                    // Connect was called
 	times    timetable               // outlives st: what is due is still due when the Agent is loaded for it
 }
 
@@ -151,6 +153,7 @@ func (a *Agent) load(ctx context.Context) error {
 	}
 	a.mu.Lock()
 	a.st = st
+	a.retarget(rows)
 	a.fleet.metrics.pending.Add(float64(st.pending()))
 	a.mu.Unlock()
 	a.reschedule()

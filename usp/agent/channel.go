@@ -18,9 +18,12 @@ type channel struct {
 	known bool          // the Connect Record was sent; to be read when ready is closed
 
 	exclusive bool // see mtp.Exclusive
+	dialled   bool // by the Dialer
 	stranger  bool // the peer is not proven to be who it says it is (mtp.Truster)
 
-	handling int // Records that came over it and whose goroutine has not ended; the Agent's mu guards it
+	// The Agent's mu guards these.
+	handling int      // Records that came over it and whose goroutine has not ended
+	parting  *parting // it is about to be closed
 }
 
 // maxStrangers is how many peers that nothing vouches for may be connected to one Agent.
@@ -28,8 +31,10 @@ const maxStrangers = 8
 
 // Up sends the Connect Record and then what is waiting for the Controller. Two Endpoints have one session at most (R-WS.4): where there is a
 // channel to the same Controller already, that one stays and the new one is closed as Superseded.
-func (a *Agent) Up(ch mtp.Channel) {
-	l := &channel{ch: ch, peer: ch.Peer(), ready: make(chan struct{})}
+func (a *Agent) Up(ch mtp.Channel) { a.up(ch, false) }
+
+func (a *Agent) up(ch mtp.Channel, dialled bool) {
+	l := &channel{ch: ch, peer: ch.Peer(), dialled: dialled, ready: make(chan struct{})}
 	_, l.exclusive = ch.(mtp.Exclusive)
 	if t, ok := ch.(mtp.Truster); ok {
 		l.stranger = !t.Trusted()
@@ -62,6 +67,12 @@ func (a *Agent) greet(l *channel) {
 	ctx, cancel := context.WithTimeout(a.life, sendTimeout)
 	defer cancel()
 	err := a.load(ctx)
+	if err == nil && a.rows().disabled(l.peer) {
+		close(l.ready)
+		a.unlink(l.ch) // so that it is in nobody's way until it is down
+		l.ch.Close(mtp.Normal)
+		return
+	}
 	if err == nil {
 		err = a.admitCertificates(ctx, l)
 	}
@@ -123,13 +134,23 @@ func (a *Agent) disconnect(ctx context.Context, l *channel, why *usp.Error) {
 
 // Down forgets a channel.
 func (a *Agent) Down(ch mtp.Channel, reason error) {
+	a.unlink(ch)
+	a.fleet.log.Debug("channel is down", "device", a.id.ID, "controller", ch.Peer(), "reason", reason)
+}
+
+func (a *Agent) unlink(ch mtp.Channel) {
 	a.mu.Lock()
-	a.links = slices.DeleteFunc(slices.Clone(a.links), func(l *channel) bool { return l.ch == ch })
+	defer a.mu.Unlock()
+	a.links = slices.DeleteFunc(slices.Clone(a.links), func(l *channel) bool {
+		if l.ch == ch && l.parting != nil {
+			close(l.parting.gone)
+			a.forgetLast(l.peer)
+		}
+		return l.ch == ch
+	})
 	if len(a.links) == 0 {
 		a.links = nil
 	}
-	a.mu.Unlock()
-	a.fleet.log.Debug("channel is down", "device", a.id.ID, "controller", ch.Peer(), "reason", reason)
 }
 
 // strangers counts the channels of peers that nothing vouches for. It is called with a.mu held.
@@ -154,10 +175,11 @@ func (a *Agent) linkTo(id usp.EndpointID) *channel {
 
 // route is the channel to a Controller that may be told something. It is called with a.mu held, the Agent being loaded.
 func (a *Agent) route(id usp.EndpointID) *channel {
-	if g := a.st.rows.grant(id); !g.listed || !g.enabled {
+	l := a.linkTo(id)
+	if g := a.st.rows.grant(id); (!g.listed || !g.enabled) && (l == nil || l.parting == nil) {
 		return nil
 	}
-	return a.linkTo(id)
+	return l
 }
 
 func (a *Agent) link(ch mtp.Channel) *channel {

@@ -54,6 +54,7 @@ func (a *Agent) deliver(q *queue) {
 		if a.closing || link == nil || n == nil {
 			if len(done) == 0 {
 				q.delivering = false
+				a.said(q.to)
 				a.mu.Unlock()
 				a.reschedule()
 				return
@@ -103,8 +104,10 @@ func (a *Agent) transmit(l *channel, n *note) error {
 	if err := proto.Unmarshal(n.Msg, msg); err != nil {
 		return mtp.ErrTooBig // no channel will ever carry it
 	}
-	if err := a.withhold(ctx, n.To, msg.GetBody().GetRequest().GetNotify()); err != nil {
-		return err
+	if !n.last { // it was looked at while the Controller still had its rights
+		if err := a.withhold(ctx, n.To, msg.GetBody().GetRequest().GetNotify()); err != nil {
+			return err
+		}
 	}
 	record, err := usp.EncodeRecord(a.id.ID, n.To, "", msg)
 	if err != nil {

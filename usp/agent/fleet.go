@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"isthmus/usp"
+	"isthmus/usp/mtp"
 	"isthmus/usp/usppb"
 )
 
@@ -27,6 +28,10 @@ type Options struct {
 	RequestTimeout time.Duration
 	// MaxSubscriptions is how many Subscriptions one Controller may have at one Agent; 0 stands for 1000.
 	MaxSubscriptions int
+	// Dialer connects the Agents with the Controllers of their tables; nil: Controllers only dial in.
+	Dialer mtp.Dialer
+	// Server is where Controllers dial in, nil if nowhere.
+	Server *ServerConfig
 	// SoftwareVersion is the value of Device.LocalAgent.SoftwareVersion.
 	SoftwareVersion string
 	// Observer, if there is one, sees every request and its answer.
@@ -58,6 +63,13 @@ type MTPConfig struct {
 	EnableEncryption bool
 }
 
+// ServerConfig is shown in the Agent's own WebSocket MTP row.
+type ServerConfig struct {
+	Port             int
+	Path             string // "{endpoint_id}" stands for the Agent's own, path-escaped
+	EnableEncryption bool
+}
+
 // Observer is told of every request. It may put something in the context that the DataModel gets; the function it returns is called with the
 // response, nil if there is none.
 type Observer interface {
@@ -75,6 +87,8 @@ type Fleet struct {
 	opts Options
 	log  *slog.Logger
 	base *rowSet
+	// targets are whom base has every Agent dial.
+	targets []mtp.Target
 	// certificates are those of the configuration, by their rows.
 	certificates map[string]*x509.Certificate
 	protocols    string
@@ -96,6 +110,7 @@ func NewFleet(opts Options) *Fleet {
 	}
 	f := &Fleet{opts: opts, log: opts.Logger, base: newRowSet(), started: time.Now(), metrics: newMetrics(opts.Registerer),
 		certificates: map[string]*x509.Certificate{}}
+	f.base.run = itoa(f.started.UnixNano())
 	f.due.init()
 	f.addRoles(opts.Roles)
 	f.addCertificates(opts)
@@ -109,9 +124,8 @@ func NewFleet(opts Options) *Fleet {
 	if len(protocols) == 0 {
 		protocols = []string{webSocket}
 	}
-	for i, p := range protocols {
-		f.base.put(ownRoot+"MTP."+itoa(i+1)+".", map[string]string{"Alias": "cpe-" + itoa(i+1), "Enable": "true", "Protocol": p})
-	}
+	f.addMTPs(protocols)
+	f.targets = f.base.targets()
 	f.protocols = strings.Join(protocols, ",")
 	return f
 }

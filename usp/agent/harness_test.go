@@ -143,6 +143,7 @@ type rig struct {
 
 	controllers []ControllerConfig
 	cas         []*x509.Certificate
+	dialer      mtp.Dialer
 }
 
 func newRig(t testing.TB) *rig {
@@ -156,7 +157,7 @@ func newRig(t testing.TB) *rig {
 
 // start makes the process, again after halt.
 func (r *rig) start() {
-	r.fleet = NewFleet(Options{Controllers: r.controllers, CAs: r.cas, SoftwareVersion: "1", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r.fleet = NewFleet(Options{Controllers: r.controllers, CAs: r.cas, Dialer: r.dialer, SoftwareVersion: "1", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	device := DataModel(r.tree)
 	if r.over != nil {
 		device = r.over(r.tree)

@@ -53,6 +53,11 @@ func canonicalBool(s string) string {
 func (t *tx) check(rows []string) []usp.ParamError {
 	var failed []usp.ParamError
 	for _, path := range rows {
+		if row := mtpOf(path); row != "" {
+			if bad, ok := t.checkMTP(row); !ok {
+				failed = append(failed, bad)
+			}
+		}
 		def := tableOf(path)
 		if def == nil || !def.Multi {
 			continue

@@ -18,6 +18,9 @@ func (v *view) read(q Query) Reading {
 		c := t.column(name)
 		var r Reading
 		for _, p := range v.expand(obj) {
+			if t.optional && !v.exists(p) {
+				continue
+			}
 			o := Object{Path: p}
 			if !q.RowsOnly {
 				o.Params = []Param{{name, v.value(p, c)}}
@@ -43,7 +46,9 @@ func (v *view) read(q Query) Reading {
 		return r
 	}
 	for _, p := range v.expand(obj) {
-		r.Objects = v.walk(r.Objects, t, p, depth, q.RowsOnly)
+		if !t.optional || v.exists(p) {
+			r.Objects = v.walk(r.Objects, t, p, depth, q.RowsOnly)
+		}
 	}
 	return r
 }
@@ -89,6 +94,9 @@ func (v *view) walk(to []Object, t *table, path string, depth int, rowsOnly bool
 	for _, c := range t.children {
 		below := path + c.name()
 		if !c.Multi {
+			if c.optional && !v.exists(below) {
+				continue
+			}
 			to = v.walk(to, c, below, depth-1, rowsOnly)
 			continue
 		}

@@ -17,6 +17,7 @@ type tx struct {
 	deleted map[string]string // rows of the configuration's Controllers that went, with their Endpoint IDs
 	raised  []Happening
 	notes   []*note
+	last    []*note // see farewells
 }
 
 // mark is what a tx goes back to when a part of it fails. Changed records may stay: they are written as they were.
@@ -93,7 +94,7 @@ func (t *tx) setOne(w Write) (string, *usp.Error) {
 	}
 	c := def.column(name)
 	switch old := t.rows.get(obj, name); {
-	case def.Multi && !t.exists(obj):
+	case lastRow(obj) > 0 && !t.exists(obj[:lastRow(obj)]):
 		return "", usp.Errorf(usp.ObjectDoesNotExist, "%s does not exist", obj)
 	case !c.Writable || c.WriteOnce:
 		return "", usp.Errorf(usp.NonWritableParameter, "%s is read-only", name)
@@ -124,11 +125,16 @@ func (t *tx) accept(c *column, value string) (string, *usp.Error) {
 
 // configured is the error of changing what the configuration says of a row.
 func (t *tx) configured(obj, name string) *usp.Error {
+	if err := t.rows.configuredMTP(obj); err != nil {
+		return err
+	}
 	table, _ := splitRow(obj)
 	if t.rows.values[obj][fleetMark] == "" {
 		return nil
 	}
 	switch {
+	case table == controllerTable && name == "Enable" && t.rows.is(obj, name):
+		return t.lockedOut(obj)
 	case table == controllerTable && (name == "EndpointID" || name == "AssignedRole"):
 		return usp.Errorf(usp.NonWritableParameter, "the configuration names this Controller and its role")
 	case table == roleTable && name == "Name":
@@ -147,6 +153,9 @@ func (t *tx) add(c Creation) Created {
 	}
 	if len(t.expand(ParentPath(c.Table))) == 0 {
 		return Created{Err: usp.Errorf(usp.ObjectDoesNotExist, "%s does not exist", ParentPath(c.Table))}
+	}
+	if t.rows.configuredMTP(c.Table) != nil {
+		return Created{Err: usp.Errorf(usp.NonCreatableObject, "the configuration says how this Controller is reached")}
 	}
 	initial, uerr := t.initial(def, c.Table)
 	if uerr != nil {
@@ -205,10 +214,15 @@ func (t *tx) adopt(path string) {
 }
 
 func (t *tx) initialize(def *table, path string, s Setting) *usp.Error {
-	c := def.column(s.Name)
-	if c == nil {
+	dot := strings.LastIndexByte(s.Name, '.') + 1
+	obj, name := path+s.Name[:dot], s.Name[dot:]
+	if dot > 0 {
+		def = byPath[GenericPath(obj)]
+	}
+	if def == nil || dot > 0 && def.Multi || def.column(name) == nil {
 		return usp.Errorf(usp.UnsupportedParameter, "%s is not supported", s.Name)
 	}
+	c := def.column(name)
 	if !c.Writable {
 		return usp.Errorf(usp.NonWritableParameter, "%s is read-only", s.Name)
 	}
@@ -216,7 +230,8 @@ func (t *tx) initialize(def *table, path string, s Setting) *usp.Error {
 	if err != nil {
 		return err
 	}
-	t.rows.put(path, map[string]string{s.Name: value})
+	t.rows.put(obj, map[string]string{name: value})
+	t.changed[obj] = true
 	return nil
 }
 
@@ -261,8 +276,8 @@ func (t *tx) generate(def *table, path string, n uint32) {
 	if table == roleTable && t.rows.get(path, "Name") == "" {
 		t.rows.put(path, map[string]string{"Name": t.unused(table, "Name", "cpe-", n)})
 	}
-	if _, given := t.rows.values[path]["Order"]; def.Path == permissions && !given {
-		t.rows.put(path, map[string]string{"Order": t.nextOrder(table)})
+	if _, given := t.rows.values[path]["Order"]; def.column("Order") != nil && !given {
+		t.rows.put(path, map[string]string{"Order": t.nextOrder(table, path)})
 	}
 }
 
@@ -305,6 +320,9 @@ func (t *tx) remove(path string) error {
 	if !t.exists(path) {
 		return nil
 	}
+	if t.rows.configuredMTP(path) != nil {
+		return usp.Errorf(usp.DeleteFailure, "the configuration says how this Controller is reached")
+	}
 	table, _ := splitRow(path)
 	switch table {
 	case roleTable:
@@ -313,6 +331,9 @@ func (t *tx) remove(path string) error {
 		}
 		t.clearReferences(path)
 	case controllerTable:
+		if err := t.lockedOut(path); err != nil {
+			return &usp.Error{Code: usp.DeleteFailure, Msg: err.Msg}
+		}
 		for _, p := range t.rows.instances(subscriptionTable) {
 			if t.rows.get(p, "Recipient")+"." == path {
 				t.drop(p)
@@ -327,6 +348,11 @@ func (t *tx) drop(path string) {
 	marked := t.rows.values[path][fleetMark] != ""
 	id := t.rows.get(path, "EndpointID")
 	t.purge[path] = true
+	for p := range t.rows.values {
+		if strings.HasPrefix(p, path) {
+			t.changed[p] = true // objects that are no rows have records, too
+		}
+	}
 	for _, row := range t.rows.remove(path) {
 		table, _ := splitRow(row)
 		t.changed[row], t.changed[table] = true, true

@@ -251,6 +251,9 @@ func (x *exchange) run(ctx context.Context, inv *Invocation) (map[string]string,
 	case fingerprintCommand:
 		return x.fingerprint(row, inv.Args["FingerprintAlgorithm"])
 	}
+	if command == resetCommand && mtpOf(row) != "" {
+		return nil, x.resetSession(row)
+	}
 	return nil, x.a.update(ctx, x.from, func(t *tx) error {
 		t.put(row, "OnBoardingComplete", "false")
 		t.onBoard(ctx, row)

@@ -147,18 +147,21 @@ func (a *Agent) Reset(ctx context.Context) error {
 	}
 	a.mu.Lock()
 	st := a.st
+	before := st.rows
 	for _, q := range st.queues {
 		for len(q.notes) > 0 {
 			a.forget(q.notes[0], withdrawn)
 		}
 	}
 	st.rows, st.bound, st.answers, st.triggers, a.times = a.fleet.base, false, nil, nil, timetable{}
+	parted := a.rearrange(ctx, before, st.rows, map[string]bool{controllerTable: true})
 	changed := !st.interest.equal(Interest{})
 	st.interest = Interest{}
 	a.mu.Unlock()
 	if changed && a.onInterest != nil {
 		a.onInterest(Interest{})
 	}
+	a.seeOff(parted)
 	a.reschedule()
 	return nil
 }

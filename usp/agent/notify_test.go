@@ -264,10 +264,13 @@ func TestPersistence(t *testing.T) {
 		t.Fatal(two)
 	}
 	r.ask(delReq(false, controllerTable+"2."))
+	r.unload()
+	equal(t, r.get(controllerTable+"2.Alias")+r.get(controllerTable+"3.Alias"), "70267026") // a Controller of the configuration that was deleted …
 	r.stop()
 	r.start()
 	r.connect()
-	equal(t, r.get(controllerTable+"2.Alias"), "7026") // a Controller of the configuration that was deleted stays so
+	equal(t, r.get(controllerTable+"2.Alias"), "7026")
+	equal(t, r.get(controllerTable+"3.EndpointID"), controllerTable+"3.EndpointID=self::ctl-2") // … is back at the next start, with a number of its own
 	r.unload()
 	if in, err := r.a.Interest(t.Context()); err != nil || len(in.ValueChange) != 1 {
 		t.Fatal(in, err)

@@ -33,6 +33,7 @@ type note struct {
 	at      time.Time       // not to be sent before
 	sending bool            // a deliverer has it
 	after   <-chan struct{} // closed when the response it must not overtake has left
+	last    bool            // the Controller's row is gone: it is sent on the channel that is up, or not at all
 	action  string          // the Subscription's TriggerAction
 	notify  *usppb.Notify   // what Msg is made of, once there is a msg_id
 }

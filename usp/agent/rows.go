@@ -22,6 +22,8 @@ type rowSet struct {
 	// last is the highest number that a table ever gave away (R-ARC.8).
 	last map[string]uint32
 
+	run string // of the fleet's: which run of the process it is of
+
 	once    sync.Once
 	granted map[usp.EndpointID]grant // see grants
 }
@@ -29,7 +31,7 @@ type rowSet struct {
 // Keys of a row that are no parameters: they say where a Controller's row comes from.
 const (
 	fleetMark   = ".fleet"   // the row belongs to a Controller of the configuration
-	deletedMark = ".deleted" // … and was deleted by a Controller
+	deletedMark = ".deleted" // … and was deleted by a Controller, in that run of the process; it is back in the next
 	goneMark    = ".gone"    // … which is not in the configuration any more, since that time
 	goneNow     = "now"      // … which is found out just now
 	lastKey     = ".last"    // in the record of a table: the highest instance number ever given away
@@ -185,8 +187,8 @@ func (rs *rowSet) record(path string, base *rowSet) (Record, error) {
 }
 
 // tombstone is what is kept of a Controller of the configuration that was deleted here.
-func tombstone(id string) []byte {
-	data, _ := json.Marshal(map[string]string{"EndpointID": id, fleetMark: "1", deletedMark: "1"}) // strings always encode
+func tombstone(id, run string) []byte {
+	data, _ := json.Marshal(map[string]string{"EndpointID": id, fleetMark: "1", deletedMark: run}) // strings always encode
 	return data
 }
 
@@ -227,11 +229,14 @@ func overlay(base *rowSet, records []Record) (*rowSet, error) {
 			if table, n := splitRow(path); n != 0 {
 				rs.last[table] = max(rs.last[table], n)
 			}
+		case base.controller(usp.EndpointID(kept[controllerOf(path)]["EndpointID"])) != "" && mtpOf(path) != "":
+			// The file says how the Controller is reached, whatever was added before it did.
 		default:
-			if table, _ := splitRow(path); table == controllerTable && values[fleetMark] != "" {
+			if table, _ := splitRow(path); table == controllerTable {
 				if base.controller(usp.EndpointID(values["EndpointID"])) != "" {
 					delete(values, goneMark)
-				} else if values[goneMark] == "" {
+					delete(values, "AssignedRole")
+				} else if values[fleetMark] != "" && values[goneMark] == "" {
 					values[goneMark] = goneNow
 				}
 			}
@@ -254,7 +259,8 @@ func placeFleet(rs, base *rowSet, kept map[string]map[string]string) {
 			continue
 		}
 		highest = max(highest, n)
-		if id := values["EndpointID"]; place[id] == "" || values[deletedMark] == "" {
+		deleted := values[deletedMark]
+		if id := values["EndpointID"]; deleted == "" || deleted == base.run && place[id] == "" {
 			place[id] = path
 		}
 	}

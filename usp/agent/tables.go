@@ -21,6 +21,8 @@ type table struct {
 	children []*table
 	// limit is how many rows one table may have, so that a Controller cannot fill the store.
 	limit int
+	// optional says that an object which is no row is there only where the fleet's rows have it.
+	optional bool
 	// count is the parameter of the parent object that counts the rows.
 	count string
 }
@@ -70,6 +72,9 @@ func list(name string, most uint64) column {
 	return column{ParamDef: ParamDef{Name: name, Type: TypeString, Writable: true, List: true}, most: most}
 }
 
+// initially says which value a column begins with.
+func initially(v string, c column) column { c.initial = v; return c }
+
 // once makes a column settable in Add only.
 func once(c column) column { c.WriteOnce = true; return c }
 
@@ -112,13 +117,6 @@ var ownModel, byPath = link(append([]*table{
 		computed("SupportedFingerprintAlgorithms", TypeString, func(*view, string) string { return fingerprintNames }),
 		counts("MTP"), counts("Controller"), counts("Subscription"), counts("Request"), counts("Certificate"),
 	}},
-	{ObjectDef: ObjectDef{Path: ownRoot + "MTP.{i}.", Multi: true, Keys: [][]string{{"Alias"}}}, columns: []column{
-		shown(alias()),
-		shown(flag("Enable")),
-		oneOf(shown(text("Status", "Up", 0)), "Up", "Down", "Error"),
-		shown(text("Protocol", "", 0)),
-		shown(flag("EnableMDNS")),
-	}},
 	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"EndpointID"}},
 		Commands: []CommandDef{{Name: onBoardCommand}}}, limit: 32, count: "ControllerNumberOfEntries", columns: []column{
 		alias(),
@@ -137,19 +135,14 @@ var ownModel, byPath = link(append([]*table{
 		number("OnBoardingRestartTime", "0", 0, maxUint32),
 		counts("MTP"), counts("BootParameter"),
 	}},
-	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.", Multi: true, Keys: [][]string{{"Alias"}, {"Protocol"}}},
-		count: "MTPNumberOfEntries", columns: []column{
-			shown(alias()),
-			shown(flag("Enable")),
-			shown(text("Protocol", "", 0)),
-			shown(number("Order", "1", 1, maxUint32)),
+	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"Protocol"}}},
+		limit: maxMTPs, count: "MTPNumberOfEntries", columns: []column{
+			alias(),
+			flag("Enable"),
+			oneOf(text("Protocol", webSocket, 0), webSocket),
+			number("Order", "1", 1, maxUint32),
 		}},
-	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.WebSocket."}, columns: []column{
-		shown(text("Host", "", 256)),
-		shown(number("Port", "0", 0, 65535)),
-		shown(text("Path", "", 0)),
-		shown(flag("EnableEncryption")),
-	}},
+	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.WebSocket.", Commands: []CommandDef{{Name: resetCommand}}}, columns: webSocketColumns()},
 	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.BootParameter.{i}.", Multi: true, Access: AddDelete,
 		Keys: [][]string{{"Alias"}, {"ParameterName"}}}, limit: 100, count: "BootParameterNumberOfEntries", columns: []column{
 		alias(),
@@ -181,7 +174,7 @@ var ownModel, byPath = link(append([]*table{
 		shown(text("CommandKey", "", 0)),
 		oneOf(shown(text("Status", statusRequested, 0)), statusRequested, statusActive, statusCanceling, "Canceled", "Success", "Error"),
 	}},
-}, slices.Concat(certificateTables, trustTables, credentialTables)...))
+}, slices.Concat(ownMTPs, certificateTables, trustTables, credentialTables)...))
 
 // The values of NotifType.
 const (

@@ -241,10 +241,13 @@ func (t *tx) clearReference(path, name, row string) {
 	}
 }
 
-// nextOrder is one more than the highest Order of a Role's Permissions.
-func (t *tx) nextOrder(table string) string {
+// nextOrder is one more than the highest Order of the other rows of a table.
+func (t *tx) nextOrder(table, row string) string {
 	var highest uint64
 	for _, p := range t.rows.instances(table) {
+		if p == row {
+			continue
+		}
 		highest = max(highest, t.rows.number(p, "Order"))
 	}
 	return itoa(min(highest+1, maxUint32))

@@ -28,13 +28,14 @@ func (a *Agent) commit(ctx context.Context, t *tx) error {
 	t.notes = append(t.notes, a.match(ctx, t.before, t.rows, "", t.raised)...)
 	t.trigger()
 	t.ownRoles()
+	t.last = t.farewells(ctx)
 	a.mu.Lock()
 	st := a.st
 	if len(t.changed) > 0 && !st.bound {
 		t.bind()
 	}
 	gone := st.affected(t)
-	err := st.number(t.notes, t.now)
+	err := st.number(slices.Concat(t.notes, t.last), t.now)
 	a.mu.Unlock()
 	if err != nil {
 		return err
@@ -47,7 +48,7 @@ func (a *Agent) commit(ctx context.Context, t *tx) error {
 			return err
 		}
 		if id := t.deleted[path]; id != "" && r.Data == nil {
-			r.Data = tombstone(id)
+			r.Data = tombstone(id, a.fleet.base.run)
 		}
 		records = append(records, r)
 	}
@@ -94,11 +95,12 @@ func (a *Agent) publish(ctx context.Context, t *tx, gone []*note) {
 	for _, n := range gone {
 		a.forget(n, withdrawn)
 	}
-	for _, n := range t.notes {
+	for _, n := range slices.Concat(t.notes, t.last) {
 		st.enqueue(n)
 		a.fleet.metrics.pending.Inc()
 	}
 	overflow := a.trim()
+	parted := a.rearrange(ctx, t.before, t.rows, t.changed)
 	var changed *Interest
 	if now := interest(t.rows); len(t.changed) > 0 && !now.equal(st.interest) {
 		st.interest = now
@@ -112,4 +114,5 @@ func (a *Agent) publish(ctx context.Context, t *tx, gone []*note) {
 		a.onInterest(*changed)
 	}
 	a.kick()
+	a.seeOff(parted)
 }

@@ -81,6 +81,7 @@ func (l *loader) checkListeners(c *Config) {
 		l.add("cwmp.legacy_tls.listen", "needs cwmp.legacy_tls.cert_file and cwmp.legacy_tls.key_file")
 	}
 	l.serverTLS("usp.websocket_server.tls", &c.USP.WebSocketServer.TLS.ServerTLS)
+	l.certificates("usp.added_controllers.ca_file", c.USP.AddedControllers.CAFile)
 	l.certificates("usp.websocket_server.tls.client_ca_file", c.USP.WebSocketServer.TLS.ClientCAFile)
 	if t := &c.USP.WebSocketServer.TLS; t.ClientCAFile != "" && t.CertFile == "" {
 		l.add("usp.websocket_server.tls.client_ca_file", "needs cert_file and key_file beside it")

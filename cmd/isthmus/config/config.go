@@ -124,12 +124,20 @@ type Session struct {
 
 // USP is the side of the Controllers.
 type USP struct {
-	Controllers     []Controller            `yaml:"controllers"`
-	Identity        Identity                `yaml:"identity"`
-	SourceAddresses []Addr                  `yaml:"source_addresses"`
-	Roles           map[string][]Permission `yaml:"roles"`
-	RequestTimeout  Duration                `yaml:"request_timeout"`
-	WebSocketServer WebSocketServer         `yaml:"websocket_server"`
+	Controllers      []Controller            `yaml:"controllers"`
+	AddedControllers AddedControllers        `yaml:"added_controllers"`
+	Identity         Identity                `yaml:"identity"`
+	SourceAddresses  []Addr                  `yaml:"source_addresses"`
+	Roles            map[string][]Permission `yaml:"roles"`
+	RequestTimeout   Duration                `yaml:"request_timeout"`
+	WebSocketServer  WebSocketServer         `yaml:"websocket_server"`
+}
+
+// AddedControllers are those that Controllers add to an Agent's tables, to be dialled. With Allow empty they may be anywhere but at multicast,
+// link-local and loopback addresses; never at a listener of isthmus.
+type AddedControllers struct {
+	Allow  []Prefix `yaml:"allow"`
+	CAFile string   `yaml:"ca_file"`
 }
 
 // Permission is what a role may do with what Targets name. Without order it has one more than the entry before it.
