@@ -15,6 +15,8 @@ var differs = []difference{
 	{"08/1/02", `-/get_supported_dm_resp/Device./Device.(BulkData|MQTT|STOMP|USPServices|UnixDomainSockets|Security|DeviceInfo|Time)\..*`, "what the device behind the Agent has"},
 	{"08/1/02", `-/get_supported_dm_resp/Device./Device./(FactoryReset|SelfTestDiagnostics).*`, "what the device behind the Agent can do"},
 	{"08/1/02", `-.*/Device.LocalAgent.*(/X_.*|\.(CoAP|MQTT|STOMP|UDS)\..*|/(RequestChallenge|ChallengeResponse|ChallengeNumber).*|\.Challenge\..*)`, "vendor's, other MTPs, and challenges, which R-SEC.13 leaves optional"},
+	{"08/1/02", `-.*/Device.LocalAgent.MTP.{i}.*`, "one listener serves all Agents, so that where Controllers dial in is the operator's to say"},
+	{"08/1/02", `-.*/CurrentRetryCount/value_change=1`, "a ValueChange of a count of attempts helps nobody"},
 	{"08/1/02", `-.*/Device.LocalAgent.Request.{i}./Alias/access=1`, "nobody makes Request rows by Add, so nobody can write their Alias"},
 	{"08/1/02", `-.*/Device.LocalAgent./UpTime/value_change=1`, "a ValueChange of the uptime every second helps nobody"},
 	{"08/1/03", `[+-]/get_resp/Device./Device\..*`, "the rows that there happen to be, and the parameters compared in 02"},
