@@ -3,6 +3,7 @@ package cwmp
 import (
 	"crypto/rand"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +84,24 @@ func FuzzDigest(f *testing.F) {
 		}
 		if again := parseDigest(plain.String()); again != c {
 			t.Fatalf("%+v\n%+v", c, again)
+		}
+	})
+}
+
+// FuzzSource: whatever the headers say, who is no trusted proxy comes from where it comes from, and a remote proxy passes on no loopback.
+func FuzzSource(f *testing.F) {
+	for _, s := range []string{`for=192.0.2.1;proto=https`, `For="[2001:db8::1]:4711", for=10.9.9.9`, `for=unknown, for=_x`, `192.0.2.1, 10.0.0.2`, `127.0.0.1`, `,;="`} {
+		f.Add(s, s)
+	}
+	trusted := prefixes("10.0.0.0/8")
+	f.Fuzz(func(t *testing.T, forwarded, forwardedFor string) {
+		h := http.Header{"Forwarded": {forwarded}, "X-Forwarded-For": {forwardedFor}}
+		from, proxied := source(&http.Request{RemoteAddr: "10.0.0.1:1", Header: h}, trusted)
+		if !proxied || from.Addr().IsLoopback() {
+			t.Fatal(from, proxied)
+		}
+		if from, proxied := source(&http.Request{RemoteAddr: "192.0.2.1:1", Header: h}, trusted); proxied || from.String() != "192.0.2.1:1" {
+			t.Fatal(from, proxied)
 		}
 	})
 }

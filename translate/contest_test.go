@@ -1,10 +1,13 @@
 package translate
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"isthmus/cwmp"
 	"isthmus/cwmp/cpe"
@@ -82,17 +85,35 @@ func TestContestedDevice(t *testing.T) {
 			t.Errorf("%q does not say %q", q, want)
 		}
 	}
+	// What waits for a session is not for the second: a job, and what the CPE is to notify.
+	d := w.device(id)
+	waiting := &job{ctx: w.ctx, done: make(chan struct{}), talk: func(ctx context.Context, c cwmp.Caller) error {
+		_, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: []string{"Device.DeviceInfo.SoftwareVersion"}})
+		return err
+	}}
+	d.mu.Lock()
+	d.queue, d.attributes, d.interest.ValueChange = append(d.queue, waiting), true, []string{"Device.WiFi.SSID.1.SSID"}
+	w.p.m.queued.Inc()
+	d.mu.Unlock()
 	rpcs := len(second.Calls(""))
 	w.must(second.SetValue("Device.DeviceInfo.SoftwareVersion", "9.9"))
 	inform(second, second.Sessions()+1)
 	if n := len(second.Calls("")); n != rpcs {
 		t.Errorf("the second was asked %d times more", n-rpcs)
 	}
+	inform(first, first.Sessions()+1)
+	select {
+	case <-waiting.done:
+		w.must(waiting.err)
+	default:
+		t.Error("the first was not asked")
+	}
 	for name, err := range map[string]error{
-		"Set":    second2(w.device(id).Set(w.ctx, []agent.Write{{Path: "Device.WiFi.SSID.1.SSID", Value: "mine"}})),
+		"RPC":    d.do(w.ctx, &job{talk: func(ctx context.Context, c cwmp.Caller) error { return errorOf(c.Call(ctx, &cwmp.Reboot{})) }}),
+		"Set":    errorOf(w.device(id).Set(w.ctx, []agent.Write{{Path: "Device.WiFi.SSID.1.SSID", Value: "mine"}})),
 		"Add":    w.device(id).Add(w.ctx, []agent.Creation{{Table: "Device.NAT.PortMapping."}}, true)[0].Err,
 		"Delete": w.device(id).Delete(w.ctx, []string{"Device.NAT.PortMapping.1."})[0],
-		"Reboot": second2(w.device(id).Operate(w.ctx, &agent.Invocation{Command: "Device.Reboot()"})),
+		"Reboot": errorOf(w.device(id).Operate(w.ctx, &agent.Invocation{Command: "Device.Reboot()"})),
 	} {
 		if e := (*usp.Error)(nil); !errors.As(err, &e) || e.Code != usp.RequestDenied || e.Msg != q {
 			t.Errorf("%s: %v", name, err)
@@ -115,6 +136,11 @@ func TestContestedDevice(t *testing.T) {
 	if got := w.p.Devices("", "", 1)[0].Quarantine; got != q {
 		t.Errorf("after a restart: %q", got)
 	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(w.p.m.contested)
+	if f, err := reg.Gather(); err != nil || f[0].GetMetric()[0].GetGauge().GetValue() != 1 {
+		t.Errorf("after a restart: %v, %v", f, err)
+	}
 }
 
-func second2[T any](_ T, err error) error { return err }
+func errorOf[T any](_ T, err error) error { return err }
