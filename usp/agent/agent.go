@@ -63,7 +63,7 @@ type state struct {
 	queues   map[usp.EndpointID]*queue
 	interest Interest
 
-	triggering bool                       // runTriggers is at work
+	triggering chan struct{}              // closed when runTriggers, which is at work, has ended; else nil
 	triggers   map[string]trigger         // by Subscription
 	answers    map[string]<-chan struct{} // by Request: closed when its OperateResp has left
 }

@@ -34,8 +34,8 @@ func (a *Agent) kick() {
 			go a.deliver(q)
 		}
 	}
-	if !a.closing && !a.st.triggering && a.nextTrigger(now) != "" {
-		a.st.triggering = true
+	if !a.closing && a.st.triggering == nil && a.nextTrigger(now) != "" {
+		a.st.triggering = make(chan struct{})
 		a.busy++
 		a.work.Add(1)
 		go a.runTriggers()

@@ -22,6 +22,8 @@ type exchange struct {
 	size  int // bytes of it so far, as far as they are counted
 	spent int // of maxWork
 
+	trigger bool // it is a Subscription's TriggerConfigSettings
+
 	noWait bool // it is tried where nothing may be waited for
 	waits  bool // and would have to wait
 }
@@ -105,12 +107,15 @@ func (x *exchange) dispatch(ctx context.Context, req *usppb.Request) (*usppb.Res
 			AgentSupportedProtocolVersions: usp.SupportedVersions}}}, nil
 	case *usppb.Request_Set:
 		resp, err := x.set(ctx, r.Set)
+		x.awaitTriggers(ctx)
 		return &usppb.Response{RespType: &usppb.Response_SetResp{SetResp: resp}}, err
 	case *usppb.Request_Add:
 		resp, err := x.add(ctx, r.Add)
+		x.awaitTriggers(ctx)
 		return &usppb.Response{RespType: &usppb.Response_AddResp{AddResp: resp}}, err
 	case *usppb.Request_Delete:
 		resp, err := x.delete(ctx, r.Delete)
+		x.awaitTriggers(ctx)
 		return &usppb.Response{RespType: &usppb.Response_DeleteResp{DeleteResp: resp}}, err
 	case *usppb.Request_Operate:
 		resp, err := x.operate(ctx, r.Operate)

@@ -23,6 +23,9 @@ const (
 	maxTriggerSettings = 16
 	// triggerGap is the least time between two runs of one Subscription's settings, so that Subscriptions that set each other off do no harm.
 	triggerGap = time.Second
+	// triggerPatience is how long the response to a write waits for the settings that it has triggered, so that a Controller which reads next sees
+	// them, as TP-469 1.93 wants it; those of a CPE may take longer.
+	triggerPatience = 500 * time.Millisecond
 	// triggeredKey is in a Subscription whose settings are to be made: when that was found out.
 	triggeredKey = ".triggered"
 )
@@ -97,7 +100,7 @@ func (st *state) retrying() bool {
 
 // triggerDue is when a Subscription's settings are to be made, the zero time for never. It is called with a.mu held.
 func (a *Agent) triggerDue(path string, now time.Time) time.Time {
-	if a.st.rows.values[path][triggeredKey] == "" || a.st.triggering {
+	if a.st.rows.values[path][triggeredKey] == "" || a.st.triggering != nil {
 		return time.Time{}
 	}
 	return later(now, a.st.triggers[path].at)
@@ -125,7 +128,8 @@ func (a *Agent) runTriggers() {
 		a.mu.Lock()
 		path := a.nextTrigger(time.Now())
 		if path == "" || a.closing {
-			a.st.triggering = false
+			close(a.st.triggering)
+			a.st.triggering = nil
 			a.mu.Unlock()
 			a.reschedule()
 			return
@@ -148,6 +152,22 @@ func (a *Agent) runTriggers() {
 	}
 }
 
+// awaitTriggers gives the settings that a write has triggered the time to be made.
+func (x *exchange) awaitTriggers(ctx context.Context) {
+	x.a.mu.Lock()
+	done := x.a.st.triggering
+	x.a.mu.Unlock()
+	if done == nil || x.trigger {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, triggerPatience)
+	defer cancel()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
 // configure makes the settings of one Subscription as its Recipient would, each for itself. It says whether that has to be done again, because the
 // CPE could not be reached.
 func (a *Agent) configure(rs *rowSet, path string) (again bool) {
@@ -166,7 +186,7 @@ func (a *Agent) configure(rs *rowSet, path string) (again bool) {
 	if len(m.UpdateObjs) > 0 {
 		from := usp.EndpointID(rs.get(rs.get(path, "Recipient")+".", "EndpointID"))
 		g := rs.grant(from)
-		x := &exchange{a: a, from: from, may: g.may, secrets: g.secrets, sent: make(chan struct{})}
+		x := &exchange{a: a, from: from, may: g.may, secrets: g.secrets, sent: make(chan struct{}), trigger: true}
 		resp := x.answer(ctx, usp.NewRequest(triggerConfig+"-"+rs.values[path][triggeredKey],
 			&usppb.Request{ReqType: &usppb.Request_Set{Set: m}}))
 		close(x.sent)

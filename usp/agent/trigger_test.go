@@ -20,7 +20,6 @@ func TestTP469_1_93_TriggerConfig(t *testing.T) {
 				req("TriggerConfigSettings", own+"=false")))
 			equal(t, r.get(sub+"TriggerAction"), sub+"TriggerAction=Config")
 			r.ask(setOf("Device.LocalAgent.Controller.1.ProvisioningCode", "new"))
-			time.Sleep(time.Second)
 			equal(t, r.get(sub+"Enable"), sub+"Enable=false")
 			r.silence()
 			r.unload()
