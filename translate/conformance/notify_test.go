@@ -80,6 +80,28 @@ func TestTP469_1_53_NoNotifyAfterDeletion(t *testing.T) {
 	})
 }
 
+// TestTP469_1_55_TimeToLive: the deletion of the Subscription is told; what changes then is not, and another one tells when that is settled.
+func TestTP469_1_55_TimeToLive(t *testing.T) {
+	watched(t, func(e *eut, path string) {
+		id := unique("notify55")
+		e.subscribe(id+"-gone", "ObjectDeletion", subscriptionTable)
+		sub := e.subscribe(id, "ValueChange", path, req("TimeToLive", "2"))
+		e.change(path, "a"+id)
+		e.valueChanged(id, path, "a"+id)
+		e.wantValue(sub+"TimeToLive", "2")
+		if got := e.notified(id + "-gone").GetObjDeletion().GetObjPath(); got != sub {
+			e.Errorf("%s is gone, want %s", got, sub)
+		}
+		e.wantAbsent(sub)
+		e.subscribe(id+"-other", "ValueChange", path)
+		e.change(path, "b"+id)
+		e.valueChanged(id+"-other", path, "b"+id)
+		if n := e.count(id); n != 1 {
+			e.Errorf("%d notifications of a Subscription that has ended", n-1)
+		}
+	})
+}
+
 func TestTP469_1_57_ObjectCreation(t *testing.T) {
 	both(t, func(e *eut, s side) {
 		id := unique("notify57")

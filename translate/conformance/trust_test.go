@@ -270,3 +270,23 @@ func TestTP469_2_26_UnwritableRequired(t *testing.T) {
 		e.wantRows(s.table)
 	})
 }
+
+// A password of the CPE reads as empty also for a secured Role (2.27), since a CPE gives none (TR-181); what is set goes to the CPE.
+func TestSecuredAtTheCPE(t *testing.T) {
+	e := shared(t)
+	const object, name = "Device.WiFi.AccessPoint.1.Security.", "KeyPassphrase"
+	g, role := e.invite(on("Device.WiFi.AccessPoint.", "Param", "rw-n", "Obj", "r---"))
+	e.Cleanup(func() {
+		_, err := e.set(false, obj{trustObject, []param{req("SecuredRoles", "")}})
+		e.must(err)
+	})
+	for _, secured := range []string{"", strings.TrimSuffix(role, ".")} {
+		_, err := e.set(false, obj{trustObject, []param{req("SecuredRoles", secured)}})
+		e.must(err)
+		g.change(object+name, "passphrase of "+secured)
+		if v := e.w.cpe.Value(object + name); v != "passphrase of "+secured {
+			e.Errorf("the CPE has %q", v)
+		}
+		g.wantValue(object+name, "")
+	}
+}
