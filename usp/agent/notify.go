@@ -142,7 +142,7 @@ func (a *Agent) Reset(ctx context.Context) error {
 	for i := range records {
 		records[i].Data = nil
 	}
-	if err := a.keeper.Commit(ctx, records); err != nil {
+	if err := a.keep(ctx, nil, records); err != nil {
 		return fmt.Errorf("reset %s: %w", a.id.ID, err)
 	}
 	a.mu.Lock()

@@ -210,7 +210,7 @@ func (a *Agent) eraseInTurn(ctx context.Context, notes []*note) {
 	for i, n := range notes {
 		records[i] = Record{Kind: NotificationRecord, ID: n.ID}
 	}
-	if err := a.keeper.Commit(ctx, records); err != nil {
+	if err := a.keep(ctx, nil, records); err != nil {
 		a.fleet.log.Error("delivered notifications cannot be deleted", "device", a.id.ID, "error", err)
 	}
 }

@@ -48,8 +48,9 @@ func (a *Agent) match(ctx context.Context, before, after *rowSet, only string, h
 	if len(hs) == 0 {
 		return nil
 	}
-	m := matcher{ctx: ctx, a: a, resolved: map[string][]string{}}
+	m := matcher{ctx: ctx, a: a, resolved: map[string][]string{}, asked: map[string][]string{}}
 	var notes []*note
+	bound, triggered := someNotes, map[string]bool{}
 	for _, h := range hs {
 		for _, p := range before.instances(subscriptionTable) {
 			if _, ok := after.values[p]; !ok || !inForce(before, p) || only != "" && before.get(p, "Recipient")+"." != only {
@@ -60,8 +61,19 @@ func (a *Agent) match(ctx context.Context, before, after *rowSet, only string, h
 				if c, ok := h.(*OperationComplete); ok && n.after == nil && before.get(c.request, "Originator") == string(n.To) {
 					n.after = a.answered(c.request)
 				}
+				if n.triggers() && triggered[p] {
+					if n.action == triggerConfig {
+						continue
+					}
+					n.action = "" // once is enough
+				}
+				triggered[p] = true
 				notes = append(notes, n)
 			}
+		}
+		if len(notes) >= bound {
+			notes = a.newest(notes)
+			bound = max(someNotes, 2*len(notes))
 		}
 	}
 	return notes
@@ -123,6 +135,7 @@ type matcher struct {
 	ctx      context.Context
 	a        *Agent
 	resolved map[string][]string
+	asked    map[string][]string // by Subscription
 }
 
 func (m *matcher) wants(rs *rowSet, path string, h Happening) bool {
@@ -142,27 +155,36 @@ func (m *matcher) wants(rs *rowSet, path string, h Happening) bool {
 	if rs.get(path, "NotifType") != kind {
 		return false
 	}
-	for _, ref := range splitList(rs.get(path, "ReferenceList")) {
-		for _, pattern := range m.patterns(rs, rs.get(path, "Recipient"), ref) {
-			switch kind {
-			case objectCreation:
-				table, _ := splitRow(subject)
-				if same(pattern, table) {
-					return true
-				}
-			case objectDeletion:
-				table, _ := splitRow(subject)
-				if same(pattern, table) || same(pattern, subject) {
-					return true
-				}
-			default:
-				if covers(pattern, subject) {
-					return true
-				}
+	table, _ := splitRow(subject)
+	for _, pattern := range m.references(rs, path) {
+		switch kind {
+		case objectCreation:
+			if same(pattern, table) {
+				return true
+			}
+		case objectDeletion:
+			if same(pattern, table) || same(pattern, subject) {
+				return true
+			}
+		default:
+			if covers(pattern, subject) {
+				return true
 			}
 		}
 	}
 	return false
+}
+
+// references are the patterns that a Subscription's ReferenceList comes to.
+func (m *matcher) references(rs *rowSet, path string) []string {
+	found, ok := m.asked[path]
+	if !ok {
+		for _, ref := range splitList(rs.get(path, "ReferenceList")) {
+			found = append(found, m.patterns(rs, rs.get(path, "Recipient"), ref)...)
+		}
+		m.asked[path] = found
+	}
+	return found
 }
 
 // patterns turns a reference into paths with at most "*" in them, from what is known without asking the CPE, and what the Recipient may read: a

@@ -78,13 +78,17 @@ func (t *tx) checkTrigger(path string) *usp.Error {
 // trigger notes down, with the notifications, whose settings are to be made, and leaves out the notifications that are not to be sent.
 func (t *tx) trigger() {
 	t.notes = slices.DeleteFunc(t.notes, func(n *note) bool {
-		if n.action == triggerConfig || n.action == triggerBoth {
+		if n.triggers() {
 			if t.exists(n.Subscription) {
 				t.rows.put(n.Subscription, map[string]string{triggeredKey: itoa(t.now.UnixNano())})
 				t.changed[n.Subscription] = true
 			}
+			if n.action == triggerConfig {
+				return true
+			}
+			n.action = "" // seen to
 		}
-		return n.action == triggerConfig
+		return false
 	})
 }
 

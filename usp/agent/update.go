@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -25,8 +24,10 @@ func (a *Agent) update(ctx context.Context, from usp.EndpointID, change func(t *
 // commit writes a tx and makes it seen. It is called in turn.
 func (a *Agent) commit(ctx context.Context, t *tx) error {
 	t.inherit()
+	t.raised = latest(t.raised)
 	t.notes = append(t.notes, a.match(ctx, t.before, t.rows, "", t.raised)...)
 	t.trigger()
+	t.notes = a.newest(a.fitting(t.notes))
 	t.ownRoles()
 	t.last = t.farewells(ctx)
 	a.mu.Lock()
@@ -41,7 +42,7 @@ func (a *Agent) commit(ctx context.Context, t *tx) error {
 		return err
 	}
 
-	var records []Record
+	var rows, notes []Record
 	for _, path := range slices.Sorted(maps.Keys(t.changed)) {
 		r, err := t.rows.record(path, a.fleet.base)
 		if err != nil {
@@ -50,23 +51,23 @@ func (a *Agent) commit(ctx context.Context, t *tx) error {
 		if id := t.deleted[path]; id != "" && r.Data == nil {
 			r.Data = tombstone(id, a.fleet.base.run)
 		}
-		records = append(records, r)
+		rows = append(rows, r)
 	}
 	for _, n := range t.notes {
 		r, err := n.record()
 		if err != nil {
 			return err
 		}
-		records = append(records, r)
+		notes = append(notes, r)
 	}
 	for _, n := range gone {
-		records = append(records, Record{Kind: NotificationRecord, ID: n.ID})
+		notes = append(notes, Record{Kind: NotificationRecord, ID: n.ID})
 	}
-	if len(records) == 0 {
+	if len(rows)+len(notes) == 0 {
 		return nil
 	}
-	if err := a.keeper.Commit(ctx, records); err != nil {
-		return fmt.Errorf("keep rows of %s: %w", a.id.ID, err)
+	if err := a.keep(ctx, rows, notes); err != nil {
+		return err
 	}
 	a.publish(ctx, t, gone)
 	return nil
