@@ -63,6 +63,9 @@ type state struct {
 	queues   map[usp.EndpointID]*queue
 	interest Interest
 
+	acknowledged []*note // to be erased
+	erasing      bool    // somebody erases them
+
 	triggering chan struct{}              // closed when runTriggers, which is at work, has ended; else nil
 	triggers   map[string]trigger         // by Subscription
 	answers    map[string]<-chan struct{} // by Request: closed when its OperateResp has left

@@ -281,6 +281,9 @@ func (a *Agent) admit(in *inbound) {
 			return // connect and disconnect say nothing that the transport has not said
 		}
 	}
+	if a.acknowledgeAtOnce(in) {
+		return
+	}
 	key := requestKey{in.from, in.msg.GetHeader().GetMsgId()}
 	if !a.enroll(in, key) {
 		a.refuse("busy")

@@ -168,7 +168,51 @@ func (a *Agent) acknowledge(from usp.EndpointID, msgID string) {
 	if n.Kind == onBoardRequest {
 		delete(a.times.onBoard, from)
 	}
+	a.st.acknowledged = append(a.st.acknowledged, n)
+	if !a.st.erasing && !a.closing {
+		a.st.erasing = true
+		a.busy++
+		a.work.Add(1)
+		go a.eraseAcknowledged()
+	}
 	a.mu.Unlock()
-	a.erase([]*note{n})
 	a.reschedule()
+}
+
+// eraseAcknowledged erases what responses ended, many together.
+func (a *Agent) eraseAcknowledged() {
+	defer a.leave()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	st := a.st
+	for len(st.acknowledged) > 0 {
+		notes := st.acknowledged
+		st.acknowledged = nil
+		a.mu.Unlock()
+		a.erase(notes)
+		a.mu.Lock()
+	}
+	st.erasing = false
+}
+
+// acknowledgeAtOnce takes a response in the transport's own goroutine, so that many of them keep no request out. It says no where the Agent
+// has to be loaded for it.
+func (a *Agent) acknowledgeAtOnce(in *inbound) bool {
+	if in.err != nil || in.msg == nil || in.msg.GetBody().GetRequest() != nil {
+		return false
+	}
+	if !a.enter() {
+		return true
+	}
+	defer a.leave()
+	if !a.loaded() {
+		return false
+	}
+	switch _, ok := a.grant(in); {
+	case !ok:
+		a.refuse("controller")
+	case !in.l.stranger:
+		a.acknowledge(in.from, in.msg.GetHeader().GetMsgId())
+	}
+	return true
 }

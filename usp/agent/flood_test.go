@@ -115,3 +115,35 @@ func TestHugeMsgID(t *testing.T) {
 	}
 	equal(t, r.get("Device.LocalAgent.EndpointID"), "Device.LocalAgent.EndpointID="+string(agentID))
 }
+
+// A thousand NotifyResp at once keep no request out, although the store is slow.
+func TestManyNotifyResp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		var rows []obj
+		for i := range maxPending {
+			rows = append(rows, subscription(event, "Device.Boot!", req("NotifRetry", "true"), req("ID", fmt.Sprint(i))))
+		}
+		r.ask(addReq(false, rows...))
+		if err := r.a.Boot(t.Context(), BootInfo{}); err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for range maxPending {
+			ids = append(ids, r.notify().GetHeader().GetMsgId())
+		}
+		synctest.Wait()
+		if err := r.a.takeTurn(t.Context()); err != nil { // a write that takes its time
+			t.Fatal(err)
+		}
+		for _, id := range ids {
+			r.send(ctl1, usp.NewResponse(id, &usppb.Response{RespType: &usppb.Response_NotifyResp{NotifyResp: &usppb.NotifyResp{}}}))
+			synctest.Wait()
+		}
+		equal(t, r.get("Device.LocalAgent.EndpointID"), "Device.LocalAgent.EndpointID="+string(agentID))
+		<-r.a.turn
+		synctest.Wait()
+		equal(t, r.keep.count(NotificationRecord), 0)
+		r.stop()
+	})
+}
