@@ -401,7 +401,7 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 	case in.full:
 		a.respond(ctx, in, usp.ErrorMsg(key.id, errFull))
 	default:
-		x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, sent: make(chan struct{}), limit: in.l.ch.MaxSize()}
+		x := &exchange{a: a, from: in.from, stranger: in.l.stranger, may: g.may, secrets: g.secrets, sent: make(chan struct{}), limit: in.l.ch.MaxSize()}
 		resp := x.answer(ctx, in.msg)
 		a.finished(key) // a Controller that has the response may use the msg_id again at once
 		if resp != nil {

@@ -15,8 +15,9 @@ type exchange struct {
 	from usp.EndpointID
 	sent chan struct{} // closed when the response has left
 
-	may     *access // what the Controller may do; nil is everything
-	secrets bool    // it may read secured parameters
+	may      *access // what the Controller may do; nil is everything
+	secrets  bool    // it may read secured parameters
+	stranger bool    // nothing proves that it is the Controller
 
 	limit int // bytes of the response; 0: maxResponse
 	size  int // bytes of it so far, as far as they are counted

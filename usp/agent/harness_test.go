@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -137,6 +138,7 @@ type rig struct {
 	over  func(*tree) DataModel // what the tree is behind, if anything
 	keep  *kept
 	w     *wire
+	who   usp.EndpointID // sends; "" is ctl1
 	n     int
 	stop  func()
 	wants []Interest
@@ -232,7 +234,7 @@ func (r *rig) id() string { r.n++; return fmt.Sprintf("m%d", r.n) }
 func (r *rig) ask(req *usppb.Request) *usppb.Body {
 	r.t.Helper()
 	m := usp.NewRequest(r.id(), req)
-	r.send(ctl1, m)
+	r.send(cmp.Or(r.who, ctl1), m)
 	resp := decode(r.t, r.next())
 	if resp.GetHeader().GetMsgId() != m.GetHeader().GetMsgId() {
 		r.t.Fatalf("answer to another request: %v", resp)

@@ -108,6 +108,9 @@ func (t *tx) setOne(w Write) (string, *usp.Error) {
 	if err := t.configured(obj, name); err != nil && t.rows.get(obj, name) != value {
 		return "", err
 	}
+	if c.Secured {
+		return "", t.conceal(obj, value)
+	}
 	if old := t.rows.get(obj, name); name == "EndpointID" && old != value {
 		t.purge[obj] = true // what waits is for another Endpoint
 	}
@@ -229,6 +232,9 @@ func (t *tx) initialize(def *table, path string, s Setting) *usp.Error {
 	value, err := t.accept(c, s.Value)
 	if err != nil {
 		return err
+	}
+	if c.Secured {
+		return t.conceal(obj, value)
 	}
 	t.rows.put(obj, map[string]string{name: value})
 	t.changed[obj] = true

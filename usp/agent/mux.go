@@ -250,6 +250,10 @@ func (x *exchange) run(ctx context.Context, inv *Invocation) (map[string]string,
 		return nil, x.deleteCertificate(ctx, row)
 	case fingerprintCommand:
 		return x.fingerprint(row, inv.Args["FingerprintAlgorithm"])
+	case requestChallengeCommand:
+		return x.requestChallenge(ctx, inv.Args)
+	case challengeResponseCommand:
+		return nil, x.challengeResponse(ctx, inv.Args)
 	}
 	if command == resetCommand && mtpOf(row) != "" {
 		return nil, x.resetSession(row)

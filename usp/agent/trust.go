@@ -31,13 +31,17 @@ const (
 // trustTables are Device.LocalAgent.ControllerTrust. with its Roles. TOFUAllowed is false for good: on first use there is nobody who could
 // say, of one CPE among thousands, that the certificate is the right one; who may, adds it and refers to it.
 var trustTables = []*table{
-	{ObjectDef: ObjectDef{Path: trustObject}, columns: []column{
+	{ObjectDef: ObjectDef{Path: trustObject, Commands: []CommandDef{
+		{Name: requestChallengeCommand, In: []string{"ChallengeRef", "RequestExpiration"}, Mandatory: []string{"ChallengeRef"},
+			Out: []string{"Instruction", "InstructionType", "ValueType", "ChallengeID"}},
+		{Name: challengeResponseCommand, In: []string{"ChallengeID", "Value"}, Mandatory: []string{"ChallengeID", "Value"}},
+	}}, columns: []column{
 		one(roles("UntrustedRole")),
 		reference("BannedRole", roleTable),
 		roles("SecuredRoles"),
 		shown(flag("TOFUAllowed")),
 		shown(number("TOFUInactivityTimer", "0", 0, maxUint32)),
-		counts("Role"), counts("Credential"),
+		counts("Role"), counts("Credential"), counts("Challenge"),
 	}},
 	{ObjectDef: ObjectDef{Path: roleTable + "{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"Name"}}},
 		limit: maxRoles, count: "RoleNumberOfEntries", columns: []column{
