@@ -52,7 +52,8 @@ type Agent struct {
 	handling int                     // Records whose goroutine has not ended
 	targets  *[]mtp.Target           // whom it dials, nil if that is whom all Agents do; outlives st
 	dials    bool                    // Connect was called
-	times    timetable               // outlives st: what is due is still due when the Agent is loaded for it
+	contexts map[usp.EndpointID]*sessionContext
+	times    timetable // outlives st: what is due is still due when the Agent is loaded for it
 }
 
 // state is what an Agent loads from its Keeper. It is guarded by Agent.mu.

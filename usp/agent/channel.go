@@ -244,6 +244,8 @@ type inbound struct {
 	err    error
 	msg    *usppb.Msg
 	full   bool // the Agent has too much to do already
+
+	session *sessionContext // the Record came in one
 }
 
 // requestKey tells requests that are being worked on (R-MSG.4).
@@ -277,10 +279,18 @@ func (a *Agent) admit(in *inbound) {
 				a.refuse("message")
 				return
 			}
-		} else if _, ok := in.record.GetRecordType().(*usppb.Record_SessionContext); !ok {
+		} else {
+			if _, ok := in.record.GetRecordType().(*usppb.Record_SessionContext); ok {
+				a.receiveInContext(in)
+			}
 			return // connect and disconnect say nothing that the transport has not said
 		}
 	}
+	a.take(in)
+}
+
+// take starts the goroutine that handles a message, unless it is answered at once.
+func (a *Agent) take(in *inbound) {
 	if a.acknowledgeAtOnce(in) {
 		return
 	}
@@ -338,7 +348,7 @@ func (a *Agent) retire(in *inbound, key requestKey) {
 // answerAtOnce answers a read from what is in memory, in the transport's own goroutine: a hand-over to another one would cost more than
 // the answer. It says no where anything has to be waited for; nothing has happened then.
 func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
-	if !in.l.exclusive || in.err != nil || in.full || !a.loaded() {
+	if !in.l.exclusive && in.session == nil || in.err != nil || in.full || !a.loaded() {
 		return false
 	}
 	switch in.msg.GetBody().GetRequest().GetReqType().(type) {
@@ -352,7 +362,7 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 		return false
 	}
 	g, ok := a.grant(in)
-	if !ok || in.l.stranger || g.may != nil && g.may.searches {
+	if !ok || in.l.stranger || g.may != nil && g.may.searches || a.wantsContext(in) {
 		return false
 	}
 	x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, sent: make(chan struct{}), limit: in.l.ch.MaxSize(), noWait: true}
@@ -385,10 +395,9 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 	e := usp.AsError(in.err)
 	switch {
 	case in.msg == nil:
-		if e == nil {
-			e = usp.Errorf(usp.SessionNotAllowed, "session contexts are not supported")
-		}
 		a.hangUp(ctx, in, e)
+	case a.wantsContext(in):
+		a.hangUp(ctx, in, usp.Errorf(usp.SecureSessionRequired, "this Controller has to use a session context"))
 	case in.err != nil:
 		if in.msg.GetBody().GetError() == nil && in.msg.GetBody().GetResponse() == nil {
 			a.respond(ctx, in, usp.ErrorMsg(key.id, e))
@@ -430,6 +439,10 @@ func (a *Agent) respond(ctx context.Context, in *inbound, resp *usppb.Msg) {
 
 // reply encodes and sends; the channel bounds how long that takes.
 func (a *Agent) reply(ctx context.Context, in *inbound, resp *usppb.Msg) {
+	if in.session != nil {
+		a.replyInContext(ctx, in, resp)
+		return
+	}
 	record, err := usp.EncodeRecord(a.id.ID, in.from, "", resp)
 	if limit := in.l.ch.MaxSize(); err == nil && limit > 0 && len(record) > limit {
 		e := usp.Errorf(usp.ResourcesExceeded, "the response has %d bytes, and this channel takes %d", len(record), limit)

@@ -109,6 +109,13 @@ func (a *Agent) transmit(l *channel, n *note) error {
 			return err
 		}
 	}
+	if x := a.contextFor(n.To); x != nil {
+		payload, err := proto.Marshal(msg)
+		if err != nil {
+			return mtp.ErrTooBig
+		}
+		return a.sendInContext(ctx, x, l, payload, "")
+	}
 	record, err := usp.EncodeRecord(a.id.ID, n.To, "", msg)
 	if err != nil {
 		return mtp.ErrTooBig

@@ -24,7 +24,7 @@ func (c *column) accept(value string) (string, *usp.Error) {
 		if err != nil || n < c.least || n > c.most {
 			return "", usp.Errorf(usp.InvalidValue, "%s must be from %d to %d", c.Name, c.least, c.most)
 		}
-		return strconv.FormatUint(n, 10), nil
+		value = strconv.FormatUint(n, 10)
 	case TypeString:
 		most := c.most
 		if most == 0 {

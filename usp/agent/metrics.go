@@ -19,6 +19,7 @@ type metrics struct {
 	pending       prometheus.Gauge
 	refused       *prometheus.CounterVec
 	panics        prometheus.Counter
+	contexts      *prometheus.CounterVec
 }
 
 // The outcomes of a notification.
@@ -46,9 +47,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "USP Records that were not answered as requests, by reason."}, []string{"reason"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "isthmus_usp_panics_total",
 			Help: "Panics that were contained while a USP request was worked on."}),
+		contexts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_usp_session_contexts_ended_total",
+			Help: "E2E session contexts that ended otherwise than by the Controller's wish, by reason."}, []string{"reason"}),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.duration, m.inFlight, m.notifications, m.pending, m.refused, m.panics)
+		r.MustRegister(m.requests, m.duration, m.inFlight, m.notifications, m.pending, m.refused, m.panics, m.contexts)
 	}
 	return m
 }

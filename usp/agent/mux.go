@@ -239,6 +239,9 @@ func (x *exchange) run(ctx context.Context, inv *Invocation) (map[string]string,
 		return x.a.device.Operate(ctx, inv)
 	}
 	row, command := splitCommand(inv.Command)
+	if command == contextResetCommand && strings.HasSuffix(row, contextName) {
+		return nil, x.a.resetContext(ctx, row)
+	}
 	switch command {
 	case cancelCommand:
 		return nil, x.cancel(ctx, row)

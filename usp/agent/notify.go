@@ -73,6 +73,7 @@ func (a *Agent) Boot(ctx context.Context, info BootInfo) error {
 		return err
 	}
 	defer a.leave()
+	a.bootContexts()
 	return a.update(ctx, "", func(t *tx) error {
 		for _, p := range t.rows.instances(controllerTable) {
 			parameters, err := a.bootParameters(ctx, t.rows, p)

@@ -65,8 +65,9 @@ func TestTP469_7_6_Garbage(t *testing.T) {
 		GetResponse().GetGetSupportedProtocolResp().GetAgentSupportedProtocolVersions(), usp.SupportedVersions) // 1.80
 }
 
-func TestSessionContext(t *testing.T) {
+func TestSessionContextForbidden(t *testing.T) {
 	r := newRig(t)
+	r.set(contextObject(controllerTable+"1."), "SessionMode", sessionForbid)
 	rec, err := usp.Address(&usppb.Record{RecordType: &usppb.Record_SessionContext{SessionContext: &usppb.SessionContextRecord{SessionId: 2, SequenceId: 1}}}, ctl1, agentID, "")
 	if err != nil {
 		t.Fatal(err)

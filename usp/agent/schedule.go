@@ -58,6 +58,7 @@ func (a *Agent) nextDue(now time.Time) time.Time {
 		}
 		at(a.nextPeriodic(p, now))
 		at(a.nextOnBoard(p, now))
+		at(a.contextDue(p, now))
 	}
 	for _, p := range rs.instances(requestTable) {
 		at(requestDue(rs, p))
@@ -208,6 +209,7 @@ func (a *Agent) serveDue(ctx context.Context) {
 		a.fleet.due.set(a, time.Now().Add(dueRetry))
 		return
 	}
+	a.serveContexts(ctx)
 	a.kick()
 }
 

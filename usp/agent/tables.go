@@ -174,7 +174,7 @@ var ownModel, byPath = link(append([]*table{
 		shown(text("CommandKey", "", 0)),
 		oneOf(shown(text("Status", statusRequested, 0)), statusRequested, statusActive, statusCanceling, "Canceled", "Success", "Error"),
 	}},
-}, slices.Concat(ownMTPs, certificateTables, trustTables, credentialTables, challengeTables)...))
+}, slices.Concat(contextTables, ownMTPs, certificateTables, trustTables, credentialTables, challengeTables)...))
 
 // The values of NotifType.
 const (
