@@ -67,7 +67,7 @@ func TestTP469_7_6_Garbage(t *testing.T) {
 
 func TestSessionContextForbidden(t *testing.T) {
 	r := newRig(t)
-	r.set(contextObject(controllerTable+"1."), "SessionMode", sessionForbid)
+	r.ask(setReq(false, obj{contextObject(controllerTable + "1."), []param{req("SessionMode", sessionForbid)}}))
 	rec, err := usp.Address(&usppb.Record{RecordType: &usppb.Record_SessionContext{SessionContext: &usppb.SessionContextRecord{SessionId: 2, SequenceId: 1}}}, ctl1, agentID, "")
 	if err != nil {
 		t.Fatal(err)
