@@ -130,6 +130,7 @@ func testTimer(t *testing.T, delay time.Duration) {
 			equal(t, time.Since(at), max(delay, down))
 			equal(t, r.get(requestTable), "")
 		}
+		synctest.Wait() // what was delivered is deleted behind its back
 		equal(t, r.keep.count(NotificationRecord), 0)
 		r.stop()
 	})

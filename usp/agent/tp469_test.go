@@ -342,7 +342,8 @@ func TestTP469_1_72_GetSupportedDM(t *testing.T) {
 	}
 	res = ask(all("Device.")) // 1.76, 1.97, 1.98
 	objs := res[0].GetSupportedObjs()
-	if len(objs) != 23 {
+	const ofDevice = 6
+	if len(objs) != len(byPath)+ofDevice {
 		t.Fatalf("%d objects: %s", len(objs), names(res[0]))
 	}
 	equal(t, objs[0].GetSupportedCommands()[0].GetCommandName(), "ScheduleTimer()") // of the Agent; then those of the CPE
