@@ -42,6 +42,9 @@ func (s *Session) segment(payload [][]byte) ([]part, error) {
 			parts[first].recState = usppb.SessionContextRecord_NONE
 			continue
 		}
+		if len(parts) == first {
+			continue // it was empty
+		}
 		parts[first].recState, parts[len(parts)-1].recState = usppb.SessionContextRecord_BEGIN, usppb.SessionContextRecord_COMPLETE
 	}
 	parts[0].state, parts[len(parts)-1].state = usppb.SessionContextRecord_BEGIN, usppb.SessionContextRecord_COMPLETE

@@ -18,7 +18,7 @@ import (
 
 // The bounds of what a Session keeps. What goes beyond them ends it (R-E2E.21).
 const (
-	maxUnacknowledged = 1024    // Records that were sent
+	maxUnacknowledged = 1 << 15 // Records that were sent: the longest message in the smallest Records
 	maxEarly          = 256     // Records that came before their turn
 	maxBuffered       = 8 << 20 // bytes of either
 	maxMessage        = 8 << 20 // bytes of a message in segments
@@ -105,30 +105,39 @@ func (s *Session) Send(payload ...[]byte) ([][]byte, error) { return s.send(0, p
 // Ask gives the Record that asks for one that is missing.
 func (s *Session) Ask(missing uint64) ([][]byte, error) { return s.send(missing, nil) }
 
+// send makes Records and keeps them until they are acknowledged (R-E2E.14 to R-E2E.17): all that a message takes, or after an error none.
 func (s *Session) send(retransmit uint64, payload [][]byte) ([][]byte, error) {
 	parts, err := s.segment(payload)
 	if err != nil {
 		return nil, err
 	}
-	var out [][]byte
-	for _, p := range parts {
-		b, err := s.record(p, retransmit)
-		if err != nil {
+	if len(s.sent)+len(parts) > maxUnacknowledged {
+		return nil, ErrFull
+	}
+	out, size := make([][]byte, len(parts)), s.sentSize
+	for i, p := range parts {
+		if out[i], err = s.record(p, s.next+uint64(i), retransmit); err != nil {
 			return nil, err
 		}
-		out = append(out, b)
+		if size += len(out[i]); size > maxBuffered {
+			return nil, ErrFull
+		}
 	}
+	for _, b := range out {
+		s.sent = append(s.sent, sent{sequence: s.next, record: b})
+		s.next++
+	}
+	s.sentSize = size
 	return out, nil
 }
 
-// record makes one Record and keeps it until it is acknowledged (R-E2E.14 to R-E2E.17).
-func (s *Session) record(p part, retransmit uint64) ([]byte, error) {
-	if s.next > math.MaxUint64-nearEnd {
-		return nil, ErrExhausted
+func (s *Session) record(p part, sequence, retransmit uint64) ([]byte, error) {
+	if sequence > math.MaxUint64-nearEnd {
+		return nil, ErrExhausted // R-E2E.9
 	}
 	r := s.blank()
 	c := r.GetSessionContext()
-	c.SequenceId, c.RetransmitId = s.next, retransmit
+	c.SequenceId, c.RetransmitId = sequence, retransmit
 	c.Payload, c.PayloadSarState, c.PayloadrecSarState = p.payload, p.state, p.recState
 	if s.o.Sign != nil {
 		if err := s.o.Sign(r); err != nil {
@@ -139,11 +148,6 @@ func (s *Session) record(p part, retransmit uint64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode a record: %w", err)
 	}
-	if len(s.sent) >= maxUnacknowledged || s.sentSize+len(b) > maxBuffered {
-		return nil, ErrFull
-	}
-	s.sent, s.sentSize = append(s.sent, sent{sequence: s.next, record: b}), s.sentSize+len(b)
-	s.next++
 	return b, nil
 }
 
