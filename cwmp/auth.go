@@ -32,8 +32,8 @@ type Auth struct {
 	Username, Password string
 	// Credentials are those of single CPE, by user name.
 	Credentials map[string]Credential
-	// EndpointID gives the name that a CPE has in Credentials.
-	EndpointID func(DeviceID) string
+	// Identity gives the name that a CPE has in Credentials.
+	Identity func(DeviceID) string
 
 	// Certificate demands a TLS client certificate that was verified and has one of CertificateNames as its Common Name or among its
 	// subject alternative names (DNS names and URIs).
@@ -41,9 +41,9 @@ type Auth struct {
 	CertificateNames func(DeviceID) []string
 }
 
-// Credential is the password of one CPE, for no other DeviceId than that of the Endpoint ID.
+// Credential is the password of one CPE, good for the DeviceId with that Identity only.
 type Credential struct {
-	EndpointID, Password string
+	Identity, Password string
 }
 
 const (
@@ -57,7 +57,7 @@ const (
 type gate struct {
 	Auth
 	key   [sha256.Size]byte   // of the nonces
-	owned map[string]struct{} // Endpoint IDs that have a Credential
+	owned map[string]struct{} // those of the CPE that have a Credential
 }
 
 func newGate(a *Auth) *gate {
@@ -67,7 +67,7 @@ func newGate(a *Auth) *gate {
 	g := &gate{Auth: *a, owned: make(map[string]struct{}, len(a.Credentials))}
 	rand.Read(g.key[:]) // never fails
 	for _, c := range a.Credentials {
-		g.owned[c.EndpointID] = struct{}{}
+		g.owned[c.Identity] = struct{}{}
 	}
 	return g
 }
@@ -151,10 +151,10 @@ func (g *gate) vouches(who *caller, r *http.Request, id DeviceID) (outcome strin
 	if g.Scheme == NoScheme {
 		return authOK
 	}
-	endpoint := g.EndpointID(id)
-	if c, ok := g.Credentials[who.user]; ok && c.EndpointID == endpoint {
+	name := g.Identity(id)
+	if c, ok := g.Credentials[who.user]; ok && c.Identity == name {
 		return authOK
-	} else if _, owned := g.owned[endpoint]; ok || owned {
+	} else if _, owned := g.owned[name]; ok || owned {
 		return authIdentity
 	}
 	return authOK

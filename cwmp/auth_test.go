@@ -27,8 +27,8 @@ const fleetUser, fleetPassword = "fleet", "the fleet's: secret"
 
 // testAuth knows the fleet and, as user "s1", the CPE of testInform; "s2" belongs to another.
 func testAuth(scheme Scheme) *Auth {
-	return &Auth{Scheme: scheme, Username: fleetUser, Password: fleetPassword, EndpointID: testEndpoint,
-		Credentials: map[string]Credential{"s1": {EndpointID: "ops::00AA11-Box-S1", Password: "one"}, "s2": {EndpointID: "ops::00AA11-Box-S2", Password: "two"}}}
+	return &Auth{Scheme: scheme, Username: fleetUser, Password: fleetPassword, Identity: testEndpoint,
+		Credentials: map[string]Credential{"s1": {Identity: "ops::00AA11-Box-S1", Password: "one"}, "s2": {Identity: "ops::00AA11-Box-S2", Password: "two"}}}
 }
 
 func testEndpoint(id DeviceID) string {
@@ -144,7 +144,7 @@ func TestA1_BasicWrong(t *testing.T) {
 	if n := outcomes(t, sv, authCredentials); n != 5 || len(hd.notes()) != 0 {
 		t.Errorf("%d refusals, %v", n, hd.notes())
 	}
-	_, addr = start(t, &acs{}, &ServerOptions{Auth: &Auth{Scheme: Basic, EndpointID: testEndpoint}}) // no fleet, no CPE
+	_, addr = start(t, &acs{}, &ServerOptions{Auth: &Auth{Scheme: Basic, Identity: testEndpoint}}) // no fleet, no CPE
 	c := dial(t, addr)
 	c.header = basic("", "")
 	c.post("1", informOf("S9")).wantStatus(t, 401)

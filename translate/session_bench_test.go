@@ -134,7 +134,7 @@ func serveForBenchmark(mode, dir string) error {
 		p.Start()
 		o := &cwmp.ServerOptions{Logger: log, Registerer: reg}
 		if mode == "digest" {
-			o.Auth = &cwmp.Auth{Scheme: cwmp.Digest, Username: benchUser, Password: benchPassword, EndpointID: func(id cwmp.DeviceID) string {
+			o.Auth = &cwmp.Auth{Scheme: cwmp.Digest, Username: benchUser, Password: benchPassword, Identity: func(id cwmp.DeviceID) string {
 				e, _, _ := usp.AgentEndpointID(id.OUI, id.ProductClass, id.SerialNumber)
 				return string(e)
 			}}

@@ -12,7 +12,7 @@ import (
 
 // cwmpAuth is how CPE prove who they are.
 func cwmpAuth(a *config.Auth) *cwmp.Auth {
-	auth := &cwmp.Auth{Username: a.Username, Password: string(a.Password), Credentials: map[string]cwmp.Credential{}, EndpointID: endpointID,
+	auth := &cwmp.Auth{Username: a.Username, Password: string(a.Password), Credentials: map[string]cwmp.Credential{}, Identity: endpointID,
 		Certificate: a.Certificate(), CertificateNames: certificateNames}
 	switch a.HTTP() {
 	case "basic":
@@ -22,7 +22,7 @@ func cwmpAuth(a *config.Auth) *cwmp.Auth {
 	}
 	for _, c := range a.Credentials {
 		if c.Username != "" {
-			auth.Credentials[c.Username] = cwmp.Credential{EndpointID: c.EndpointID, Password: string(c.Password)}
+			auth.Credentials[c.Username] = cwmp.Credential{Identity: c.EndpointID, Password: string(c.Password)}
 		}
 	}
 	return auth
