@@ -190,7 +190,7 @@ func (p *Param) def(t agent.ValueType, writable bool) agent.ParamDef {
 	return d
 }
 
-// addKeys gives tables the unique keys of which they have all parameters.
+// addKeys gives tables the unique keys of which they have all parameters. Those that are not functional are set in Add alone.
 func (m *modeller) addKeys() {
 	for _, o := range m.order {
 		if !o.Multi {
@@ -203,6 +203,11 @@ func (m *modeller) addKeys() {
 					continue
 				}
 				o.Keys = append(o.Keys, k.Params)
+				for _, name := range k.Params {
+					if p := o.Param(name); k.NonFunctional {
+						p.WriteOnce = p.Writable // R-KEY.1
+					}
+				}
 				aliased = aliased && !slices.Equal(k.Params, []string{alias})
 			}
 		}

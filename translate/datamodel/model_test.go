@@ -54,6 +54,8 @@ func gateway() []Name {
 		Device.WiFi.AccessPoint.1. w
 		Device.WiFi.AccessPoint.1.Security.KeyPassphrase w string
 		Device.DHCPv4.Server.Pool. w
+		Device.Firewall.Level.1.Name w string
+		Device.Firewall.Level.1.Order w unsignedInt
 		Device.X_VENDOR. w
 		Device.X_VENDOR.Limit w int
 		Device.X_VENDOR.ThingNumberOfEntries r unsignedInt
@@ -171,6 +173,9 @@ func TestModelOfGateway(t *testing.T) {
 	}
 	if o := object("Device.X_VENDOR.Row.{i}."); o.Access != agent.AddDelete || !o.Param("Alias").WriteOnce || len(o.Keys) != 1 {
 		t.Errorf("Row: %+v", o)
+	}
+	if o := object("Device.Firewall.Level.{i}."); !o.Param("Name").WriteOnce || o.Param("Order").WriteOnce { // R-KEY.1
+		t.Errorf("Level: %+v", o)
 	}
 	if p := object("Device.X_VENDOR.Row.{i}.Stats.").Param("PacketsSent"); !p.Quiet {
 		t.Errorf("PacketsSent: %+v", p)
