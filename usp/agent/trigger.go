@@ -38,14 +38,17 @@ type trigger struct {
 
 // triggerSetting reads an item of TriggerConfigSettings: path=value, where a "=" in a search expression is not the one.
 func triggerSetting(item string) (path, value string, err *usp.Error) {
-	depth := 0
+	depth, quoted := 0, false
 	for i := 0; i < len(item); i++ {
-		switch item[i] {
-		case '[':
+		switch c := item[i]; {
+		case c == '"':
+			quoted = !quoted && depth > 0
+		case quoted:
+		case c == '[':
 			depth++
-		case ']':
+		case c == ']':
 			depth--
-		case '=':
+		case c == '=':
 			if depth == 0 {
 				path, value = item[:i], item[i+1:]
 				p, err := usp.ParsePath(path)
