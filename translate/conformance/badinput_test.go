@@ -1,9 +1,16 @@
 package conformance_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"net/url"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,6 +110,54 @@ func TestRandomBytes(t *testing.T) {
 		}
 	}
 	w.alive()
+}
+
+// A Controller asks for the whole tree again and again and reads nothing, over sockets with small buffers. What waits for it is bounded: the
+// Agent stops reading from it. The other Controller, over its own connection, is answered meanwhile.
+func TestControllerThatNeverReads(t *testing.T) {
+	e := fresh(t, options{})
+	const deaf = "proto::deaf"
+	e.added("Device.LocalAgent.Controller.", req("EndpointID", deaf), req("Enable", "true"), req("AssignedRole", "Device.LocalAgent.ControllerTrust.Role.1"))
+	d := websocket.Dialer{Subprotocols: []string{"v1.usp"}, EnableCompression: true, NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return c, errors.Join(c.(*net.TCPConn).SetReadBuffer(4096), c.(*net.TCPConn).SetWriteBuffer(4096))
+	}}
+	ws, resp, err := d.DialContext(e.deadline(), "ws://"+e.w.addrs.dialIn+"/agent/"+url.PathEscape(string(e.w.id))+"?eid="+deaf, nil)
+	e.must(err)
+	if ext := resp.Header.Get("Sec-WebSocket-Extensions"); strings.Contains(ext, "deflate") {
+		t.Errorf("a peer may send %s: a small message that is a huge one", ext)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var sent atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = ws.SetWriteDeadline(time.Now().Add(patience))
+		for i := range 100_000 {
+			b, err := usp.EncodeRecord(deaf, e.w.id, "", usp.NewRequest(itoa(i), &usppb.Request{ReqType: &usppb.Request_Get{Get: &usppb.Get{ParamPaths: []string{"Device."}}}}))
+			if err != nil || ws.WriteMessage(websocket.BinaryMessage, b) != nil {
+				return
+			}
+			sent.Add(1)
+		}
+	})
+	for range 500 {
+		_, err := e.a.Get(e.deadline(), 0, "Device.DeviceInfo.")
+		e.must(err)
+	}
+	e.change("Device.WiFi.SSID.1.SSID", "meanwhile")
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	t.Logf("%d requests were taken, %d KiB of heap more", sent.Load(), (int64(after.HeapAlloc)-int64(before.HeapAlloc))>>10)
+	if after.HeapAlloc > before.HeapAlloc+64<<20 {
+		t.Errorf("the heap grew from %d to %d bytes", before.HeapAlloc, after.HeapAlloc)
+	}
+	_ = ws.Close()
+	wg.Wait()
 }
 
 // survives reads until the answer to a request, true, or the end of the connection, which must be with 1003.
