@@ -74,7 +74,7 @@ func decodeInform(b []byte) (informRecord, error) {
 
 // apply puts an Inform's values, as far as they are below the root, into a tree; changed, unless nil, is told of every known value that
 // became another.
-func (r *informRecord) apply(t *tree, root string, changed func(name, value string)) {
+func (r *informRecord) apply(t *tree, root string, changed func(change)) {
 	at := r.at.UnixMilli()
 	for _, p := range r.params {
 		n := t.get(p.Name)
@@ -90,8 +90,8 @@ func (r *informRecord) apply(t *tree, root string, changed func(name, value stri
 			continue
 		}
 		v := normalize(p.Name, p.Type, p.Value)
-		if differs, known := t.setNode(n, v, p.Type, at); differs && known && changed != nil {
-			changed(p.Name, v)
+		if old, differs, known := t.setNode(n, v, p.Type, at); differs && known && changed != nil {
+			changed(change{p.Name, v, old})
 		}
 	}
 }
@@ -143,11 +143,11 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 	view := d.view()
 	if d.tree != nil {
 		dirty := d.tree.dirty
-		var changes []agent.Write
-		rec.apply(d.tree, d.head.Root, func(name, value string) { changes = append(changes, agent.Write{Path: name, Value: value}) })
-		for _, w := range changes {
-			for _, p := range view.Params(w.Path) {
-				happened = append(happened, d.valueChange(view, p, w.Value))
+		var changes []change
+		rec.apply(d.tree, d.head.Root, func(c change) { changes = append(changes, c) })
+		for _, c := range changes {
+			for _, p := range view.Params(c.path) {
+				happened = append(happened, d.valueChange(view, p, c))
 			}
 		}
 		d.tree.dirty = dirty // the Inform's own record keeps these values

@@ -209,9 +209,12 @@ func (d *Device) fetch(ctx context.Context, c cwmp.Caller, queries []agent.Query
 // news is what a conversation with the CPE brought to light, in the CPE's own names.
 type news struct {
 	created, deleted []string
-	values           []agent.Write
+	values           []change
 	names            bool // names were listed
 }
+
+// change is a parameter of the CPE that has another value than the one known before.
+type change struct{ path, value, old string }
 
 // list asks what exists below an object and takes it over.
 func (d *Device) list(ctx context.Context, c cwmp.Caller, object string, n *news) error {
@@ -379,8 +382,8 @@ func (d *Device) take(params []cwmp.ParameterValueStruct, names []string, n *new
 			continue
 		}
 		v := normalize(p.Name, p.Type, p.Value)
-		if changed, known := d.tree.set(p.Name, v, p.Type, at); changed && known {
-			n.values = append(n.values, agent.Write{Path: p.Name, Value: v})
+		if old, changed, known := d.tree.set(p.Name, v, p.Type, at); changed && known {
+			n.values = append(n.values, change{p.Name, v, old})
 		}
 	}
 	d.inform.hash = 0 // an Inform that says what an older one said is news again
@@ -398,9 +401,9 @@ func (d *Device) tell(ctx context.Context, n *news) error {
 	var happened []agent.Happening
 	view := d.view()
 	if len(d.interest.ValueChange) > 0 {
-		for _, w := range n.values {
-			for _, p := range view.Params(w.Path) {
-				happened = append(happened, d.valueChange(view, p, w.Value))
+		for _, c := range n.values {
+			for _, p := range view.Params(c.path) {
+				happened = append(happened, d.valueChange(view, p, c))
 			}
 		}
 	}
@@ -423,16 +426,19 @@ func (d *Device) tell(ctx context.Context, n *news) error {
 	return d.agent.Raise(ctx, happened...)
 }
 
-// valueChange is the change of one Device:2 parameter, with the value that the view gives it. d.mu is held.
-func (d *Device) valueChange(view View, path, own string) *agent.ValueChange {
+// valueChange is the change of one Device:2 parameter, with the value that the view gives it. What that was before is known where the view shows
+// the CPE's own value. d.mu is held.
+func (d *Device) valueChange(view View, path string, c change) *agent.ValueChange {
 	if d.tree != nil {
 		for _, o := range view.Render(d.tree, agent.Query{Path: path}) {
 			for _, p := range o.Params {
-				return &agent.ValueChange{Path: path, Value: p.Value}
+				if p.Value != c.value {
+					return &agent.ValueChange{Path: path, Value: p.Value}
+				}
 			}
 		}
 	}
-	return &agent.ValueChange{Path: path, Value: own}
+	return &agent.ValueChange{Path: path, Value: c.value, Old: c.old}
 }
 
 // keys gives the unique keys of a row, as far as it has them. d.mu is held.

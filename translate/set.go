@@ -131,8 +131,8 @@ func (d *Device) readBack(ctx context.Context, c cwmp.Caller, own []cpeWrite, ap
 	d.mu.Lock()
 	for _, w := range own {
 		if k := d.tree.get(w.path); applied && k != nil && k.at == longAgo && k.value != w.value {
+			n.values = append(n.values, change{w.path, w.value, k.value})
 			k.value = strings.Clone(w.value)
-			n.values = append(n.values, agent.Write{Path: w.path, Value: w.value})
 		}
 	}
 	d.mu.Unlock()

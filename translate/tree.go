@@ -98,16 +98,16 @@ func (t *tree) put(path string) *node {
 
 // set stores a value that was read at a time and says whether it differs from the one known before; known is false where there
 // was none.
-func (t *tree) set(path, value, typ string, at int64) (changed, known bool) {
+func (t *tree) set(path, value, typ string, at int64) (old string, changed, known bool) {
 	return t.setNode(t.put(path), value, typ, at)
 }
 
 // setNode is set for a node at hand.
-func (t *tree) setNode(n *node, value, typ string, at int64) (changed, known bool) {
+func (t *tree) setNode(n *node, value, typ string, at int64) (old string, changed, known bool) {
 	if !n.param {
-		return false, false // the CPE gives a value to what it calls an object elsewhere
+		return "", false, false // the CPE gives a value to what it calls an object elsewhere
 	}
-	known = n.at != 0 || n.value != ""
+	old, known = n.value, n.at != 0 || n.value != ""
 	changed = n.value != value
 	if changed {
 		n.value = strings.Clone(value)
@@ -117,7 +117,7 @@ func (t *tree) setNode(n *node, value, typ string, at int64) (changed, known boo
 	}
 	n.at = at
 	t.dirty = true
-	return changed, known
+	return old, changed, known
 }
 
 // remove deletes a parameter or an object with all below it.

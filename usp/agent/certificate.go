@@ -155,7 +155,7 @@ func (t *tx) addCertificate(cert *x509.Certificate, args map[string]string) erro
 	}
 	t.changed[path] = true
 	t.raised = append(t.raised, &ObjectCreation{Path: path, Keys: t.keys(def, path)})
-	t.counted(def, certificateTable)
+	t.counted(def, certificateTable, 1)
 	return nil
 }
 

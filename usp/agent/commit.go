@@ -55,15 +55,16 @@ func (a *Agent) keepBatch(ctx context.Context, batch []Record) error {
 
 func (r Record) size() int { return recordOverhead + len(r.ID) + len(r.Data) }
 
-// latest leaves out changes of a value that has changed again since.
+// latest makes one change of several of the same value.
 func latest(hs []Happening) []Happening {
-	seen := make(map[string]bool)
+	last := make(map[string]*ValueChange)
 	for i := len(hs) - 1; i >= 0; i-- {
 		if c, ok := hs[i].(*ValueChange); ok {
-			if seen[c.Path] {
-				hs[i] = nil
+			if l := last[c.Path]; l != nil {
+				l.Old, hs[i] = c.Old, nil
+				continue
 			}
-			seen[c.Path] = true
+			last[c.Path] = c
 		}
 	}
 	return slices.DeleteFunc(hs, func(h Happening) bool { return h == nil })

@@ -99,7 +99,8 @@ type Invocation struct {
 type Happening interface{ happening() }
 
 // ValueChange says that a parameter has a new value, whoever changed it.
-type ValueChange struct{ Path, Value string }
+// Old is what it was before, empty where that cannot be told; Thresholds go by it.
+type ValueChange struct{ Path, Value, Old string }
 
 // ObjectCreation says that a row is there that was not.
 type ObjectCreation struct {

@@ -77,6 +77,10 @@ func (t *tx) check(rows []string) []usp.ParamError {
 			if err := t.checkTrigger(path); err != nil {
 				failed = append(failed, usp.ParamError{Path: path + "TriggerConfigSettings", Code: err.Code, Msg: err.Msg})
 			}
+		case thresholdTable:
+			if bad, ok := t.checkThreshold(path); !ok {
+				failed = append(failed, bad)
+			}
 		case controllerTable:
 			if id := t.rows.get(path, "EndpointID"); id != "" {
 				if _, err := usp.ParseEndpointID(id); err != nil {

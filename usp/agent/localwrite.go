@@ -37,7 +37,8 @@ func (a *Agent) begin(rows *rowSet, from usp.EndpointID) *tx {
 
 // put changes one value.
 func (t *tx) put(path, name, value string) {
-	if t.rows.get(path, name) == value {
+	old := t.rows.get(path, name)
+	if old == value {
 		if _, ok := t.rows.values[path]; ok {
 			return
 		}
@@ -45,7 +46,7 @@ func (t *tx) put(path, name, value string) {
 	t.rows.put(path, map[string]string{name: value})
 	t.changed[path] = true
 	if !strings.HasPrefix(name, ".") {
-		t.raised = append(t.raised, &ValueChange{Path: path + name, Value: value})
+		t.raised = append(t.raised, &ValueChange{Path: path + name, Value: value, Old: old})
 	}
 }
 
@@ -193,7 +194,7 @@ func (t *tx) add(c Creation) Created {
 	}
 	t.changed[path], t.changed[c.Table] = true, true
 	t.raised = append(t.raised, &ObjectCreation{Path: path, Keys: t.keys(def, path)})
-	t.counted(def, c.Table)
+	t.counted(def, c.Table, 1)
 	if c.Table == controllerTable {
 		t.adopt(path)
 	}
@@ -245,6 +246,9 @@ func (t *tx) initialize(def *table, path string, s Setting) *usp.Error {
 func (t *tx) initial(def *table, table string) (map[string]string, *usp.Error) {
 	limit := def.limit
 	if table != subscriptionTable {
+		if table == thresholdTable && len(t.rows.index[table]) < limit {
+			return t.created("Controller")
+		}
 		if limit > 0 && len(t.rows.index[table]) >= limit {
 			return nil, usp.Errorf(usp.ResourcesExceeded, "%s has %d rows already", table, limit)
 		}
@@ -253,11 +257,11 @@ func (t *tx) initial(def *table, table string) (map[string]string, *usp.Error) {
 		}
 		return nil, nil
 	}
-	recipient := t.rows.controller(t.from)
-	if recipient == "" {
-		return nil, usp.Errorf(usp.RequestDenied, "only a Controller that is in the Controller table can subscribe")
+	made, err := t.created("Recipient")
+	if err != nil {
+		return nil, err
 	}
-	recipient = strings.TrimSuffix(recipient, ".")
+	recipient := made["Recipient"]
 	own := 0
 	for _, p := range t.rows.instances(subscriptionTable) {
 		if t.rows.get(p, "Recipient") == recipient {
@@ -268,6 +272,15 @@ func (t *tx) initial(def *table, table string) (map[string]string, *usp.Error) {
 		return nil, usp.Errorf(usp.ResourcesExceeded, "there are %d Subscriptions of this Controller already", own)
 	}
 	return map[string]string{"Recipient": recipient, "CreationDate": t.now.UTC().Format(time.RFC3339)}, nil
+}
+
+// created says in a new row who makes it.
+func (t *tx) created(name string) (map[string]string, *usp.Error) {
+	row := t.rows.controller(t.from)
+	if row == "" {
+		return nil, usp.Errorf(usp.RequestDenied, "only a Controller that is in the Controller table can have such a row")
+	}
+	return map[string]string{name: strings.TrimSuffix(row, ".")}, nil
 }
 
 // generate gives a row the unique keys that nobody gave it (R-ADD.5).
@@ -310,10 +323,11 @@ func (v *view) keys(def *table, path string) map[string]string {
 	return keys
 }
 
-// counted raises the change of the parameter that counts a table's rows.
-func (t *tx) counted(def *table, table string) {
+// counted raises the change of the parameter that counts a table's rows, of which there are grown more now.
+func (t *tx) counted(def *table, table string, grown int) {
 	if def.count != "" {
-		t.raised = append(t.raised, &ValueChange{Path: ParentPath(table) + def.count, Value: itoa(len(t.rows.index[table]))})
+		n := len(t.rows.index[table])
+		t.raised = append(t.raised, &ValueChange{Path: ParentPath(table) + def.count, Value: itoa(n), Old: itoa(n - grown)})
 	}
 }
 
@@ -345,6 +359,11 @@ func (t *tx) remove(path string) error {
 				t.drop(p)
 			}
 		}
+		for _, p := range t.rows.instances(thresholdTable) {
+			if t.rows.get(p, "Controller")+"." == path {
+				t.drop(p)
+			}
+		}
 	}
 	t.drop(path)
 	return nil
@@ -363,7 +382,7 @@ func (t *tx) drop(path string) {
 		table, _ := splitRow(row)
 		t.changed[row], t.changed[table] = true, true
 		t.raised = append(t.raised, &ObjectDeletion{Path: row})
-		t.counted(tableOf(row), table)
+		t.counted(tableOf(row), table, -1)
 	}
 	if marked && t.agent.fleet.base.controller(usp.EndpointID(id)) != "" {
 		t.deleted[path] = id

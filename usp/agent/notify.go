@@ -24,10 +24,15 @@ func (a *Agent) Raise(ctx context.Context, hs ...Happening) error {
 	defer a.leave()
 	rows := a.rows()
 	notes := a.match(ctx, rows, rows, "", hs)
-	if len(notes) == 0 {
+	met := a.crossings(ctx, rows, hs)
+	if len(notes)+len(met) == 0 {
 		return nil
 	}
-	return a.update(ctx, "", func(t *tx) error { t.notes = notes; return nil })
+	return a.update(ctx, "", func(t *tx) error {
+		t.notes = notes
+		t.cross(ctx, met)
+		return nil
+	})
 }
 
 // OnBoard sends an OnBoardRequest to every enabled Controller but those that have not answered an earlier one. The requests are on disk when it

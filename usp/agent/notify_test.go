@@ -289,7 +289,7 @@ func TestOffline(t *testing.T) {
 	r.added(subscription(valueChange, "Device.DeviceInfo."))
 	r.a.Down(r.w, nil)
 	for _, v := range []string{"1", "2", "3"} {
-		if err := r.a.Raise(t.Context(), &ValueChange{"Device.DeviceInfo.ModelName", v}); err != nil {
+		if err := r.a.Raise(t.Context(), &ValueChange{Path: "Device.DeviceInfo.ModelName", Value: v}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -301,7 +301,7 @@ func TestOffline(t *testing.T) {
 		equal(t, r.notify().GetBody().GetRequest().GetNotify().GetValueChange().GetParamValue(), v)
 	}
 	r.keep.failWith(errDisk)
-	if err := r.a.Raise(t.Context(), &ValueChange{"Device.DeviceInfo.ModelName", "4"}); err == nil {
+	if err := r.a.Raise(t.Context(), &ValueChange{Path: "Device.DeviceInfo.ModelName", Value: "4"}); err == nil {
 		t.Fatal("raised without being kept")
 	}
 	wantError(t, r.ask(addReq(false, obj{subscriptionTable, nil})), 7003, subscriptionTable+" 7003")
@@ -315,7 +315,7 @@ func TestQueueIsBounded(t *testing.T) {
 	r.a.Down(r.w, nil)
 	hs := make([]Happening, 0, maxPending+10)
 	for i := range maxPending + 10 {
-		hs = append(hs, &ValueChange{"Device.DeviceInfo.ModelName", itoa(i)})
+		hs = append(hs, &ValueChange{Path: "Device.DeviceInfo.ModelName", Value: itoa(i)})
 	}
 	if err := r.a.Raise(context.Background(), hs...); err != nil {
 		t.Fatal(err)

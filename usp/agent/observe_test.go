@@ -57,7 +57,7 @@ func TestTooBig(t *testing.T) {
 	for i := range big {
 		big[i] = 'x'
 	}
-	if err := r.a.Raise(t.Context(), &ValueChange{"Device.DeviceInfo.ModelName", string(big)}, &ValueChange{"Device.DeviceInfo.ModelName", "small\xff"}); err != nil {
+	if err := r.a.Raise(t.Context(), &ValueChange{Path: "Device.DeviceInfo.ModelName", Value: string(big)}, &ValueChange{Path: "Device.DeviceInfo.ModelName", Value: "small\xff"}); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, r.notify().GetBody().GetRequest().GetNotify().GetValueChange().GetParamValue(), "small�")
@@ -71,7 +71,7 @@ func TestSendFails(t *testing.T) {
 		for _, back := range []func(){func() { r.w.setDown(false) }, func() { r.a.Down(r.w, nil); r.connect() }} {
 			r.w.setDown(true)
 			for _, v := range []string{"a", "b"} {
-				if err := r.a.Raise(t.Context(), &ValueChange{"Device.DeviceInfo.ModelName", v}); err != nil {
+				if err := r.a.Raise(t.Context(), &ValueChange{Path: "Device.DeviceInfo.ModelName", Value: v}); err != nil {
 					t.Fatal(err)
 				}
 			}

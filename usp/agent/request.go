@@ -151,7 +151,7 @@ func (t *tx) request(inv *Invocation, delay time.Duration) (string, error) {
 	}
 	t.changed[path], t.changed[requestTable] = true, true
 	t.raised = append(t.raised, &ObjectCreation{Path: path, Keys: t.keys(def, path)})
-	t.counted(def, requestTable)
+	t.counted(def, requestTable, 1)
 	return path, nil
 }
 

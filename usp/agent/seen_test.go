@@ -109,7 +109,7 @@ func TestSearchInReferenceListSeesWhatItsRecipientSees(t *testing.T) {
 	g.subscribe("ValueChange", "Device.DeviceInfo.ProvisioningCode")
 	set := func(v string) {
 		t.Helper()
-		if err := r.a.Raise(t.Context(), &ValueChange{row + "Enable", v}, &ValueChange{"Device.DeviceInfo.ProvisioningCode", v}); err != nil {
+		if err := r.a.Raise(t.Context(), &ValueChange{Path: row + "Enable", Value: v}, &ValueChange{Path: "Device.DeviceInfo.ProvisioningCode", Value: v}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -25,6 +25,11 @@ func interest(rs *rowSet) Interest {
 			in.Objects = append(in.Objects, refs...)
 		}
 	}
+	for _, p := range rs.instances(thresholdTable) {
+		if rs.watchful(p) {
+			in.ValueChange = append(in.ValueChange, rs.watches(p))
+		}
+	}
 	return Interest{unique(in.ValueChange), unique(in.Objects)}
 }
 

@@ -115,7 +115,8 @@ var ownModel, byPath = link(append([]*table{
 		computed("AdvertisedDeviceSubtypes", TypeString, func(*view, string) string { return "" }),
 		computed("MaxSubscriptionChangeAdoptionTime", TypeUnsignedInt, func(*view, string) string { return "5" }),
 		computed("SupportedFingerprintAlgorithms", TypeString, func(*view, string) string { return fingerprintNames }),
-		counts("MTP"), counts("Controller"), counts("Subscription"), counts("Request"), counts("Certificate"),
+		computed("SupportedThresholdOperator", TypeString, func(*view, string) string { return strings.Join(thresholdOperators, ",") }),
+		counts("MTP"), counts("Controller"), counts("Subscription"), counts("Request"), counts("Threshold"), counts("Certificate"),
 	}},
 	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"EndpointID"}},
 		Commands: []CommandDef{{Name: onBoardCommand}}}, limit: 32, count: "ControllerNumberOfEntries", columns: []column{
@@ -174,7 +175,7 @@ var ownModel, byPath = link(append([]*table{
 		shown(text("CommandKey", "", 0)),
 		oneOf(shown(text("Status", statusRequested, 0)), statusRequested, statusActive, statusCanceling, "Canceled", "Success", "Error"),
 	}},
-}, slices.Concat(contextTables, ownMTPs, certificateTables, trustTables, credentialTables, challengeTables)...))
+}, slices.Concat(contextTables, ownMTPs, thresholdTables, certificateTables, trustTables, credentialTables, challengeTables)...))
 
 // The values of NotifType.
 const (

@@ -333,7 +333,7 @@ func TestTP469_1_72_GetSupportedDM(t *testing.T) {
 	first := all("Device.LocalAgent.", "Device.X.")
 	first.FirstLevelOnly = true // 1.73, 1.75
 	res := ask(first)
-	equal(t, names(res[0]), "Device.LocalAgent. Device.LocalAgent.Certificate.{i}. Device.LocalAgent.Controller.{i}. Device.LocalAgent.ControllerTrust. Device.LocalAgent.MTP.{i}. Device.LocalAgent.Request.{i}. Device.LocalAgent.Subscription.{i}. Device.LocalAgent.X_ISTHMUS_CPE.")
+	equal(t, names(res[0]), "Device.LocalAgent. Device.LocalAgent.Certificate.{i}. Device.LocalAgent.Controller.{i}. Device.LocalAgent.ControllerTrust. Device.LocalAgent.MTP.{i}. Device.LocalAgent.Request.{i}. Device.LocalAgent.Subscription.{i}. Device.LocalAgent.Threshold.{i}. Device.LocalAgent.X_ISTHMUS_CPE.")
 	equal(t, names(res[1]), "Device.X. Device.X.Fixed.{i}. Device.X.Row.{i}.")
 	c := res[0].GetSupportedObjs()[2]
 	if len(c.GetSupportedParams())+len(c.GetSupportedCommands()) != 0 || len(c.GetUniqueKeySets()) != 2 || !c.GetIsMultiInstance() ||

@@ -158,7 +158,7 @@ func (t *tree) Set(ctx context.Context, writes []Write) ([]Write, error) {
 		dot := strings.LastIndexByte(w.Path, '.') + 1
 		t.values[w.Path[:dot]][w.Path[dot:]] = w.Value
 		if t.raise != nil {
-			if err := t.raise(ctx, &ValueChange{w.Path, w.Value}); err != nil {
+			if err := t.raise(ctx, &ValueChange{Path: w.Path, Value: w.Value}); err != nil {
 				return nil, err
 			}
 		}

@@ -264,9 +264,9 @@ func TestTP469_2_20_NotificationsDenied(t *testing.T) {
 	g.subscribe("ValueChange", "Device.DeviceInfo.")
 	happen := func() {
 		t.Helper()
-		if err := r.a.Raise(t.Context(), &ValueChange{"Device.X.Row.1.ID", "v"}, &ObjectCreation{Path: rowTable + "1.", Keys: map[string]string{"ID": "a", "Alias": "b"}},
+		if err := r.a.Raise(t.Context(), &ValueChange{Path: "Device.X.Row.1.ID", Value: "v"}, &ObjectCreation{Path: rowTable + "1.", Keys: map[string]string{"ID": "a", "Alias": "b"}},
 			&ObjectDeletion{rowTable + "1."}, &Event{"Device.", "Boot!", nil}, &OperationComplete{Object: rowTable + "1.", Command: "Test()"},
-			&ValueChange{"Device.DeviceInfo.ModelName", "last"}); err != nil {
+			&ValueChange{Path: "Device.DeviceInfo.ModelName", Value: "last"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -293,7 +293,7 @@ func TestNotificationIsCheckedWhenItIsSent(t *testing.T) {
 	g := invite(r, subscriber(), on("Device.DeviceInfo.", "Param", "r--n"))
 	g.subscribe("ValueChange", "Device.DeviceInfo.")
 	r.a.Down(g.w, nil)
-	if err := r.a.Raise(t.Context(), &ValueChange{"Device.DeviceInfo.ModelName", "early"}); err != nil {
+	if err := r.a.Raise(t.Context(), &ValueChange{Path: "Device.DeviceInfo.ModelName", Value: "early"}); err != nil {
 		t.Fatal(err)
 	}
 	denied := g.allow(on("Device.DeviceInfo.", "Param", "r---")...)
@@ -302,7 +302,7 @@ func TestNotificationIsCheckedWhenItIsSent(t *testing.T) {
 	g.next()
 	r.unload() // nothing waits any more
 	r.ask(setReq(false, obj{denied, []param{req("Enable", "false")}}))
-	if err := r.a.Raise(t.Context(), &ValueChange{"Device.DeviceInfo.ModelName", "late"}); err != nil {
+	if err := r.a.Raise(t.Context(), &ValueChange{Path: "Device.DeviceInfo.ModelName", Value: "late"}); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, g.notified().GetValueChange().GetParamValue(), "late")

@@ -25,6 +25,7 @@ func (a *Agent) update(ctx context.Context, from usp.EndpointID, change func(t *
 func (a *Agent) commit(ctx context.Context, t *tx) error {
 	t.inherit()
 	t.raised = latest(t.raised)
+	t.cross(ctx, a.crossings(ctx, t.before, t.raised))
 	t.notes = append(t.notes, a.match(ctx, t.before, t.rows, "", t.raised)...)
 	t.trigger()
 	t.notes = a.newest(a.fitting(t.notes))
