@@ -20,6 +20,7 @@ type channel struct {
 	exclusive bool // see mtp.Exclusive
 	dialled   bool // by the Dialer
 	stranger  bool // the peer is not proven to be who it says it is (mtp.Truster)
+	protected bool // see Agent.protected; to be read when ready is closed
 
 	// The Agent's mu guards these.
 	handling int      // Records that came over it and whose goroutine has not ended
@@ -76,6 +77,9 @@ func (a *Agent) greet(l *channel) {
 	if err == nil {
 		err = a.admitCertificates(ctx, l)
 	}
+	if err == nil {
+		l.protected = a.protected(l)
+	}
 	if err == nil && a.accepts(l.peer) {
 		err = a.connect(ctx, l)
 		l.known = err == nil
@@ -108,6 +112,9 @@ func (a *Agent) hurry(peer usp.EndpointID) {
 
 func (a *Agent) connect(ctx context.Context, l *channel) error {
 	record, err := usp.Address(l.ch.ConnectRecord(), a.id.ID, l.peer, "")
+	if err == nil {
+		record, err = a.sign(l, l.peer, record)
+	}
 	if err != nil {
 		return err
 	}
@@ -115,15 +122,13 @@ func (a *Agent) connect(ctx context.Context, l *channel) error {
 }
 
 func (a *Agent) disconnect(ctx context.Context, l *channel, why *usp.Error) {
-	select {
-	case <-l.ready:
-	case <-ctx.Done():
-		return
-	}
-	if !l.known {
+	if l.wait(ctx) != nil || !l.known {
 		return
 	}
 	record, err := usp.Address(usp.Disconnect(why), a.id.ID, l.peer, "")
+	if err == nil {
+		record, err = a.sign(l, l.peer, record)
+	}
 	if err == nil {
 		err = l.ch.Send(ctx, record, "")
 	}
@@ -299,7 +304,7 @@ func (a *Agent) take(in *inbound) {
 		a.refuse("busy")
 		return
 	}
-	if in.full && in.l.exclusive && in.msg.GetBody().GetRequest() != nil {
+	if in.full && in.l.exclusive && !in.signed() && in.msg.GetBody().GetRequest() != nil {
 		a.reply(a.life, in, usp.ErrorMsg(key.id, errFull))
 		a.retire(in, key)
 		return
@@ -348,7 +353,7 @@ func (a *Agent) retire(in *inbound, key requestKey) {
 // answerAtOnce answers a read from what is in memory, in the transport's own goroutine: a hand-over to another one would cost more than
 // the answer. It says no where anything has to be waited for; nothing has happened then.
 func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
-	if !in.l.exclusive && in.session == nil || in.err != nil || in.full || !a.loaded() {
+	if !in.l.exclusive && in.session == nil || in.err != nil || in.full || !a.loaded() || in.signed() {
 		return false
 	}
 	switch in.msg.GetBody().GetRequest().GetReqType().(type) {
@@ -385,6 +390,9 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 		if in.msg.GetBody().GetRequest() != nil {
 			a.respond(ctx, in, usp.ErrorMsg(key.id, a.asError(ctx, err)))
 		}
+		return
+	}
+	if in.signed() && !a.intact(ctx, in) {
 		return
 	}
 	g, ok := a.grant(in)
@@ -443,10 +451,10 @@ func (a *Agent) reply(ctx context.Context, in *inbound, resp *usppb.Msg) {
 		a.replyInContext(ctx, in, resp)
 		return
 	}
-	record, err := usp.EncodeRecord(a.id.ID, in.from, "", resp)
+	record, err := a.encode(ctx, in.l, in.from, resp)
 	if limit := in.l.ch.MaxSize(); err == nil && limit > 0 && len(record) > limit {
 		e := usp.Errorf(usp.ResourcesExceeded, "the response has %d bytes, and this channel takes %d", len(record), limit)
-		record, err = usp.EncodeRecord(a.id.ID, in.from, "", usp.ErrorMsg(resp.GetHeader().GetMsgId(), e))
+		record, err = a.encode(ctx, in.l, in.from, usp.ErrorMsg(resp.GetHeader().GetMsgId(), e))
 	}
 	if err == nil {
 		err = a.send(ctx, in.l, record, in.reply)
@@ -457,17 +465,18 @@ func (a *Agent) reply(ctx context.Context, in *inbound, resp *usppb.Msg) {
 }
 
 func (a *Agent) send(ctx context.Context, l *channel, record []byte, to mtp.Address) error {
-	select {
-	case <-l.ready:
-		return l.ch.Send(ctx, record, to)
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := l.wait(ctx); err != nil {
+		return err
 	}
+	return l.ch.Send(ctx, record, to)
 }
 
 // hangUp refuses a session (R-E2E.6a). The channel stays, so the Agent announces itself again (R-MTP.8).
 func (a *Agent) hangUp(ctx context.Context, in *inbound, why *usp.Error) {
-	peer := channel{ch: in.l.ch, peer: in.from, ready: in.l.ready, known: true}
+	if in.l.wait(ctx) != nil {
+		return
+	}
+	peer := channel{ch: in.l.ch, peer: in.from, ready: in.l.ready, known: true, protected: in.l.protected}
 	a.disconnect(ctx, &peer, why)
 	if err := a.connect(ctx, &peer); err != nil {
 		a.fleet.log.Debug("a Connect Record could not be sent", "device", a.id.ID, "controller", in.from, "error", err)

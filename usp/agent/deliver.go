@@ -120,6 +120,9 @@ func (a *Agent) transmit(l *channel, n *note) error {
 	if err != nil {
 		return mtp.ErrTooBig
 	}
+	if record, err = a.sign(l, n.To, record); err != nil {
+		return err
+	}
 	if limit := l.ch.MaxSize(); limit > 0 && len(record) > limit {
 		return mtp.ErrTooBig
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
 	"slices"
@@ -24,6 +25,9 @@ type Options struct {
 	Roles []Role
 	// CAs are those whose certificates prove who a Controller is, and Roots of ControllerConfig besides. They are rows of every Agent's Certificate table.
 	CAs []*x509.Certificate
+	// Certificate gives an Agent's own certificate, ECDSA P-256, which signs what the MTP does not protect and is shown where payloads are protected by
+	// TLS; nil where Agents have none.
+	Certificate func(usp.EndpointID) (*tls.Certificate, error)
 	// RequestTimeout is the time within which a request is answered; 0 stands for 30 s.
 	RequestTimeout time.Duration
 	// MaxSubscriptions is how many Subscriptions one Controller may have at one Agent; 0 stands for 1000.

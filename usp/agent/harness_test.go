@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -145,6 +146,7 @@ type rig struct {
 
 	controllers []ControllerConfig
 	cas         []*x509.Certificate
+	certificate func(usp.EndpointID) (*tls.Certificate, error)
 	dialer      mtp.Dialer
 }
 
@@ -159,7 +161,7 @@ func newRig(t testing.TB) *rig {
 
 // start makes the process, again after halt.
 func (r *rig) start() {
-	r.fleet = NewFleet(Options{Controllers: r.controllers, CAs: r.cas, Dialer: r.dialer, SoftwareVersion: "1", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r.fleet = NewFleet(Options{Controllers: r.controllers, CAs: r.cas, Certificate: r.certificate, Dialer: r.dialer, SoftwareVersion: "1", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	device := DataModel(r.tree)
 	if r.over != nil {
 		device = r.over(r.tree)

@@ -1,0 +1,111 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"isthmus/usp"
+	"isthmus/usp/mtp"
+	"isthmus/usp/secure"
+	"isthmus/usp/usppb"
+)
+
+// certificates are what the peer has shown to the MTP; none where the MTP shows none.
+func (l *channel) certificates() []*x509.Certificate {
+	if c, ok := l.ch.(mtp.Certified); ok {
+		return c.Certificates()
+	}
+	return nil
+}
+
+// protected says that the MTP protects what is exchanged with the Controller (R-E2E.28): its certificate names the Controller or is the one that
+// the Agent has for it. The Agent must be loaded.
+func (a *Agent) protected(l *channel) bool {
+	shown := l.certificates()
+	if l.stranger || l.peer == "" || len(shown) == 0 {
+		return false
+	}
+	if usp.Named(shown[0], l.peer) == usp.NamesIt {
+		return true
+	}
+	v, err := a.rows().vouch(a.fleet, l.peer, shown)
+	return err == nil && v.stored
+}
+
+// certificate is the Agent's own, nil if it has none.
+func (a *Agent) certificate() (*tls.Certificate, error) {
+	if a.fleet.opts.Certificate == nil {
+		return nil, nil
+	}
+	cert, err := a.fleet.opts.Certificate(a.id.ID)
+	if err != nil {
+		return nil, fmt.Errorf("certificate of %s: %w", a.id.ID, err)
+	}
+	return cert, nil
+}
+
+// signer is what Records on a channel are signed with (R-E2E.29): nil where the MTP protects them, and where the Agent has no certificate.
+func (a *Agent) signer(l *channel) (*tls.Certificate, error) {
+	if l.protected {
+		return nil, nil
+	}
+	return a.certificate()
+}
+
+// sign adds the signature to a Record that is encoded already and belongs to no session. None of what it covers depends on the payload.
+func (a *Agent) sign(l *channel, to usp.EndpointID, record []byte) ([]byte, error) {
+	cert, err := a.signer(l)
+	if cert == nil || err != nil {
+		return record, err
+	}
+	head := &usppb.Record{Version: usp.RecordVersion, FromId: string(a.id.ID), ToId: string(to)}
+	if err := secure.Sign(head, cert); err != nil {
+		return nil, err
+	}
+	// The encoding of two messages, one after the other, is that of both merged.
+	return proto.MarshalOptions{}.MarshalAppend(record, &usppb.Record{MacSignature: head.MacSignature, SenderCert: head.SenderCert})
+}
+
+// encode makes the Record that carries a message outside of a session, when the channel is ready.
+func (a *Agent) encode(ctx context.Context, l *channel, to usp.EndpointID, msg *usppb.Msg) ([]byte, error) {
+	record, err := usp.EncodeRecord(a.id.ID, to, "", msg)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.wait(ctx); err != nil {
+		return nil, err
+	}
+	return a.sign(l, to, record)
+}
+
+// wait returns when the Connect Record has left (R-MTP.8).
+func (l *channel) wait(ctx context.Context) error {
+	select {
+	case <-l.ready:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// signed says that a Record has a signature that is still to be verified: those of sessions have been, when their turn came.
+func (in *inbound) signed() bool { return in.session == nil && len(in.record.GetMacSignature()) > 0 }
+
+// intact verifies the signature of a Record (R-E2E.30, R-SEC.10a). It says nothing of the payload, so that it proves nothing of a peer that is a
+// stranger; and where there is none, the channel's word is taken. The Agent must be loaded.
+func (a *Agent) intact(ctx context.Context, in *inbound) bool {
+	chain, err := secure.Verify(in.record, in.l.certificates())
+	if err != nil {
+		a.refuse("signature")
+		return false
+	}
+	if proven, err := a.Authenticate(ctx, in.from, chain); err != nil || !proven {
+		a.refuse("certificate")
+		return false
+	}
+	return true
+}
