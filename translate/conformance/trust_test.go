@@ -290,3 +290,39 @@ func TestSecuredAtTheCPE(t *testing.T) {
 		g.wantValue(object+name, "")
 	}
 }
+
+// A Permission for what a search finds at the CPE goes by the values that the CPE has now, for Get, Set and notifications.
+func TestSearchInTargetsAtTheCPE(t *testing.T) {
+	e := shared(t)
+	const table = "Device.NAT.PortMapping."
+	e.clear(table)
+	tcp, _ := e.added(table, onCPE.row(1)...)
+	udp, _ := e.added(table, onCPE.row(2, req("Protocol", "UDP"))...)
+	g, _ := e.invite(on(table, "Param", "rw-n", "Obj", "r---", "InstantiatedObj", "r---"), on(subscriptionTable, "Param", "rw--", "Obj", "rw--"),
+		on(table+`[Protocol=="UDP"].`, "Param", "----", "Obj", "----", "InstantiatedObj", "----"))
+	sees := func(want ...string) {
+		t.Helper()
+		if rows := slices.Sorted(maps.Keys(g.values(table))); !slices.Equal(rows, want) {
+			t.Errorf("Get: %v, want %v", rows, want)
+		}
+		g.wantRows(table, want...)
+	}
+	sees(tcp)
+	g.wantAbsent(udp + "Enable")
+	if _, err := g.set(false, obj{udp, []param{req("Description", "x")}}); g.refused(err).Code != usp.ObjectDoesNotExist {
+		t.Error(err)
+	}
+	g.subscribe("searched", "ValueChange", table)
+	g.subscribe("barrier", "ValueChange", tcp+"Description")
+	e.change(udp+"Description", "hidden")
+	e.change(tcp+"Description", "shown")
+	g.notified("barrier")
+	g.valueChanged("searched", tcp+"Description", "shown")
+	if n := g.count("searched"); n != 1 {
+		t.Errorf("%d notifications", n)
+	}
+	e.change(tcp+"Protocol", "UDP")
+	sees()
+	e.change(udp+"Protocol", "TCP")
+	sees(udp)
+}
