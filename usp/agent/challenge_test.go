@@ -94,7 +94,11 @@ func TestChallengeValueIsNeverRead(t *testing.T) {
 	equal(t, r.get(challengeTable+`[Value=="`+secret+`"].Alias`), "")
 	r.ask(setReq(false, obj{c, []param{req("Description", "x")}}))
 	equal(t, r.notify().GetBody().GetRequest().GetNotify().GetValueChange().GetParamPath(), c+"Description") // and nothing before it
-	for _, rec := range r.keep.records {
+	records, err := r.keep.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rec := range records {
 		if strings.Contains(string(rec.Data), secret) || strings.Contains(string(rec.Data), "second") {
 			t.Errorf("%s", rec.Data)
 		}
