@@ -43,11 +43,17 @@ func (a *Agent) ban(ctx context.Context, peer usp.EndpointID) error {
 		return nil
 	}
 	return a.update(ctx, peer, func(t *tx) error {
-		t.put(row, viaKey, "")
-		t.put(row, "InheritedRole", "")
+		t.disown(row)
 		t.put(row, "AssignedRole", banned)
 		return nil
 	})
+}
+
+// disown takes from a Controller's row what the Endpoint that it was for has proven.
+func (t *tx) disown(row string) {
+	for _, key := range []string{viaKey, "InheritedRole", challengeKey, challengeIDKey, expiresKey} {
+		t.put(row, key, "")
+	}
 }
 
 // banned says that a Controller has BannedRole.

@@ -162,6 +162,7 @@ func TestChallengeRefuses(t *testing.T) {
 	r.added(challengeOf("a", req("Enable", "false")))
 	r.added(obj{challengeTable, []param{req("Enable", "true"), req("Role", roleTable+"1")}}) // without a Value
 	hidden := r.added(challengeOf("c"))
+	r.added(challengeOf("d"))
 	r.added(obj{roleTable + "2.Permission.", []param{req("Enable", "true"), req("Targets", hidden), req("Param", "----")}})
 	for _, ref := range []string{challengeTable + "1", challengeTable + "2", hidden, challengeTable + "9", challengeTable, roleTable + "1", "", "x["} {
 		if code := s.challenge(ref).GetCmdFailure().GetErrCode(); code != 7012 {
@@ -170,6 +171,20 @@ func TestChallengeRefuses(t *testing.T) {
 	}
 	equal(t, s.challenge(challengeTable+"1", "RequestExpiration", "-1").GetCmdFailure().GetErrCode(), 7027)
 	equal(t, r.challenge(hidden).GetCmdFailure().GetErrCode(), 7002) // the configuration says what its Role is
+	fake := *s // who merely says that it is the Controller
+	fake.w = newWire(s.who)
+	stranger := unproven{fake.w}
+	fake.a.Up(stranger)
+	fake.next()
+	b, err := usp.EncodeRecord(s.who, agentID, "", usp.NewRequest("m", operateReq(trustObject+requestChallengeCommand, "", true, "ChallengeRef", challengeTable+"4")))
+	if err == nil {
+		err = fake.a.Receive(stranger, b, "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, decode(t, fake.next()).GetBody().GetResponse().GetOperateResp().GetOperationResults()[0].GetCmdFailure().GetErrCode(), 7006)
+	equal(t, s.challenge(challengeTable+"4").GetReqOutputArgs() != nil, true)
 	equal(t, s.operated(operateReq(trustObject+challengeResponseCommand, "", true, "ChallengeID", "", "Value", ""))[0], "7004")
 	equal(t, s.operated(operateReq(trustObject+challengeResponseCommand, "", true, "ChallengeID", "", "Value", "?"))[0], "7027")
 }

@@ -154,6 +154,19 @@ func TestInheritedRole(t *testing.T) {
 	equal(t, r.get(row+"InheritedRole"), row+"InheritedRole=")
 }
 
+// A row that comes to be another Endpoint's loses what the one before has proven.
+func TestInheritedRoleIsTheEndpoints(t *testing.T) {
+	r, operator, _ := certified(t)
+	r.added(obj{credentialTable, []param{req("Enable", "true"), req("Credential", certificateRow(operator.Cert)), req("AllowedUses", mtpAndUSP), req("Role", roleTable+"1")}})
+	row := r.added(obj{controllerTable, []param{req("EndpointID", "self::third"), req("Enable", "true")}})
+	w := &certifiedWire{newWire("self::third"), identitytest.Chain(t, operator.Issue(t, "self::third"))}
+	r.a.Up(w)
+	<-r.a.link(w).ready
+	equal(t, r.get(row+"InheritedRole"), row+"InheritedRole="+roleTable+"1")
+	r.ask(setReq(false, obj{row, []param{req("EndpointID", "self::fourth")}}))
+	equal(t, r.get(row+"InheritedRole"), row+"InheritedRole=")
+}
+
 // A certificate that is disabled is revoked: who shows it, or one below it, is refused, and banned if there is a BannedRole.
 func TestRevokedAndBanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

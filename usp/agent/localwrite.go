@@ -114,6 +114,7 @@ func (t *tx) setOne(w Write) (string, *usp.Error) {
 	}
 	if old := t.rows.get(obj, name); name == "EndpointID" && old != value {
 		t.purge[obj] = true // what waits is for another Endpoint
+		t.disown(obj)
 	}
 	t.put(obj, name, value)
 	return value, nil
