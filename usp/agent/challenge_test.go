@@ -171,7 +171,7 @@ func TestChallengeRefuses(t *testing.T) {
 	}
 	equal(t, s.challenge(challengeTable+"1", "RequestExpiration", "-1").GetCmdFailure().GetErrCode(), 7027)
 	equal(t, r.challenge(hidden).GetCmdFailure().GetErrCode(), 7002) // the configuration says what its Role is
-	fake := *s // who merely says that it is the Controller
+	fake := *s                                                       // who merely says that it is the Controller
 	fake.w = newWire(s.who)
 	stranger := unproven{fake.w}
 	fake.a.Up(stranger)

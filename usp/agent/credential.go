@@ -101,41 +101,42 @@ func (rs *rowSet) vouch(f *Fleet, peer usp.EndpointID, shown []*x509.Certificate
 	case err != nil:
 		return voucher{}, err
 	}
-	best, depth := voucher{}, -1
+	var best voucher
+	sound := false
 	for _, chain := range chains {
-		v, at, ok := climb(chain, all)
+		v, ok := climb(chain, all)
 		if !ok {
 			continue
 		}
-		if depth < 0 || at < depth {
-			best.via, depth = v.via, at
-		}
+		sound = true
 		best.proves, best.stored = best.proves || v.proves, best.stored || v.stored
+		if best.via == "" {
+			best.via = v.via
+		}
 	}
-	if depth < 0 {
+	if !sound {
 		return voucher{}, errRevoked
 	}
 	return best, nil
 }
 
-// climb goes up a chain; at is where via was found, or the length of the chain. It is not ok if a certificate is revoked.
-func climb(chain []*x509.Certificate, all []anchor) (v voucher, at int, ok bool) {
-	at = len(chain)
+// climb goes up a chain. It is not ok if a certificate in it is revoked.
+func climb(chain []*x509.Certificate, all []anchor) (v voucher, ok bool) {
 	for i, cert := range chain {
 		n := slices.IndexFunc(all, func(n anchor) bool { return n.cert.Equal(cert) })
 		if n < 0 {
 			continue
 		}
 		if all[n].revoked {
-			return voucher{}, 0, false
+			return voucher{}, false
 		}
 		v.proves = v.proves || all[n].proves
 		v.stored = v.stored || i == 0 && all[n].own
-		if v.via == "" && all[n].credential != "" {
-			v.via, at = all[n].credential, i
+		if v.via == "" {
+			v.via = all[n].credential
 		}
 	}
-	return v, at, true
+	return v, true
 }
 
 // inheritable is the Role that comes with a row of credentialTable.

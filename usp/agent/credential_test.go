@@ -97,6 +97,11 @@ func TestAddedCertificateIsTrustedByReference(t *testing.T) {
 	equal(t, believed(ctl2, self) && believed(ctl2, nameless), true)
 	equal(t, believed(ctl1, self) || believed(ctl1, nameless), false)
 
+	// A Credential proves whom the certificate names.
+	other := (&identitytest.Authority{}).Issue(t, "")
+	r.addCertificate(other.Leaf, "")
+	r.added(obj{credentialTable, []param{req("Enable", "true"), req("Credential", certificateRow(other.Leaf)), req("AllowedUses", mtpAndUSP)}})
+	equal(t, believed(ctl2, other), false)
 	cred := r.added(obj{credentialTable, []param{req("Credential", certificateRow(ca.Cert)), req("AllowedUses", mtpAndUSP)}})
 	equal(t, believed(ctl2, ca.Issue(t, ctl2)), false)
 	r.ask(setReq(false, obj{cred, []param{req("Enable", "true")}}))

@@ -20,7 +20,10 @@ import (
 	"isthmus/usp/mtp"
 )
 
-const defaultHandshakes = 32
+const (
+	defaultHandshakes = 32
+	sessionCache      = 1 // TLS sessions: all are with one server
+)
 
 // ClientOptions say whom a Client dials and how. Only URL is needed.
 type ClientOptions struct {
@@ -51,7 +54,6 @@ type Client struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	dialTurn int // of LocalAddrs
-	session  lastSession
 
 	mu       sync.Mutex
 	links    map[usp.EndpointID]*link
@@ -97,11 +99,11 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 	if o.TLS == nil {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	c := &Client{o: o, links: map[usp.EndpointID]*link{}}
-	o.TLS.ClientSessionCache = &c.session
-	if o.Certificate != nil {
-		o.TLS.ClientSessionCache = nil
+	o.TLS.ClientSessionCache = nil
+	if o.Certificate == nil {
+		o.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCache)
 	}
+	c := &Client{o: o, links: map[usp.EndpointID]*link{}}
 	c.sh = &shared{maxSize: o.MaxSize, log: o.Logger, metrics: newMetrics(o.Registerer), wheel: newWheel(o.KeepAlive)}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	return c, nil

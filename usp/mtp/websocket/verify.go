@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"sync"
 
 	"isthmus/usp"
 	"isthmus/usp/mtp"
@@ -26,34 +25,10 @@ func (c *Client) tls(ctx context.Context, e mtp.Endpoint, host string) *tls.Conf
 	if !t.InsecureSkipVerify {
 		t.InsecureSkipVerify = true
 		t.VerifyConnection = func(s tls.ConnectionState) error {
-			err := c.verify(ctx, e, cmp.Or(c.o.TLS.ServerName, host), s.PeerCertificates)
-			if err != nil {
-				c.session.Put("", nil) // the next handshake shall see what certificate the server has now
-			}
-			return err
+			return c.verify(ctx, e, cmp.Or(c.o.TLS.ServerName, host), s.PeerCertificates)
 		}
 	}
 	return t
-}
-
-// lastSession is a tls.ClientSessionCache for connections to one server: the last session will do.
-type lastSession struct {
-	mu   sync.Mutex
-	last *tls.ClientSessionState
-}
-
-// Get implements tls.ClientSessionCache.
-func (c *lastSession) Get(string) (*tls.ClientSessionState, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.last, c.last != nil
-}
-
-// Put implements tls.ClientSessionCache.
-func (c *lastSession) Put(_ string, s *tls.ClientSessionState) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.last = s
 }
 
 // verify judges what the server has shown (R-MTP.1, R-MTP.4): a chain to a CA of TLS or to what the Endpoint accepts, and the name of the
