@@ -23,7 +23,7 @@ type Options struct {
 	Controllers []ControllerConfig
 	// Roles are rows of every Agent's ControllerTrust.Role. table, after FullAccess and Untrusted.
 	Roles []Role
-	// CAs are those whose certificates prove who a Controller is, and Roots of ControllerConfig besides. They are rows of every Agent's Certificate table.
+	// CAs are those whose certificates prove who any Controller is. They, and those of ControllerConfig, are rows of every Agent's Certificate table.
 	CAs []*x509.Certificate
 	// Certificate gives an Agent's own certificate, ECDSA P-256, which signs what the MTP does not protect and is shown where payloads are protected by
 	// TLS; nil where Agents have none.
