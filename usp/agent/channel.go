@@ -367,10 +367,10 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 		return false
 	}
 	g, ok := a.grant(in)
-	if !ok || in.l.stranger || g.may != nil && g.may.searches || a.wantsContext(in) {
+	if !ok || in.l.stranger || g.may != nil && g.may.searches || g.lacksContext(in) {
 		return false
 	}
-	x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, sent: make(chan struct{}), limit: in.l.ch.MaxSize(), noWait: true}
+	x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, sent: make(chan struct{}), limit: in.limit(), noWait: true}
 	resp := x.answer(a.life, in.msg)
 	if x.waits {
 		return false
@@ -404,7 +404,7 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 	switch {
 	case in.msg == nil:
 		a.hangUp(ctx, in, e)
-	case a.wantsContext(in):
+	case g.lacksContext(in):
 		a.hangUp(ctx, in, usp.Errorf(usp.SecureSessionRequired, "this Controller has to use a session context"))
 	case in.err != nil:
 		if in.msg.GetBody().GetError() == nil && in.msg.GetBody().GetResponse() == nil {
@@ -418,7 +418,7 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 	case in.full:
 		a.respond(ctx, in, usp.ErrorMsg(key.id, errFull))
 	default:
-		x := &exchange{a: a, from: in.from, stranger: in.l.stranger, may: g.may, secrets: g.secrets, sent: make(chan struct{}), limit: in.l.ch.MaxSize()}
+		x := &exchange{a: a, from: in.from, stranger: in.l.stranger, may: g.may, secrets: g.secrets, sent: make(chan struct{}), limit: in.limit()}
 		resp := x.answer(ctx, in.msg)
 		a.finished(key) // a Controller that has the response may use the msg_id again at once
 		if resp != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -19,29 +20,37 @@ import (
 // sessionContext is an Agent's end of the session context with one Controller (R-E2E.5). It is there once the Controller has used one or the
 // Agent has had to begin one.
 type sessionContext struct {
-	turn chan struct{}  // held while s is used, and until the Records that it made have left in their order
-	s    *e2e.Session   // nil: there is none, or none any more
 	peer usp.EndpointID // the Controller
+
+	turn   chan struct{} // held while what follows is used, and until the Records that it made have left in their order
+	s      *e2e.Session  // nil: there is none, or none any more
+	before uint64        // session_id of the one whose place s, or nothing, has taken
+	over   bool          // sessions are forbidden by now: there will be no other one
 
 	// Agent.mu guards what follows.
 	inbox   []*inbound // Records that wait for the goroutine that works; there is one at most
+	waiting int        // bytes of them
 	working bool
 	up      bool      // s is there
 	heard   bool      // the Controller has sent something in s
 	renew   bool      // one has expired or failed: what is sent next begins another one (R-E2E.7)
+	began   time.Time // when s took its place
 	used    time.Time // when a Record last came or left
 	retries int       // sessions that had to be begun anew since a message came in one (R-E2E.10)
-	retryAt time.Time // when the next one may begin
+	retryAt time.Time // when the next one is to begin by itself
 	missing uint64    // what is missing between Records that have come
 	askAt   time.Time // when to ask for it; later again to give up
 	asked   bool
 }
 
 const (
-	// maxInbox is how many Records of a session may wait to be looked at.
-	maxInbox = 256
-	// maxContexts is how many session contexts an Agent may have before those of Controllers that are gone are dropped.
+	// maxInbox and maxInboxSize are how many Records of a session, and of how many bytes, may wait to be looked at.
+	maxInbox     = 256
+	maxInboxSize = 8 << 20
+	// maxContexts is how many session contexts an Agent may have; those of Controllers that are gone make room.
 	maxContexts = 64
+	// lastWords is how long a session that is forbidden by now is kept for the response to the request that forbade it.
+	lastWords = time.Second
 )
 
 var errSessionForbidden = usp.Errorf(usp.SessionNotAllowed, "session contexts are not allowed for this Controller")
@@ -66,22 +75,43 @@ func (a *Agent) receiveInContext(in *inbound) {
 	if a.closing {
 		return
 	}
-	if len(a.contexts) >= maxContexts && a.contexts[in.from] == nil {
+	if a.contexts[in.from] == nil && len(a.contexts) >= maxContexts {
+		maps.DeleteFunc(a.contexts, func(id usp.EndpointID, x *sessionContext) bool {
+			return !x.working && a.st != nil && a.st.rows.controller(id) == ""
+		})
+		if len(a.contexts) >= maxContexts {
+			a.refuse("busy")
+			return
+		}
+	}
+	x, size := a.contextWith(in.from), in.size()
+	if len(x.inbox) >= maxInbox || len(x.inbox) > 0 && x.waiting+size > maxInboxSize {
 		a.refuse("busy")
 		return
 	}
-	x := a.contextWith(in.from)
-	if len(x.inbox) >= maxInbox {
-		a.refuse("busy")
-		return
-	}
-	x.inbox = append(x.inbox, in)
+	x.inbox, x.waiting = append(x.inbox, in), x.waiting+size
 	if !x.working {
 		x.working = true
 		a.busy++
 		a.work.Add(1)
 		go a.readContext(x)
 	}
+}
+
+// size is how many bytes a Record of a session carries.
+func (in *inbound) size() (n int) {
+	for _, p := range in.record.GetSessionContext().GetPayload() {
+		n += len(p)
+	}
+	return n
+}
+
+// limit is the size of the largest response, 0 for maxResponse: in a session it goes in segments, whatever the channel takes.
+func (in *inbound) limit() int {
+	if in.session != nil {
+		return 0
+	}
+	return in.l.ch.MaxSize()
 }
 
 // readContext takes the Records of one session in the order in which they came.
@@ -91,26 +121,22 @@ func (a *Agent) readContext(x *sessionContext) {
 		a.mu.Lock()
 		if len(x.inbox) == 0 || a.closing {
 			x.inbox, x.working = nil, false
-			if !x.up && !x.renew && a.contexts[x.peer] == x {
+			if !x.up && !x.renew && len(x.turn) == 0 && a.contexts[x.peer] == x {
 				delete(a.contexts, x.peer)
 			}
+			due := a.st != nil && !a.contextDue(a.st.rows.controller(x.peer), time.Now()).IsZero()
 			a.mu.Unlock()
-			a.rescheduleLoaded()
+			if due {
+				a.reschedule()
+			}
 			return
 		}
 		in := x.inbox[0]
-		x.inbox = x.inbox[1:]
+		x.inbox, x.waiting = x.inbox[1:], x.waiting-in.size()
 		a.mu.Unlock()
 		if err := a.readInContext(x, in); err != nil && a.life.Err() == nil {
 			a.fleet.log.Info("a Record of a session could not be taken", "device", a.id.ID, "controller", x.peer, "error", err)
 		}
-	}
-}
-
-// rescheduleLoaded is reschedule where the Agent may not be loaded.
-func (a *Agent) rescheduleLoaded() {
-	if a.loaded() {
-		a.reschedule()
 	}
 }
 
@@ -159,9 +185,14 @@ func (a *Agent) advance(ctx context.Context, x *sessionContext, in *inbound, rs 
 	switch {
 	case x.s != nil && x.s.ID() == id:
 	case e2e.Begins(in.record):
-		x.s = e2e.New(a.contextOptions(rs, x.peer, in.l), id) // R-E2E.4, R-E2E.6
+		a.replaceContext(x, e2e.New(a.contextOptions(rs, x.peer, in.l), id)) // R-E2E.4, R-E2E.6
+	case a.late(x, id, rs):
+		a.refuse("session")
+		return nil, nil
 	default:
-		return nil, a.renewContext(ctx, x, in.l, in.reply, fmt.Errorf("session %d is not known", id)) // R-E2E.24
+		err := a.renewContext(ctx, x, in.l, in.reply, fmt.Errorf("session %d is not known", id)) // R-E2E.24
+		x.before = id
+		return nil, err
 	}
 	a.limitContext(x, rs, in.l)
 	got, err := x.s.Receive(in.record)
@@ -172,14 +203,35 @@ func (a *Agent) advance(ctx context.Context, x *sessionContext, in *inbound, rs 
 	return got.Messages, a.sendAll(ctx, in.l, got.Resend, in.reply)
 }
 
+// late says that a Record of a session that is not has been answered with a new one already: its sender could not know that when it left, or a
+// session is to begin once the wait is over.
+func (a *Agent) late(x *sessionContext, id uint64, rs *rowSet) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	return x.retryAt.After(now) || x.s != nil && x.before == id && now.Sub(x.began) < contextRetry(rs, x.peer).Minimum
+}
+
+// replaceContext puts a session, or none, in the place of the one that was. The caller has the turn.
+func (a *Agent) replaceContext(x *sessionContext, s *e2e.Session) {
+	if x.s != nil {
+		x.before = x.s.ID()
+	}
+	x.s = s
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	x.up, x.renew, x.heard, x.began, x.used = s != nil, s == nil, false, time.Now(), time.Now()
+	x.retryAt, x.missing, x.askAt, x.asked = time.Time{}, 0, time.Time{}, false
+}
+
 // note keeps account of a session in which a Record has come.
 func (a *Agent) note(x *sessionContext, rs *rowSet, message bool) {
 	missing, gap := x.s.Waits()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	x.up, x.heard, x.renew, x.used = true, true, false, time.Now()
+	x.heard, x.used = true, time.Now()
 	if message {
-		x.retries, x.retryAt = 0, time.Time{} // R-E2E.12
+		x.retries = 0 // R-E2E.12
 	}
 	switch {
 	case !gap:
@@ -194,15 +246,14 @@ func (a *Agent) note(x *sessionContext, rs *rowSet, message bool) {
 func (a *Agent) renewContext(ctx context.Context, x *sessionContext, l *channel, to mtp.Address, why error) error {
 	a.fleet.metrics.contexts.WithLabelValues("failed").Inc()
 	a.fleet.log.Info("a session context is begun anew", "device", a.id.ID, "controller", x.peer, "reason", why)
-	rs := a.rows()
-	x.s = nil
+	a.replaceContext(x, nil)
+	retry := contextRetry(a.rows(), x.peer)
 	a.mu.Lock()
 	x.retries++
 	wait := x.retries > 1
 	if wait {
-		x.retryAt = time.Now().Add(contextRetry(rs, x.peer).Wait(x.retries-1, rand.Float64))
+		x.retryAt = time.Now().Add(retry.Wait(x.retries-1, rand.Float64))
 	}
-	x.up, x.heard, x.renew, x.missing, x.askAt, x.asked = false, false, true, 0, time.Time{}, false
 	a.mu.Unlock()
 	if wait {
 		return nil
@@ -221,50 +272,62 @@ func (a *Agent) restartContext(ctx context.Context, x *sessionContext, l *channe
 
 // beginContext begins a session of the Agent's own, with a Record that carries nothing. The caller has the turn.
 func (a *Agent) beginContext(ctx context.Context, x *sessionContext, l *channel, to mtp.Address) error {
-	x.s = e2e.New(a.contextOptions(a.rows(), x.peer, l), 0)
-	records, err := x.s.Send()
+	s := e2e.New(a.contextOptions(a.rows(), x.peer, l), 0)
+	records, err := s.Send()
 	if err == nil {
 		err = a.sendAll(ctx, l, records, to)
 	}
+	if err == nil {
+		a.replaceContext(x, s)
+		return nil
+	}
+	a.replaceContext(x, nil)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	x.up, x.heard, x.renew, x.used, x.retryAt = err == nil, false, err != nil, time.Now(), time.Time{}
-	if err != nil {
-		x.s = nil
-		x.retryAt = x.used.Add(resend)
-		return fmt.Errorf("begin a session: %w", err)
-	}
-	return nil
+	x.retryAt = time.Now().Add(resend)
+	return fmt.Errorf("begin a session: %w", err)
 }
 
-// sendInContext sends a message in the session with a Controller, and begins one if there is none.
+// sendInContext sends a message in the session with a Controller, and begins one if there is none. The error is an mtp.ErrTooBig for a message
+// that no session can carry.
 func (a *Agent) sendInContext(ctx context.Context, x *sessionContext, l *channel, msg []byte, to mtp.Address) error {
 	if err := x.takeTurn(ctx); err != nil {
 		return err
 	}
 	defer x.giveTurn()
+	if x.over {
+		return errSessionForbidden
+	}
 	rs := a.rows()
 	a.expireContext(x, rs)
+	s, err := x.s, e2e.ErrExhausted
 	var records [][]byte
-	err := e2e.ErrExhausted
-	if x.s != nil {
+	if s != nil {
 		a.limitContext(x, rs, l)
-		records, err = x.s.Send(msg)
+		records, err = s.Send(msg)
 	}
 	if errors.Is(err, e2e.ErrExhausted) || errors.Is(err, e2e.ErrFull) { // R-E2E.9, R-E2E.21
-		x.s = e2e.New(a.contextOptions(rs, x.peer, l), 0)
-		records, err = x.s.Send(msg)
+		s = e2e.New(a.contextOptions(rs, x.peer, l), 0)
+		records, err = s.Send(msg)
 	}
-	if err == nil {
-		err = a.sendAll(ctx, l, records, to)
+	switch {
+	case errors.Is(err, e2e.ErrFull) || errors.Is(err, e2e.ErrTooSmall):
+		return fmt.Errorf("%w: %w", mtp.ErrTooBig, err)
+	case err != nil:
+		return err
 	}
-	if err != nil {
-		x.s = nil // the Controller would wait for what has not left
+	if s != x.s {
+		a.replaceContext(x, s)
+		defer a.reschedule() // to its expiry
+	}
+	if err := a.sendAll(ctx, l, records, to); err != nil {
+		a.replaceContext(x, nil) // the Controller would wait for what has not left
+		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	x.up, x.renew, x.used = err == nil, err != nil, time.Now()
-	return err
+	x.used = time.Now()
+	return nil
 }
 
 func (a *Agent) sendAll(ctx context.Context, l *channel, records [][]byte, to mtp.Address) error {
@@ -278,19 +341,31 @@ func (a *Agent) sendAll(ctx context.Context, l *channel, records [][]byte, to mt
 
 // expireContext ends a session in which nothing has been said for SessionExpiration. The caller has the turn.
 func (a *Agent) expireContext(x *sessionContext, rs *rowSet) {
+	if x.s == nil {
+		return
+	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if x.s != nil && x.idle(rs, time.Now()) {
-		x.s = nil
-		x.up, x.heard, x.renew = false, false, true
+	idle := x.idle(rs, time.Now())
+	a.mu.Unlock()
+	if idle {
+		a.replaceContext(x, nil)
 		a.fleet.metrics.contexts.WithLabelValues("expired").Inc()
 	}
 }
 
 // idle says that SessionExpiration has passed since a Record last came or left. It is called with a.mu held.
 func (x *sessionContext) idle(rs *rowSet, now time.Time) bool {
+	end := x.expiry(rs)
+	return !end.IsZero() && !end.After(now)
+}
+
+// expiry is when the session ends if nothing more is said in it, the zero time for never. It is called with a.mu held.
+func (x *sessionContext) expiry(rs *rowSet) time.Time {
 	most := number32(rs.values[contextObject(rs.controller(x.peer))]["SessionExpiration"]) // 0, which is never, if it was not set
-	return most > 0 && now.Sub(x.used) >= time.Duration(most)*time.Second
+	if !x.up || most == 0 {
+		return time.Time{}
+	}
+	return x.used.Add(time.Duration(most) * time.Second)
 }
 
 func (x *sessionContext) takeTurn(ctx context.Context) error {
@@ -333,21 +408,17 @@ func contextRetry(rs *rowSet, peer usp.EndpointID) usp.Retry {
 	}
 }
 
-// wantsContext says that a message came without a session and its Controller has to use one. The Agent must be loaded.
-func (a *Agent) wantsContext(in *inbound) bool {
-	if in.session != nil {
-		return false
-	}
-	rs := a.rows()
-	row := rs.controller(in.from)
-	return row != "" && sessionMode(rs, row) == sessionRequire
-}
-
 // replyInContext is reply for a request that came in a session (R-MSG.0a).
 func (a *Agent) replyInContext(ctx context.Context, in *inbound, resp *usppb.Msg) {
 	payload, err := proto.Marshal(resp)
 	if err == nil {
 		err = a.sendInContext(ctx, in.session, in.l, payload, in.reply)
+	}
+	if errors.Is(err, mtp.ErrTooBig) {
+		e := usp.Errorf(usp.ResourcesExceeded, "the response has %d bytes, more than a session carries", len(payload))
+		if payload, err = proto.Marshal(usp.ErrorMsg(resp.GetHeader().GetMsgId(), e)); err == nil {
+			err = a.sendInContext(ctx, in.session, in.l, payload, in.reply)
+		}
 	}
 	if err != nil {
 		a.fleet.log.Info("a response could not be sent", "device", a.id.ID, "controller", in.from, "error", err)
@@ -380,23 +451,22 @@ func (a *Agent) contextDue(row string, now time.Time) time.Time {
 		return time.Time{} // as good as always
 	}
 	id := usp.EndpointID(rs.get(row, "EndpointID"))
-	x, mode := a.contexts[id], sessionMode(rs, row)
+	x, mode, up := a.contexts[id], sessionMode(rs, row), a.route(id) != nil
 	switch {
-	case mode == sessionForbid && x != nil:
-		return now
-	case a.route(id) == nil || mode == sessionForbid:
-	case mode == sessionRequire && (x == nil || !x.up):
-		if x != nil {
-			return later(now, x.retryAt)
-		}
+	case x == nil && up && mode == sessionRequire:
 		return now
 	case x == nil:
-	case !x.retryAt.IsZero():
-		return x.retryAt
-	default:
-		return x.askAt
+		return time.Time{}
+	case mode == sessionForbid:
+		return later(now, x.used.Add(lastWords))
 	}
-	return time.Time{}
+	first := x.expiry(rs)
+	for _, t := range []time.Time{x.retryAt, x.askAt} {
+		if up && !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
 }
 
 // serveContexts does what is due about sessions.
@@ -408,7 +478,7 @@ func (a *Agent) serveContexts(ctx context.Context) {
 		id := usp.EndpointID(a.st.rows.get(row, "EndpointID"))
 		forbidden := sessionMode(a.st.rows, row) == sessionForbid
 		var x *sessionContext
-		l := a.linkTo(id)
+		l := a.route(id)
 		if !due.IsZero() && !due.After(now) {
 			if x = a.contextWith(id); forbidden {
 				delete(a.contexts, id)
@@ -421,7 +491,7 @@ func (a *Agent) serveContexts(ctx context.Context) {
 		var err error
 		if forbidden {
 			err = a.endContext(ctx, x, l)
-		} else if l != nil {
+		} else {
 			err = a.serveContext(ctx, x, l)
 		}
 		if err != nil && a.life.Err() == nil {
@@ -430,29 +500,33 @@ func (a *Agent) serveContexts(ctx context.Context) {
 	}
 }
 
-// serveContext begins the session that is wanted, asks for what is missing, and gives a session up in which what was asked for does not come.
+// serveContext ends a session that has expired, begins one that is wanted, asks for what is missing, and gives a session up in which what was asked
+// for does not come. Without a channel it only does the first.
 func (a *Agent) serveContext(ctx context.Context, x *sessionContext, l *channel) error {
 	if err := x.takeTurn(ctx); err != nil {
 		return err
 	}
 	defer x.giveTurn()
+	if a.expireContext(x, a.rows()); l == nil {
+		return nil
+	}
 	select {
 	case <-l.ready:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if x.s == nil {
-		return a.beginContext(ctx, x, l, "")
-	}
-	missing, gap := x.s.Waits()
+	now := time.Now()
 	a.mu.Lock()
-	ask := gap && !x.askAt.IsZero() && !x.askAt.After(time.Now())
-	again := x.asked
+	begin := x.s == nil && (!x.renew || !x.retryAt.IsZero() && !x.retryAt.After(now))
+	ask, again := x.s != nil && !x.askAt.IsZero() && !x.askAt.After(now), x.asked
 	if ask {
-		x.asked, x.askAt = true, time.Now().Add(contextRetry(a.st.rows, x.peer).Minimum)
+		x.asked, x.askAt = true, now.Add(contextRetry(a.st.rows, x.peer).Minimum)
 	}
+	missing := x.missing
 	a.mu.Unlock()
 	switch {
+	case begin:
+		return a.beginContext(ctx, x, l, "")
 	case !ask:
 		return nil
 	case again:
@@ -471,10 +545,11 @@ func (a *Agent) endContext(ctx context.Context, x *sessionContext, l *channel) e
 		return err
 	}
 	defer x.giveTurn()
-	if x.s == nil || l == nil {
+	up := x.s != nil
+	x.s, x.over = nil, true
+	if !up || l == nil {
 		return nil
 	}
-	x.s = nil
 	a.hangUp(ctx, &inbound{l: l, from: x.peer}, usp.Errorf(usp.SessionTerminated, "session contexts are not allowed any more"))
 	return nil
 }
@@ -493,7 +568,7 @@ func (a *Agent) resetContext(ctx context.Context, object string) error {
 	}
 	defer x.giveTurn()
 	a.mu.Lock()
-	x.retries, x.missing, x.askAt, x.asked = 0, 0, time.Time{}, false
+	x.retries = 0
 	a.mu.Unlock()
 	return a.beginContext(ctx, x, l, "")
 }

@@ -84,14 +84,25 @@ func (k *talk) asks(request *usppb.Request) *usppb.Body {
 func (k *talk) follows() *usppb.Record {
 	k.t.Helper()
 	r := k.next()
+	k.over(r)
+	return r
+}
+
+// over goes over to the session that a Record begins.
+func (k *talk) over(r *usppb.Record) {
+	k.t.Helper()
 	if !e2e.Begins(r) || r.GetSessionContext().GetSessionId() == k.s.ID() {
 		k.t.Fatalf("no new session: %v", r)
 	}
-	k.s = e2e.New(e2e.Options{From: ctl1, To: agentID, Retransmits: -1}, r.GetSessionContext().GetSessionId())
+	k.s = sessionOf(r)
 	if _, err := k.s.Receive(r); err != nil {
 		k.t.Fatal(err)
 	}
-	return r
+}
+
+// sessionOf is the Controller's end of the session in which a Record came.
+func sessionOf(r *usppb.Record) *e2e.Session {
+	return e2e.New(e2e.Options{From: ctl1, To: agentID, Retransmits: -1}, r.GetSessionContext().GetSessionId())
 }
 
 func setContext(values ...param) *usppb.Request { return setReq(false, obj{context1, values}) }
@@ -199,8 +210,13 @@ func TestContextRequired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		k := r.talk()
-		r.ask(setContext(req("SessionMode", sessionRequire)))
-		k.follows()
+		r.send(ctl1, usp.NewRequest(r.id(), setContext(req("SessionMode", sessionRequire))))
+		response, first := r.next(), r.next()
+		if response.GetNoSessionContext() == nil { // they leave in either order
+			response, first = first, response
+		}
+		equal(t, len(decode(t, response).GetBody().GetResponse().GetSetResp().GetUpdatedObjResults()), 1)
+		k.over(first)
 		k.asks(getReq("Device.LocalAgent.EndpointID"))
 		r.send(ctl1, usp.NewRequest("plain", getReq("Device.LocalAgent.EndpointID")))
 		equal(t, r.next().GetDisconnect().GetReasonCode(), 7101)

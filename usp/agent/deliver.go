@@ -218,9 +218,11 @@ func (a *Agent) acknowledgeAtOnce(in *inbound) bool {
 	if !a.loaded() {
 		return false
 	}
-	switch _, ok := a.grant(in); {
+	switch g, ok := a.grant(in); {
 	case !ok:
 		a.refuse("controller")
+	case g.lacksContext(in):
+		return false
 	case !in.l.stranger:
 		a.acknowledge(in.from, in.msg.GetHeader().GetMsgId())
 	}

@@ -103,7 +103,11 @@ type grant struct {
 	enabled bool // … and its row is: it may talk to the Agent
 	may     *access
 	secrets bool // one of its Roles is in SecuredRoles
+	require bool // it has to use a session context
 }
+
+// lacksContext says that a message came without a session and its Controller has to use one.
+func (g grant) lacksContext(in *inbound) bool { return g.require && in.session == nil }
 
 // grants works out what every Controller may do, once for a rowSet that is published. That of "" is what the untrusted Role may do.
 func (rs *rowSet) grants() map[usp.EndpointID]grant {
@@ -126,6 +130,7 @@ func (rs *rowSet) grants() map[usp.EndpointID]grant {
 				g = of(roles)
 			}
 			g.listed, g.enabled = true, rs.is(p, "Enable") && !rs.banned(p)
+			g.require = sessionMode(rs, p) == sessionRequire
 			if _, twice := rs.granted[id]; !twice {
 				rs.granted[id] = g
 			}
