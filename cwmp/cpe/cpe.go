@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"isthmus/cwmp"
+	"isthmus/cwmp/xmpp"
 )
 
 // Config says what a CPE is and how it behaves. Only ACS is required.
@@ -27,9 +28,10 @@ type Config struct {
 	Username, Password               string // for the ACS, Digest or Basic as it asks
 	ConnReqUsername, ConnReqPassword string // asked of Connection Requests by Digest; no user name: they are let in unasked
 
-	Listener *Listener   // of Connection Requests, may be shared; nil: one of its own on 127.0.0.1
-	STUN     *STUN       // a NAT binding for UDP Connection Requests; nil: none
-	TLS      *tls.Config // for an https ACS; nil: the system's roots
+	Listener *Listener     // of Connection Requests, may be shared; nil: one of its own on 127.0.0.1
+	STUN     *STUN         // a NAT binding for UDP Connection Requests; nil: none
+	XMPP     *xmpp.Options // an account for XMPP Connection Requests; nil: none
+	TLS      *tls.Config   // for an https ACS; nil: the system's roots
 	// Dial connects to ACS and file servers; nil: net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
@@ -202,10 +204,11 @@ func (c *CPE) start(ctx context.Context) (stop func(), err error) {
 	for _, t := range c.transfers {
 		c.schedule(t)
 	}
-	waitPort := port.start(ctx)
+	waitPort, waitXMPP := port.start(ctx), c.startXMPP(ctx)
 	return func() {
 		leave()
 		waitPort()
+		waitXMPP()
 		if own {
 			listener.Close()
 		}

@@ -179,5 +179,8 @@ func (c *CPE) reachable(t *Tree) *Tree {
 			With(server+"STUNServerPort", "unsignedInt", port).With(server+"STUNUsername", "string", s.Username).
 			With(server+"NATDetected", "boolean", "false").With(server+"UDPConnectionRequestAddress", "string", "")
 	}
+	if c.cfg.XMPP != nil {
+		t = t.With(server+"ConnReqJabberID", "string", "")
+	}
 	return t
 }
