@@ -16,6 +16,7 @@ import (
 	"isthmus/cmd/isthmus/config"
 	"isthmus/cwmp"
 	"isthmus/cwmp/cpe"
+	"isthmus/cwmp/xmpp"
 )
 
 // cpeCmd runs simulated CPE until a signal.
@@ -38,6 +39,12 @@ type cpeCmd struct {
 	ConnReqUser  string        `name:"connreq-username" help:"User name asked of Connection Requests."`
 	ConnReqFile  string        `name:"connreq-password-file" placeholder:"FILE" help:"File with the password asked of Connection Requests."`
 	ConnReq      string        `name:"connreq-listen" default:"127.0.0.1:0" placeholder:"ADDR" help:"Where Connection Requests are taken (${default})."`
+	STUN         string        `name:"stun" placeholder:"ADDR" help:"STUN server, host:port: UDP Connection Requests are taken from there."`
+	STUNUser     string        `name:"stun-username" help:"STUNUsername."`
+	STUNFile     string        `name:"stun-password-file" placeholder:"FILE" help:"File with the STUNPassword."`
+	XMPPJID      string        `name:"xmpp-jid" placeholder:"JID" help:"Account for XMPP Connection Requests."`
+	XMPPServer   string        `name:"xmpp-server" placeholder:"ADDR" help:"Its server; the JID's domain if left out."`
+	XMPPFile     string        `name:"xmpp-password-file" placeholder:"FILE" help:"File with its password."`
 	Duration     time.Duration `help:"End after this time; a signal ends it anyway."`
 	Verbose      bool          `short:"v" help:"With a single CPE: print every message."`
 	LogLevel     string        `enum:"debug,info,warn,error" default:"warn" help:"What is logged (${default})."`
@@ -105,6 +112,9 @@ func (c *cpeCmd) fleet(a *app) (f cpe.FleetConfig, err error) {
 	if c.Serial != "" && (c.Count > 1 || c.SerialFormat != "") {
 		return f, fmt.Errorf("--serial is for a single CPE, use --serial-format: %w", errUse)
 	}
+	if c.XMPPJID != "" && (c.Count > 1 || c.SerialFormat != "") {
+		return f, fmt.Errorf("--xmpp-jid is for a single CPE: %w", errUse)
+	}
 	if c.SerialFormat != "" && strings.Contains(fmt.Sprintf(c.SerialFormat, 1), "%!") {
 		return f, fmt.Errorf("--serial-format %q needs exactly one number, such as SIM%%06d: %w", c.SerialFormat, errUse)
 	}
@@ -122,7 +132,8 @@ func (c *cpeCmd) fleet(a *app) (f cpe.FleetConfig, err error) {
 			*to = flag
 		}
 	}
-	for to, file := range map[*string]string{&f.Password: c.PasswordFile, &f.ConnReqPassword: c.ConnReqFile} {
+	var stunPassword, xmppPassword string
+	for to, file := range map[*string]string{&f.Password: c.PasswordFile, &f.ConnReqPassword: c.ConnReqFile, &stunPassword: c.STUNFile, &xmppPassword: c.XMPPFile} {
 		if file == "" {
 			continue
 		}
@@ -135,6 +146,12 @@ func (c *cpeCmd) fleet(a *app) (f cpe.FleetConfig, err error) {
 	f.ConnReqUsername = c.ConnReqUser
 	if f.TLS, err = clientTLS(&config.ClientTLS{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile}); err != nil {
 		return f, err
+	}
+	if c.STUN != "" {
+		f.STUN = &cpe.STUN{Server: c.STUN, Username: c.STUNUser, Password: stunPassword}
+	}
+	if c.XMPPJID != "" {
+		f.XMPP = &xmpp.Options{Server: c.XMPPServer, JID: c.XMPPJID, Password: xmppPassword, TLS: f.TLS}
 	}
 	if f.Listener, err = cpe.Listen(c.ConnReq); err != nil {
 		return f, fmt.Errorf("--connreq-listen: %w", err)

@@ -39,7 +39,9 @@ type instance struct {
 	store     *badger.Store
 	proxy     *translate.Proxy
 	acs       *cwmp.Server
-	udp       *connreq.UDP // nil: off
+	udp       *connreq.UDP  // nil: off
+	xmpp      *connreq.XMPP // nil: off
+	stopXMPP  context.CancelFunc
 	pool      *websocket.Pool
 	ws        *websocket.Server
 	admin     *admin.Server
@@ -99,6 +101,9 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("usp.websocket_server.tls: %w", err)
 	}
+	if i.xmpp, err = xmppClient(&c.CWMP.ConnectionRequest.XMPP, i.log, reg); err != nil {
+		return fmt.Errorf("cwmp.connection_request.xmpp: %w", err)
+	}
 	if i.proxy, err = translate.New(ctx, i.proxyOptions(c, agents, cas, reg)); err != nil {
 		return err
 	}
@@ -120,6 +125,10 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	}
 	if i.udp != nil {
 		i.background(func() error { return i.udp.Serve(i.proxy) })
+	}
+	if i.xmpp != nil {
+		ctx, i.stopXMPP = context.WithCancel(ctx)
+		i.background(func() error { i.xmpp.Run(ctx); return nil })
 	}
 	i.serve(i.listeners.ws, i.ws.Serve)
 	i.serve(i.listeners.admin, i.admin.Serve)
@@ -193,6 +202,9 @@ func (i *instance) stop(ctx context.Context) error {
 		if err := within(adminStop, i.admin.Shutdown); err != nil {
 			i.log.Debug("requests at the admin address were cut", "err", err)
 		}
+	}
+	if i.stopXMPP != nil {
+		i.stopXMPP()
 	}
 	errs = append(errs, i.listeners.close())
 	i.serving.Wait()

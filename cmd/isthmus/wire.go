@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/netip"
@@ -18,6 +19,7 @@ import (
 
 	"isthmus/cmd/isthmus/config"
 	"isthmus/cwmp/connreq"
+	"isthmus/cwmp/xmpp"
 	"isthmus/translate"
 	"isthmus/usp"
 	"isthmus/usp/agent"
@@ -130,6 +132,9 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 		i.udp = connreq.NewUDP(l, connreq.UDPOptions{Rules: rules, Logger: i.log, Registerer: reg})
 		o.ConnectionRequest.UDP = i.udp
 	}
+	if i.xmpp != nil {
+		o.ConnectionRequest.XMPP = i.xmpp
+	}
 	for _, r := range c.Cache.Rules {
 		o.Rules = append(o.Rules, translate.AgeRule{Path: r.Path, MaxAge: time.Duration(r.MaxAge)})
 	}
@@ -173,6 +178,19 @@ func webSocketMTP(rawURL string) (agent.MTPConfig, error) {
 		}
 	}
 	return m, nil
+}
+
+// xmppClient is nil where no account is configured.
+func xmppClient(c *config.XMPP, log *slog.Logger, reg prometheus.Registerer) (*connreq.XMPP, error) {
+	if c.JID == "" {
+		return nil, nil
+	}
+	t, err := clientTLS(&config.ClientTLS{CAFile: c.CAFile})
+	if err != nil {
+		return nil, err
+	}
+	return connreq.NewXMPP(connreq.XMPPOptions{Options: xmpp.Options{Server: c.Server, JID: c.JID, Password: string(c.Password), TLS: t},
+		Domains: c.Domains, Logger: log, Registerer: reg}), nil
 }
 
 // clientTLS is nil where the configuration says nothing: the system's roots then.

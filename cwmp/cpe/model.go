@@ -102,13 +102,24 @@ func (n *node) finish() {
 				c.value = fmt.Sprint(len(k.kids))
 			}
 		}
-		if forcedActive(k.name) && n.name == "DeviceInfo" || k.name == "ConnectionRequestURL" {
-			k.notification = notificationActive
-		}
+		k.notification = initialNotification(n.name, k.name)
 	}
 }
 
-// forcedActive names the parameters of DeviceInfo whose notification is always active (TR-181, Forced Active Notification).
+// initialNotification is the attribute of a parameter that no ACS has changed: active where the standard says so (TR-181, Forced Active
+// Notification), else off.
+func initialNotification(object, name string) int {
+	switch name {
+	case "ConnectionRequestURL", "ConnReqJabberID":
+		return notificationActive
+	}
+	if object == "DeviceInfo" && forcedActive(name) {
+		return notificationActive
+	}
+	return 0
+}
+
+// forcedActive names the parameters of DeviceInfo whose notification is always active.
 func forcedActive(name string) bool { return name == "SoftwareVersion" || name == "ProvisioningCode" }
 
 // The values of the notification attribute that this CPE acts on (TR-069 A.3.2.4); lightweight ones have no listener here.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"isthmus/cwmp/xmpp"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 )
@@ -36,6 +37,7 @@ func (l *loader) check(c *Config) {
 	if c.CWMP.ConnectionRequest.Password != "" && c.CWMP.ConnectionRequest.Username == "" {
 		l.add("cwmp.connection_request.password", "has no cwmp.connection_request.username: set both")
 	}
+	l.checkXMPP(&c.CWMP.ConnectionRequest.XMPP)
 	l.checkAdmin(&c.Admin)
 	l.checkIdentity(&c.USP.Identity)
 	l.checkRoles(c.USP.Roles)
@@ -108,6 +110,31 @@ func (l *loader) checkListeners(c *Config) {
 			continue
 		}
 		taken[a.listen] = a.key
+	}
+}
+
+func (l *loader) checkXMPP(x *XMPP) {
+	const key = "cwmp.connection_request.xmpp"
+	l.secretFile(key+".password", &x.Password, x.PasswordFile)
+	l.certificates(key+".ca_file", x.CAFile)
+	local, _, _, err := xmpp.SplitJID(x.JID)
+	switch {
+	case x.JID == "" && (x.Server != "" || x.Password != ""):
+		l.add(key+".jid", "is missing: write the account that sends Connection Requests, such as acs@xmpp.example.com")
+	case x.JID == "":
+		return
+	case err != nil || local == "":
+		l.add(key+".jid", "%q is no account: write it as acs@xmpp.example.com", x.JID)
+	case x.Password == "":
+		l.add(key+".password", "is missing: set it, or password_file")
+	}
+	if strings.ContainsAny(x.Server, "/ @") {
+		l.add(key+".server", "%q is no server: write host or host:port, or leave it out for the JID's domain", x.Server)
+	}
+	for i, d := range x.Domains {
+		if local, domain, _, err := xmpp.SplitJID(d); err != nil || local != "" || domain != d {
+			l.add(fmt.Sprintf("%s.domains[%d]", key, i), "%q is no domain: write it as cpe.example.com", d)
+		}
 	}
 }
 

@@ -97,15 +97,17 @@ type ConnectionRequest struct {
 	Timeout      Duration `yaml:"timeout"`
 	Allow        []Prefix `yaml:"allow"`
 	UDPListen    Address  `yaml:"udp_listen"`
-	XMPP         XMPP     `yaml:"xmpp" later:""`
+	XMPP         XMPP     `yaml:"xmpp"`
 }
 
-// XMPP is the account for Connection Requests over XMPP.
+// XMPP is the account for Connection Requests over XMPP; without JID there is none. Domains are those of CPE besides the account's own.
 type XMPP struct {
-	Server       string `yaml:"server"`
-	JID          string `yaml:"jid"`
-	Password     Secret `yaml:"password"`
-	PasswordFile string `yaml:"password_file"`
+	Server       string   `yaml:"server"`
+	JID          string   `yaml:"jid"`
+	Password     Secret   `yaml:"password"`
+	PasswordFile string   `yaml:"password_file"`
+	CAFile       string   `yaml:"ca_file"`
+	Domains      []string `yaml:"domains"`
 }
 
 // Provision is what isthmus writes to a CPE unasked.

@@ -38,7 +38,7 @@ func (l *loader) refuseLater(v, def reflect.Value, path string, later bool) {
 
 func (l *loader) refuseLaterEntries(list reflect.Value, key string) {
 	def := reflect.New(list.Type().Elem())
-	if _, isScalar := def.Interface().(scalar); isScalar {
+	if _, isScalar := def.Interface().(scalar); isScalar || def.Elem().Kind() != reflect.Struct {
 		return
 	}
 	setDefaults(def.Elem())
