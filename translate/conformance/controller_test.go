@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	addedID    usp.EndpointID = "proto::added"
-	fullAccess                = `Device.LocalAgent.ControllerTrust.Role.[Name=="full_access"]`
+	addedID    = usp.EndpointID("proto::added")
+	fullAccess = `Device.LocalAgent.ControllerTrust.Role.[Name=="full_access"]`
 )
 
 // addController has the Agent know a Controller at a WebSocket URL, and gives the rows of the Controller and of its MTP.
@@ -219,7 +219,7 @@ func TestBadMTP(t *testing.T) {
 			params = params[1:]
 		}
 		_, err := e.add(false, obj{row + "MTP.", params})
-		e.refused(err)
+		_ = e.refused(err)
 	}
 	e.wantRows(row + "MTP.")
 }
@@ -229,16 +229,16 @@ func TestConfiguredController(t *testing.T) {
 	e := fresh(t, options{})
 	own := e.own()
 	_, err := e.set(false, obj{own + "MTP.1.WebSocket.", []param{req("Host", "elsewhere.example")}})
-	e.refused(err)
+	_ = e.refused(err)
 	_, err = e.set(false, obj{own + "MTP.1.", []param{req("Enable", "false")}})
-	e.refused(err)
+	_ = e.refused(err)
 	_, err = e.set(false, obj{own, []param{req("Enable", "false")}})
-	e.refused(err)
+	_ = e.refused(err)
 	_, err = e.add(false, obj{own + "MTP.", []param{req("Protocol", "WebSocket")}})
-	e.refused(err)
+	_ = e.refused(err)
 	for _, path := range []string{own, own + "MTP.1."} {
 		_, err = e.delete(false, path)
-		e.refused(err)
+		_ = e.refused(err)
 	}
 	e.wantValue(own+"Enable", "true")
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -129,4 +130,27 @@ func TestDeletedMTPLeavesNoRecord(t *testing.T) {
 			t.Errorf("%s is still there", id)
 		}
 	}
+}
+
+// Where Controllers dial in is shown with the Agent's own path, and not at all where they cannot.
+func TestOwnMTP(t *testing.T) {
+	r := newRig(t)
+	const row = ownRoot + "MTP.1."
+	equal(t, r.get(row+"Status")+r.get(row+"EnableMDNS"), row+"Status=Up"+row+"EnableMDNS=false")
+	equal(t, r.get(row+"WebSocket.")+r.get(row+"WebSocket.Port"), "7026") // of an object with nothing in it, and of a parameter
+	wantError(t, r.ask(setReq(false, obj{row, []param{req("Enable", "false")}})), 7004, row+"Enable 7013")
+	status := func() string {
+		resp := r.a.Do(t.Context(), ctl1, mustRequest(r, getReq(row+"Status")))
+		return flat(resp.GetBody().GetResponse().GetGetResp().GetReqPathResults()[0])
+	}
+	r.a.Down(r.w, nil)
+	equal(t, status(), row+"Status=Down")
+
+	f := NewFleet(Options{Server: &ServerConfig{Port: 8183, Path: "/agent/{endpoint_id}"}, Controllers: []ControllerConfig{{EndpointID: ctl1, OnlyDialsIn: true}}})
+	r.a = f.NewAgent(Identity{ID: "os::0A0B0C-S%2FN"}, r.tree, &kept{}, AgentOptions{})
+	t.Cleanup(func() { r.a.Close(context.Background()) })
+	equal(t, status(), row+"Status=Up")
+	resp := r.a.Do(t.Context(), ctl1, mustRequest(r, getReq(row+"WebSocket.")))
+	equal(t, flat(resp.GetBody().GetResponse().GetGetResp().GetReqPathResults()[0]), row+"WebSocket.EnableEncryption=false\n"+row+"WebSocket.Interfaces=\n"+
+		row+"WebSocket.KeepAliveInterval=30\n"+row+"WebSocket.Path=/agent/os::0A0B0C-S%252FN\n"+row+"WebSocket.Port=8183")
 }

@@ -84,6 +84,8 @@ func TestProblems(t *testing.T) {
 		{"placeholder in the query", "usp:\n  controllers:\n    - { endpoint_id: a::b, websocket: { url: \"ws://h/x?a={endpoint_id}\" } }\n", []string{"isthmus.yaml:3: usp.controllers[0].websocket.url: has {endpoint_id} outside its path"}},
 		{"TLS on ws", "usp:\n  controllers:\n    - { endpoint_id: a::b, tls: { server_name: h }, websocket: { url: \"ws://h/x\" } }\n", []string{"isthmus.yaml:3: usp.controllers[0].websocket.url: is not encrypted, but tls is set"}},
 		{"CA file", "usp:\n  controllers:\n    - { endpoint_id: a::b, tls: { ca_file: /no/such }, websocket: { url: \"wss://h/x\" } }\n", []string{"isthmus.yaml:3: usp.controllers[0].tls.ca_file: cannot be used: open /no/such"}},
+		{"CA file of added Controllers", "usp:\n  added_controllers:\n    ca_file: /no/such\n", []string{"isthmus.yaml:3: usp.added_controllers.ca_file: cannot be used: open /no/such"}},
+		{"CIDR of added Controllers", "usp: { added_controllers: { allow: [here] } }\n", []string{`isthmus.yaml:1: usp.added_controllers.allow[0]: "here" is no CIDR`}},
 		{"profile", "usp:\n  controllers:\n    - endpoint_id: a::b\n      profile: openusp\n", []string{`isthmus.yaml:4: usp.controllers[0].profile: "openusp" is not in this version: write strict`}},
 		{"role", "usp:\n  controllers:\n    - endpoint_id: a::b\n      role: reader\n", []string{`isthmus.yaml:4: usp.controllers[0].role: "reader" is no role: write full_access, or add it to usp.roles`}},
 		{"roles", "usp:\n  roles:\n    full_access: []\n    reader:\n      - { targets: [Device.], param: rwx }\n      - targets:\n          - Nope.\n          - Device.X.{i}.\n        order: 1\n      - param: r---\n        oder: 1\n",

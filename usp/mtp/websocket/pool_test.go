@@ -3,9 +3,13 @@ package websocket
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"isthmus/usp"
 	"isthmus/usp/mtp"
@@ -32,7 +36,7 @@ func target(t *testing.T, controller usp.EndpointID, addr, path string) mtp.Targ
 	return mtp.Target{Controller: controller, Protocol: "WebSocket", Host: a.Addr().String(), Port: int(a.Port()), Path: path}
 }
 
-// clients is how many Clients the Pool has made and still has.
+// made is how many Clients the Pool has made and still has.
 func (p *Pool) made() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,6 +117,34 @@ func TestPoolChecks(t *testing.T) {
 	if err := usp.AsError(p.Check(target(t, "proto::a", "192.0.2.1:2", ""))); err == nil || err.Code != usp.ResourcesExceeded {
 		t.Error(err)
 	}
+}
+
+// TestTP469_7_8_RetryOfATarget: the back-off is that of the MTP row (R-WS.19), and so is the count of attempts that failed.
+func TestTP469_7_8_RetryOfATarget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dials []time.Time
+		p := NewPool(t.Context(), PoolOptions{Client: ClientOptions{Logger: slog.New(slog.DiscardHandler),
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				dials = append(dials, time.Now())
+				return nil, errors.New("refused")
+			}}})
+		e := newEndpoint(agentID)
+		to := mtp.Target{Controller: controllerID, Host: "peer", Port: 1, Retry: usp.Retry{Minimum: 3 * time.Second, Multiplier: 1500}}
+		p.Connect(e, []mtp.Target{to})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		from := 3 * time.Second
+		for n := 1; n < len(dials); n++ {
+			if wait := dials[n].Sub(dials[n-1]); wait < from || wait > from*3/2 {
+				t.Errorf("wait %d was %v, not %v to %v", n, wait, from, from*3/2)
+			}
+			from = from * 3 / 2
+		}
+		if len(dials) < 4 || p.Retries(agentID, controllerID) != len(dials) {
+			t.Errorf("%d dials, %d failures", len(dials), p.Retries(agentID, controllerID))
+		}
+		p.Close(t.Context())
+	})
 }
 
 // A long interval does not make a large wheel.
