@@ -77,20 +77,20 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	resp.Body.Close()
-	defer far.Close()
+	defer func() { _ = far.Close() }()
 	up := websocket.Upgrader{Subprotocols: []string{uspProtocol}}
 	near, err := up.Upgrade(w, req, nil)
 	if err != nil {
 		return // Upgrade has answered
 	}
-	defer near.Close()
+	defer func() { _ = near.Close() }()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		defer far.Close()
+		defer func() { _ = far.Close() }()
 		r.pass(near, far, true)
 	})
 	r.pass(far, near, false)
-	near.Close()
+	_ = near.Close()
 	wg.Wait()
 }
 
