@@ -180,7 +180,9 @@ func TestEndpointJudgesClients(t *testing.T) {
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
 		s.Shutdown(t.Context())
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 	get := func(cert *tls.Certificate) int {
 		h := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: ca.Pool(), MinVersion: tls.VersionTLS12}}}
