@@ -17,6 +17,7 @@ import (
 	"isthmus/usp"
 	"isthmus/usp/controller"
 	"isthmus/usp/identity/identitytest"
+	"isthmus/usp/usppb"
 )
 
 // TestIdentity: behind usp.identity each Agent shows a certificate of its own to a Controller that it dials (R-SEC.10, R-WS.22). The Controller's
@@ -53,6 +54,20 @@ func TestIdentity(t *testing.T) {
 	ws.Listen, ws.TLS.ClientCAFile = "127.0.0.1:0", ca
 	ws.TLS.CertFile, ws.TLS.KeyFile = identitytest.Files(t, dir, "server", server.Leaf, server.PrivateKey)
 	cfg.USP.Controllers = append(cfg.USP.Controllers, config.Controller{EndpointID: "proto::second", Role: "full_access"})
+	signed := make(chan *usppb.Record, 64)
+	plain := controller.New(ctx, controller.Options{EndpointID: "proto::plain", Logger: log, Observe: func(d controller.Direction, r *usppb.Record, _ *usppb.Msg) {
+		if d == controller.In {
+			select {
+			case signed <- r:
+			default:
+			}
+		}
+	}})
+	defer plain.Close(ctx)
+	if at, err = plain.Listen(ctx, "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	cfg.USP.Controllers = append(cfg.USP.Controllers, config.Controller{EndpointID: "proto::plain", Role: "full_access", WebSocket: &config.WebSocket{URL: at}})
 	i, err := start(ctx, cfg, log)
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +106,13 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("%s has shown no certificate of its own: %v", id, shown)
 		}
 		mu.Unlock()
+	}
+	// Without TLS they sign with it (R-E2E.29).
+	if err := plain.Agent(ids[0]).WaitConnects(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-signed; len(r.GetMacSignature()) == 0 || len(r.GetSenderCert()) == 0 {
+		t.Errorf("not signed: %v", r)
 	}
 
 	second := controller.New(ctx, controller.Options{EndpointID: "proto::second", Logger: log, TLS: &tls.Config{RootCAs: agents.Pool(), MinVersion: tls.VersionTLS12,

@@ -36,6 +36,7 @@ const (
 type instance struct {
 	log       *slog.Logger
 	listeners listeners
+	issue     issuer
 	store     *badger.Store
 	proxy     *translate.Proxy
 	acs       *cwmp.Server
@@ -91,6 +92,9 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	adminTLS, err := serverTLS(&c.Admin.TLS.ServerTLS, "")
 	if err != nil {
 		return err
+	}
+	if i.issue, err = newIssuer(&c.USP.Identity); err != nil {
+		return fmt.Errorf("usp.identity: %w", err)
 	}
 	share := shareOut(descriptorLimit())
 	agents, err := i.dialControllers(ctx, c, reg, share)

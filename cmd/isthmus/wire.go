@@ -29,16 +29,13 @@ import (
 // dialControllers makes what dials Controllers, with a client for each of the configuration that is dialled, and gives the rows of every Agent's
 // Controller table.
 func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg prometheus.Registerer, share limits) ([]agent.ControllerConfig, error) {
-	issue, err := newIssuer(&c.USP.Identity)
-	if err != nil {
-		return nil, fmt.Errorf("usp.identity: %w", err)
-	}
+	var err error
 	d := &dialer{}
 	d.room.Store(int64(share.agents))
 	for _, a := range c.USP.SourceAddresses {
 		d.sources = append(d.sources, a.Addr)
 	}
-	if i.pool, err = i.newPool(ctx, c, websocket.ClientOptions{Certificate: issue, Extension: true, Logger: i.log, Registerer: reg}, d); err != nil {
+	if i.pool, err = i.newPool(ctx, c, websocket.ClientOptions{Certificate: i.issue, Extension: true, Logger: i.log, Registerer: reg}, d); err != nil {
 		return nil, err
 	}
 	var rows []agent.ControllerConfig
@@ -56,7 +53,7 @@ func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg pr
 			if err != nil {
 				return nil, fmt.Errorf("usp.controllers[%d].tls: %w", n, err)
 			}
-			certificate := issue
+			certificate := i.issue
 			if k.TLS.CertFile != "" {
 				certificate = nil // what is said of this Controller counts more
 			}
@@ -115,8 +112,8 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 	rules := connreq.Rules{Own: i.listeners.addresses(), Allow: prefixes(cr.Allow)}
 	o := translate.Options{
 		Store: i.store,
-		Agents: agent.Options{Dialer: i.pool, Server: i.webSocketServer(&c.USP.WebSocketServer), Controllers: controllers, CAs: cas, Roles: roles(c),
-			RequestTimeout:   time.Duration(c.USP.RequestTimeout),
+		Agents: agent.Options{Dialer: i.pool, Server: i.webSocketServer(&c.USP.WebSocketServer), Controllers: controllers, CAs: cas,
+			Certificate: i.issue, Roles: roles(c), RequestTimeout: time.Duration(c.USP.RequestTimeout),
 			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
 		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Credentials: connReqCredentials(&c.CWMP.Auth),
 			Timeout: time.Duration(cr.Timeout), Client: &connreq.Client{Rules: rules}},
