@@ -162,8 +162,11 @@ func (x *exchange) requestChallenge(ctx context.Context, args map[string]string)
 	ref := args["ChallengeRef"]
 	if strings.Contains(ref, "[") {
 		row, err := x.numberedItem(ctx, ref)
-		if err != nil {
+		switch {
+		case err != nil && !isArgumentError(err.Code):
 			return nil, err
+		case err != nil:
+			return nil, usp.Errorf(usp.InvalidCommandArguments, "ChallengeRef: %s", err.Msg)
 		}
 		ref = row
 	}
@@ -176,7 +179,7 @@ func (x *exchange) requestChallenge(ctx context.Context, args map[string]string)
 		}
 		if table, n := splitRow(c); table != challengeTable || n == 0 || !t.exists(c) || !t.rows.is(c, "Enable") || t.rows.values[c][secretKey] == "" ||
 			!x.may.allows(params, mayRead, c+aliasName) {
-			return usp.Errorf(usp.InvalidValue, "%s is no challenge", ref)
+			return usp.Errorf(usp.InvalidCommandArguments, "%s is no challenge", ref)
 		}
 		other := t.rows.values[row][challengeKey]
 		switch {

@@ -165,7 +165,7 @@ func TestChallengeRefuses(t *testing.T) {
 	r.added(challengeOf("d"))
 	r.added(obj{roleTable + "2.Permission.", []param{req("Enable", "true"), req("Targets", hidden), req("Param", "----")}})
 	for _, ref := range []string{challengeTable + "1", challengeTable + "2", hidden, challengeTable + "9", challengeTable, roleTable + "1", "", "x["} {
-		if code := s.challenge(ref).GetCmdFailure().GetErrCode(); code != 7012 {
+		if code := s.challenge(ref).GetCmdFailure().GetErrCode(); code != 7027 {
 			t.Errorf("%q: %d", ref, code)
 		}
 	}

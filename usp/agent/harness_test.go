@@ -241,6 +241,7 @@ func (r *rig) ask(req *usppb.Request) *usppb.Body {
 	if resp.GetHeader().GetMsgId() != m.GetHeader().GetMsgId() {
 		r.t.Fatalf("answer to another request: %v", resp)
 	}
+	checkCodes(r.t, req, resp.GetBody())
 	return resp.GetBody()
 }
 

@@ -67,7 +67,9 @@ func (g *guest) ask(req *usppb.Request) *usppb.Body {
 	if err := g.a.Receive(g.w, b, ""); err != nil {
 		g.t.Fatal(err)
 	}
-	return decode(g.t, g.next()).GetBody()
+	body := decode(g.t, g.next()).GetBody()
+	checkCodes(g.t, req, body)
+	return body
 }
 
 func (g *guest) get(path string) string {
