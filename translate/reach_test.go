@@ -219,7 +219,7 @@ func TestN9_LearntFromSTUN(t *testing.T) {
 	w.address(id, func(h *head) bool { return h.Bound == "" })
 	ask("secret")
 	w.address(id, func(h *head) bool { return h.Bound == conn.LocalAddr().String() })
-	go w.get(id, ssid)
+	go func() { _, _ = w.get(id, ssid) }()
 	n, err := conn.Read(b)
 	if err != nil || !strings.HasPrefix(string(b[:n]), "GET http://"+conn.LocalAddr().String()) {
 		t.Errorf("%q, %v", b[:n], err)

@@ -102,7 +102,9 @@ func (t *Tree) set(path, value string) *Tree {
 func (t *Tree) With(path, kind, value string) *Tree {
 	object, name := splitLast(path)
 	if n := t.find(object); t.find(path) == nil && n != nil {
-		t = t.edit(object, func(n *node) { n.kids = append(slices.Clip(n.kids), &node{name: name, kind: kind, notification: initialNotification(n.name, name)}) })
+		t = t.edit(object, func(n *node) {
+			n.kids = append(slices.Clip(n.kids), &node{name: name, kind: kind, notification: initialNotification(n.name, name)})
+		})
 	}
 	return t.set(path, value)
 }

@@ -155,19 +155,19 @@ const header = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx
 // What a server, or somebody before it, may send to do harm.
 func TestHostileServer(t *testing.T) {
 	for name, answer := range map[string]string{
-		"DOCTYPE":         `<?xml version='1.0'?><!DOCTYPE x [<!ENTITY a "aaaa">]>` + header,
-		"entity":          header + "<stream:features>&a;</stream:features>",
-		"comment":         header + "<!-- -->",
-		"PI":              header + "<?php ?>",
-		"deep":            header + strings.Repeat("<a>", 1000),
-		"wide":            header + "<stream:features>" + strings.Repeat("<a/>", 1000) + "</stream:features>",
-		"large":           header + "<stream:features>" + strings.Repeat("x", 100_000),
-		"endless name":    header + "<" + strings.Repeat("x", 100_000),
-		"endless space":   strings.Repeat(" ", 100_000),
-		"another stream":  "<stream xmlns='urn:x'>",
-		"no XMPP":         "<html>",
-		"no XML":          "\x00<",
-		"wrong end":       header + "</stream:features>",
+		"DOCTYPE":        `<?xml version='1.0'?><!DOCTYPE x [<!ENTITY a "aaaa">]>` + header,
+		"entity":         header + "<stream:features>&a;</stream:features>",
+		"comment":        header + "<!-- -->",
+		"PI":             header + "<?php ?>",
+		"deep":           header + strings.Repeat("<a>", 1000),
+		"wide":           header + "<stream:features>" + strings.Repeat("<a/>", 1000) + "</stream:features>",
+		"large":          header + "<stream:features>" + strings.Repeat("x", 100_000),
+		"endless name":   header + "<" + strings.Repeat("x", 100_000),
+		"endless space":  strings.Repeat(" ", 100_000),
+		"another stream": "<stream xmlns='urn:x'>",
+		"no XMPP":        "<html>",
+		"no XML":         "\x00<",
+		"wrong end":      header + "</stream:features>",
 	} {
 		if !fails(t, script(t, answer), xmpp.ErrStream) {
 			t.Error(name)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,7 +85,7 @@ func TestSegmentSizes(t *testing.T) {
 	got, _ := receive(t, b, records...)
 	want(t, got, message)
 	a.o.MaxRecord = 20
-	if _, err := a.Send([]byte(message)); err != ErrTooSmall {
+	if _, err := a.Send([]byte(message)); !errors.Is(err, ErrTooSmall) {
 		t.Fatal(err)
 	}
 }
