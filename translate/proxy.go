@@ -345,9 +345,7 @@ func (p *Proxy) Start() {
 		}
 	})
 	p.wg.Go(p.sweep)
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	for _, d := range p.devices {
+	for _, d := range p.all() { // without the lock: an Agent that is about to raise something may need it first
 		d.agent.Connect()
 	}
 }
