@@ -116,7 +116,7 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 			Certificate: i.issue, Roles: roles(c), RequestTimeout: time.Duration(c.USP.RequestTimeout),
 			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
 		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Credentials: connReqCredentials(&c.CWMP.Auth),
-			Timeout: time.Duration(cr.Timeout), Client: &connreq.Client{Rules: rules}},
+			Timeout: time.Duration(cr.Timeout), Client: &connreq.Client{Rules: rules, Basic: cr.Basic}},
 		Linger:              time.Duration(c.CWMP.Session.Linger),
 		MaxAge:              time.Duration(c.Cache.MaxAge),
 		ServeStale:          time.Duration(c.Cache.ServeStale),

@@ -4,12 +4,15 @@ package connreq
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -21,7 +24,7 @@ import (
 var (
 	ErrNotAllowed  = errors.New("connection request: address not allowed")
 	ErrUnreachable = errors.New("connection request: CPE cannot be reached")
-	ErrRefused     = errors.New("connection request: CPE is busy or limits the rate (503)")
+	ErrRefused     = errors.New("connection request: CPE is busy, limits the rate, or is offline behind a proxier (503)")
 	ErrAuth        = errors.New("connection request: CPE did not accept the credentials")
 	ErrAnswer      = errors.New("connection request: CPE answered something else")
 )
@@ -35,6 +38,7 @@ const (
 type Client struct {
 	Rules
 	Timeout time.Duration // of a whole request; 0: 10 s
+	Basic   bool          // credentials may be sent as Basic, readable by all on the way, to CPE that offer no Digest
 
 	// DialContext connects to an address that has been resolved and checked; nil: a net.Dialer's.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
@@ -98,7 +102,7 @@ func (c *Client) request(parent context.Context, t Target) error {
 	}
 	ctx, cancel := context.WithTimeout(parent, timeout)
 	defer cancel()
-	u, err := url.Parse(t.URL)
+	u, err := url.Parse(bracketed(t.URL))
 	if err != nil || u.Host == "" {
 		return fmt.Errorf("%w: %q is no URL", ErrNotAllowed, t.URL)
 	}
@@ -146,7 +150,7 @@ func (c *Client) exchange(ctx context.Context, u *url.URL, t Target) error {
 		return err
 	}
 	if status == http.StatusUnauthorized {
-		authorization, err := authorize(header, u, t)
+		authorization, err := c.authorize(header, u, t)
 		if err != nil {
 			return err
 		}
@@ -172,7 +176,7 @@ func hungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// get never follows a redirect and never sends Basic credentials.
+// get never follows a redirect.
 func get(ctx context.Context, tr *http.Transport, u *url.URL, authorization string) (status int, header http.Header, err error) {
 	req := (&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: make(http.Header)}).WithContext(ctx)
 	req.Header["User-Agent"] = nil
@@ -188,11 +192,14 @@ func get(ctx context.Context, tr *http.Transport, u *url.URL, authorization stri
 	return resp.StatusCode, resp.Header, nil
 }
 
-func authorize(header http.Header, u *url.URL, t Target) (string, error) {
+func (c *Client) authorize(header http.Header, u *url.URL, t Target) (string, error) {
 	if t.Username == "" && t.Password == "" {
 		return "", fmt.Errorf("%w: it wants some and none are configured", ErrAuth)
 	}
+	basic := false
 	for _, h := range header.Values("WWW-Authenticate") {
+		scheme, _, _ := strings.Cut(strings.TrimSpace(h), " ")
+		basic = basic || strings.EqualFold(scheme, "Basic")
 		ch := parseChallenge(h)
 		if ch == nil || !digest.CanDigest(ch) {
 			continue
@@ -205,7 +212,28 @@ func authorize(header http.Header, u *url.URL, t Target) (string, error) {
 		}
 		return cred.String(), nil
 	}
+	if basic && c.Basic {
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(t.Username+":"+t.Password)), nil
+	}
 	return "", fmt.Errorf("%w: it does not offer Digest", ErrAuth)
+}
+
+// bracketed gives a URL the brackets that its IPv6 address lacks. Where a port may be meant, it is.
+func bracketed(raw string) string {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	host, path := rest[:end], rest[end:]
+	if !ok || strings.Count(host, ":") < 2 || strings.Contains(host, "[") {
+		return raw
+	}
+	i := strings.LastIndexByte(host, ':')
+	if _, err := netip.ParseAddr(host[:i]); err == nil {
+		return scheme + "://[" + host[:i] + "]" + host[i:] + path
+	}
+	return scheme + "://[" + host + "]" + path
 }
 
 // dial connects to the first address that lets it.

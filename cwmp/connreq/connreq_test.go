@@ -44,7 +44,7 @@ func serve(t *testing.T, challenge string, after func(w http.ResponseWriter, r *
 	return Target{URL: sv.URL + "/path%2Fkept?a=b", Username: "cpe", Password: "secret", InformFromLoopback: true}
 }
 
-func TestDigest(t *testing.T) {
+func TestN1_Digest(t *testing.T) {
 	for name, challenge := range map[string]string{
 		"MD5":            `Digest realm="r", nonce="n", qop="auth", algorithm=MD5`,
 		"SHA-256":        `Digest realm="r", nonce="n", qop="auth-int, auth", algorithm=SHA-256`,
@@ -110,6 +110,78 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// Basic is what is left for CPE that offer nothing else, if the operator says so.
+func TestN1_Basic(t *testing.T) {
+	for _, tc := range []struct {
+		challenges []string
+		allowed    bool
+		want       string // the scheme that was used; "": none
+	}{
+		{[]string{`Basic realm="r"`}, true, "Basic"},
+		{[]string{"basic"}, true, "Basic"},
+		{[]string{`Basic realm="r"`}, false, ""},
+		{[]string{`Basic realm="r"`, `Digest realm="r", nonce="n"`}, true, "Digest"},
+		{nil, true, ""}, // a 401 that does not say how
+		{[]string{"", "Bearer"}, true, ""},
+	} {
+		used := ""
+		sv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if auth := r.Header.Get("Authorization"); auth != "" {
+				used, _, _ = strings.Cut(auth, " ")
+				if user, password, ok := r.BasicAuth(); ok && (user != "u" || password != "p") {
+					t.Errorf("%s:%s", user, password)
+				}
+				return
+			}
+			w.Header()["Www-Authenticate"] = tc.challenges
+			w.WriteHeader(http.StatusUnauthorized)
+		}))
+		err := (&Client{Basic: tc.allowed}).Request(t.Context(), Target{URL: sv.URL, Username: "u", Password: "p", InformFromLoopback: true})
+		sv.Close()
+		if used != tc.want || (err == nil) != (tc.want != "") || err != nil && !errors.Is(err, ErrAuth) {
+			t.Errorf("%q, allowed %t: %q, %v", tc.challenges, tc.allowed, used, err)
+		}
+	}
+}
+
+func TestN7_IPv6WithoutBrackets(t *testing.T) {
+	for raw, want := range map[string]string{
+		"http://2001:db8::1:7547/p?q":    "http://[2001:db8::1]:7547/p?q",
+		"http://2001:db8:0:0:0:0:0:1/":   "http://[2001:db8:0:0:0:0:0:1]/",
+		"http://2001:db8:0:0:0:0:0:1:80": "http://[2001:db8:0:0:0:0:0:1]:80",
+		"http://2001:db8::1":             "http://[2001:db8::1]",
+		"http://[2001:db8::1]:7547/":     "http://[2001:db8::1]:7547/",
+		"http://192.0.2.1:7547/a:b:c":    "http://192.0.2.1:7547/a:b:c",
+		"192.0.2.1":                      "192.0.2.1",
+	} {
+		if got := bracketed(raw); got != want {
+			t.Errorf("%s became %s", raw, got)
+		}
+	}
+	var dialled string
+	c := &Client{DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
+		dialled = address
+		return nil, errors.New("dialled")
+	}}
+	_ = c.Request(t.Context(), Target{URL: "http://2001:db8::1:7547/"})
+	if dialled != "[2001:db8::1]:7547" {
+		t.Error(dialled)
+	}
+}
+
+// The path is the secret of some CPE: it is sent as it was told, to the byte.
+func TestN11_Path(t *testing.T) {
+	for _, path := range []string{"/5eb63bbbe01eeed093cb22bb8f5acdc3", "//a/../b/./c", "/%7Ea%2fb", "/a;b=c?d&e=%20+", "/A/a//"} {
+		got := ""
+		sv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.RequestURI }))
+		err := new(Client).Request(t.Context(), Target{URL: sv.URL + path, InformFromLoopback: true})
+		sv.Close()
+		if err != nil || got != path {
+			t.Errorf("%s: %s was asked for, %v", path, got, err)
+		}
+	}
+}
+
 // rawCPE answers one request per connection with each of the answers and closes; an empty answer resets nothing, it just closes.
 func rawCPE(t *testing.T, answers ...string) Target {
 	t.Helper()
@@ -134,7 +206,7 @@ func rawCPE(t *testing.T, answers ...string) Target {
 	return Target{URL: "http://" + l.Addr().String() + "/", Username: "u", Password: "p", InformFromLoopback: true}
 }
 
-func TestClosedSockets(t *testing.T) {
+func TestN2_ClosedSockets(t *testing.T) {
 	const challenge = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"r\" nonce=\"n\"\r\nContent-Length: 0\r\n\r\n"
 	if err := new(Client).Request(t.Context(), rawCPE(t, challenge, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")); err != nil {
 		t.Error("closed after the 401:", err)
@@ -150,7 +222,7 @@ func TestClosedSockets(t *testing.T) {
 	}
 }
 
-func TestAllowed(t *testing.T) {
+func TestN7_Allowed(t *testing.T) {
 	lan := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8")}
 	own := []netip.AddrPort{netip.MustParseAddrPort("[::]:7547"), netip.MustParseAddrPort("192.0.2.9:80")}
 	for _, tc := range []struct {

@@ -96,6 +96,7 @@ type ConnectionRequest struct {
 	PasswordFile string   `yaml:"password_file"`
 	Timeout      Duration `yaml:"timeout"`
 	Allow        []Prefix `yaml:"allow"`
+	Basic        bool     `yaml:"basic"`
 	UDPListen    Address  `yaml:"udp_listen"`
 	XMPP         XMPP     `yaml:"xmpp"`
 }
