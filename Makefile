@@ -11,7 +11,7 @@ BUILDAH ?= buildah
 CC_WORKS := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo '\#include <stdlib.h>' | $$($(GO) env CC) -E - >/dev/null 2>&1 && echo yes)
 RACE := $(if $(CC_WORKS),-race,)
 
-.PHONY: build test test-peers check fmt vet lint tidy generated demo bench fuzz generate image
+.PHONY: build test test-peers test-reach check fmt vet lint tidy generated demo bench fuzz generate image
 
 build: ## the binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/isthmus ./cmd/isthmus
@@ -22,6 +22,9 @@ test: ## all tests, with the race detector where there is a C compiler
 
 test-peers: ## CWMP clients and Controllers that nobody here wrote, end to end; they have to be there
 	ISTHMUS_PEERS=1 $(GO) test ./cmd/isthmus -run Peer -count=1 -v
+
+test-reach: ## Connection Requests through a real XMPP server and a NAT; what the machine lacks is skipped
+	ISTHMUS_PEERS=1 $(GO) test ./cmd/isthmus -run 'TestPeer(XMPP|NAT)$$' -count=1 -v
 
 check: fmt vet lint tidy generated test ## everything that must hold before a commit
 
