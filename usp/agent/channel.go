@@ -24,6 +24,7 @@ type channel struct {
 
 	// The Agent's mu guards these.
 	handling int      // Records that came over it and whose goroutine has not ended
+	bytes    int      // of them
 	parting  *parting // it is about to be closed
 }
 
@@ -233,7 +234,7 @@ func (a *Agent) Receive(ch mtp.Channel, record []byte, reply mtp.Address) error 
 	case from == "" || from == a.id.ID || l.peer != "" && l.peer != from:
 		a.refuse("from_id")
 	default:
-		a.admit(&inbound{l: l, from: from, reply: reply, record: r, err: err})
+		a.admit(&inbound{l: l, from: from, reply: reply, record: r, bytes: len(record), err: err})
 	}
 	return nil
 }
@@ -246,6 +247,7 @@ type inbound struct {
 	from   usp.EndpointID
 	reply  mtp.Address
 	record *usppb.Record
+	bytes  int // of the Record
 	err    error
 	msg    *usppb.Msg
 	full   bool // the Agent has too much to do already
@@ -266,6 +268,7 @@ const (
 	maxInFlight   = 256
 	maxOfStranger = 16
 	maxOfAll      = 1024
+	maxBytes      = 32 << 20 // of the Records of one channel
 	maxRefusals   = 64
 )
 
@@ -329,8 +332,9 @@ func (a *Agent) enroll(in *inbound, key requestKey) bool {
 	if twice || a.closing || over >= maxRefusals {
 		return false
 	}
-	in.full = over >= 0
+	in.full = over >= 0 || in.l.bytes > maxBytes
 	in.l.handling++
+	in.l.bytes += in.bytes
 	a.handling++
 	if a.inFlight == nil {
 		a.inFlight = make(map[requestKey]struct{})
@@ -345,6 +349,7 @@ func (a *Agent) retire(in *inbound, key requestKey) {
 	a.finished(key)
 	a.mu.Lock()
 	in.l.handling--
+	in.l.bytes -= in.bytes
 	a.handling--
 	a.mu.Unlock()
 	a.leave()

@@ -99,6 +99,32 @@ type unprovenDeaf struct{ deaf }
 
 func (unprovenDeaf) Trusted() bool { return false }
 
+// Long requests that wait are bounded in bytes as well.
+func TestLongRequestsThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 4 << 20
+		r := newRig(t)
+		r.tree.block = make(chan struct{})
+		for range maxBytes / size {
+			r.send(ctl1, usp.NewRequest(r.id(), setOf("Device.DeviceInfo.ProvisioningCode", strings.Repeat("v", size))))
+			synctest.Wait()
+			r.silence()
+		}
+		wantError(t, r.ask(setOf("Device.DeviceInfo.ProvisioningCode", "x")), usp.ResourcesExceeded)
+		close(r.tree.block)
+		for range maxBytes / size {
+			if decode(t, r.next()).GetBody() == nil {
+				t.Error("no answer")
+			}
+		}
+		synctest.Wait()
+		if r.ask(setOf("Device.DeviceInfo.ProvisioningCode", "x")).GetResponse() == nil {
+			t.Error("nothing is free again")
+		}
+		r.stop()
+	})
+}
+
 // A msg_id may be nearly as long as a Record: it comes back.
 func TestHugeMsgID(t *testing.T) {
 	r := newRig(t)
