@@ -4,7 +4,10 @@ import (
 	"runtime"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"isthmus/usp"
+	"isthmus/usp/usppb"
 )
 
 // BenchmarkGetOne is a Get of one parameter of the CPE from the Record that comes in to the Record that goes out.
@@ -24,6 +27,35 @@ func BenchmarkGetOne(b *testing.B) {
 		<-r.w.to
 		for r.a.pendingRequests() {
 			runtime.Gosched() // the same msg_id would be a repeat
+		}
+	}
+}
+
+// BenchmarkGetOneInSession is the same in a session context, with the Controller's part in making the Record.
+func BenchmarkGetOneInSession(b *testing.B) {
+	r := newRig(b)
+	payload, err := proto.Marshal(usp.NewRequest("x", getReq("Device.DeviceInfo.SerialNumber")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.tree.raise = nil
+	c := &usppb.SessionContextRecord{SessionId: 2, Payload: [][]byte{payload}}
+	record := &usppb.Record{Version: usp.RecordVersion, FromId: ctl1, ToId: agentID, RecordType: &usppb.Record_SessionContext{SessionContext: c}}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.SequenceId++
+		c.ExpectedId = c.SequenceId
+		in, err := proto.Marshal(record)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := r.a.Receive(r.w, in, ""); err != nil {
+			b.Fatal(err)
+		}
+		<-r.w.out
+		<-r.w.to
+		for r.a.pendingRequests() {
+			runtime.Gosched()
 		}
 	}
 }

@@ -237,7 +237,11 @@ func (a *Agent) note(x *sessionContext, rs *rowSet, message bool) {
 	case !gap:
 		x.missing, x.askAt, x.asked = 0, time.Time{}, false
 	case missing != x.missing:
-		x.missing, x.askAt, x.asked = missing, x.used.Add(contextRetry(rs, x.peer).Minimum), false
+		x.missing, x.askAt = missing, x.used
+		if !x.asked { // it may only be late, unlike what follows one that had to be asked for
+			x.askAt = x.used.Add(contextRetry(rs, x.peer).Minimum)
+		}
+		x.asked = false
 	}
 }
 

@@ -112,6 +112,38 @@ func TestContextExpires(t *testing.T) {
 	}
 }
 
+// TestContextManyMissing: after the first Record that had to be asked for, the Agent asks for the others at once.
+func TestContextManyMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		k := r.talk()
+		k.asks(getReq("Device.LocalAgent.EndpointID"))
+		const missing = 5
+		lost := make([][][]byte, missing)
+		for i := range lost {
+			_, lost[i] = k.records(getReq("Device.LocalAgent.EndpointID"))
+			_, after := k.records(getReq("Device.LocalAgent.EndpointID"))
+			k.say(after...)
+		}
+		at := time.Now()
+		for _, records := range lost {
+			for asked := false; !asked; {
+				rec := r.next()
+				if _, err := k.s.Receive(rec); err != nil {
+					t.Fatal(err)
+				}
+				asked = rec.GetSessionContext().GetRetransmitId() > 0
+			}
+			k.say(records...)
+		}
+		for range 2 { // the last one and what came after it
+			k.message()
+		}
+		equal(t, time.Since(at), 5*time.Second)
+		r.stop()
+	})
+}
+
 // TestContextExpiresInAGap: nothing is asked for in a session that is over.
 func TestContextExpiresInAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
