@@ -2,8 +2,13 @@ package conformance_test
 
 import (
 	"bytes"
+	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"isthmus/usp"
@@ -252,4 +257,91 @@ func TestSegments(t *testing.T) {
 	if m, _ := k.answered(getOf(long...)); len(m.GetBody().GetResponse().GetGetResp().GetReqPathResults()) != len(long) {
 		k.Error("a request in segments is answered in part")
 	}
+}
+
+// TestSessionOverBadLine: the Controller loses, doubles and reorders its Records, and has to use a session; every request is answered, writes are done
+// once, and notifications arrive in the session, also those after a new one has begun.
+func TestSessionOverBadLine(t *testing.T) {
+	var bad atomic.Bool
+	var mu sync.Mutex
+	var n int
+	var held [][]byte
+	e := fresh(t, options{mangle: func(records [][]byte) (out [][]byte) {
+		if !bad.Load() {
+			return records
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, r := range records {
+			switch n++; n % 4 {
+			case 0: // lost
+			case 1:
+				out = append(out, r, r)
+			case 2:
+				held = append(held, r)
+			case 3:
+				out = append(append(out, r), held...)
+				held = nil
+			}
+		}
+		return out
+	}})
+	e.change(contextOfOwn+"SessionRetryMinimumWaitInterval", "1")
+	e.change(contextOfOwn+"MaxRetransmitTries", "-1")
+	e.must(e.a.OpenSession(e.deadline()))
+	e.change(contextOfOwn+"SessionMode", "Require")
+	id := unique("session")
+	e.subscribe(id, "ValueChange", controllerTable+"1.ProvisioningCode", req("NotifRetry", "true"))
+	e.wantValue(contextOfOwn+"Status", "Up")
+	session := e.a.Session()
+	bad.Store(true)
+	const rounds = 12
+	ctx := e.deadline()
+	var work errgroup.Group
+	for i := range rounds {
+		work.Go(func() error {
+			m := &usppb.Set{UpdateObjs: setOf(controllerTable+"1.", "ProvisioningCode", itoa(i)).GetSet().GetUpdateObjs()}
+			if _, err := e.a.Set(ctx, m); err != nil {
+				return err
+			}
+			_, err := e.a.Get(ctx, 0, "Device.DeviceInfo.SerialNumber")
+			return err
+		})
+	}
+	done := make(chan error, 1)
+	go func() { done <- work.Wait() }()
+	var probes errgroup.Group // something has to come after the last Record for its loss to be seen
+	for waits := true; waits; {
+		select {
+		case err := <-done:
+			e.must(err)
+			waits = false
+		case <-time.After(500 * time.Millisecond):
+			probes.Go(func() error { _, err := e.a.GetSupportedProtocol(ctx); return err })
+		}
+	}
+	bad.Store(false)
+	_, err := e.a.GetSupportedProtocol(ctx)
+	e.must(errors.Join(err, probes.Wait()))
+	if e.a.Session() != session {
+		t.Error("the session was not kept")
+	}
+	heard := func(value string) {
+		e.Helper()
+		_, err := e.a.WaitNotify(e.deadline(), func(n *usppb.Notify) bool {
+			return n.GetSubscriptionId() == id && n.GetValueChange().GetParamValue() == value // it may come twice where its response was lost
+		})
+		e.must(err)
+	}
+	for i := range rounds {
+		heard(itoa(i))
+	}
+	if r := e.operate(contextOfOwn+"Reset()", "", nil); r.GetCmdFailure() != nil {
+		t.Error(r)
+	}
+	if e.a.Session() == session {
+		t.Error("Reset() has begun no session")
+	}
+	e.change(controllerTable+"1.ProvisioningCode", "after")
+	heard("after")
 }

@@ -77,9 +77,10 @@ type options struct {
 	url string      // of a Controller that the test makes by hand
 	tls *tls.Config // what the proxy dials a Controller with
 
-	ctlTLS    *tls.Config         // of the Controller
-	dialInTLS *tls.Config         // of the Agents' listener
-	cas       []*x509.Certificate // that may say who a Controller is
+	ctlTLS    *tls.Config             // of the Controller
+	mangle    func([][]byte) [][]byte // what becomes of its Records in a session context
+	dialInTLS *tls.Config             // of the Agents' listener
+	cas       []*x509.Certificate     // that may say who a Controller is
 
 	// cycle has the Agent reconnect when its CPE boots.
 	cycle bool
@@ -94,7 +95,7 @@ func start(o options) (w *world, err error) {
 		}
 	}()
 	if o.url == "" {
-		w.ctl = controller.New(w.ctx, controller.Options{EndpointID: controllerID, TLS: o.ctlTLS, Logger: quiet()})
+		w.ctl = controller.New(w.ctx, controller.Options{EndpointID: controllerID, TLS: o.ctlTLS, Logger: quiet(), Mangle: o.mangle})
 		if w.o.url, err = w.ctl.Listen(w.ctx, "127.0.0.1:0"); err != nil {
 			return w, err
 		}

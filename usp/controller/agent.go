@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"isthmus/usp"
+	"isthmus/usp/e2e"
 	"isthmus/usp/mtp"
 	"isthmus/usp/usppb"
 )
@@ -21,6 +22,8 @@ type Agent struct {
 	connects int
 	pending  map[string]pending
 	notes    []note
+	session  *e2e.Session  // nil while there is none
+	asked    uint64        // the Record of it that was asked for last
 	changed  chan struct{} // closed and replaced when anything above changes that somebody waits for
 }
 
@@ -173,7 +176,7 @@ func (a *Agent) Do(ctx context.Context, req *usppb.Request) (*usppb.Response, er
 		delete(a.pending, id)
 		a.mu.Unlock()
 	}()
-	if err := a.c.transmit(ctx, answer{a, msg, p.ch, reply}); err != nil {
+	if err := a.c.transmit(ctx, answer{agent: a, msg: msg, ch: p.ch, reply: reply}); err != nil {
 		return nil, fmt.Errorf("sending %s to %s: %w", usp.RequestType(msg), a.id, err)
 	}
 	if op := req.GetOperate(); op != nil && !op.GetSendResp() {

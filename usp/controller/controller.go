@@ -43,6 +43,11 @@ type Options struct {
 	// Answer says whether a Notify that wants a NotifyResp gets one; nil: each does.
 	Answer func(agent usp.EndpointID, n *usppb.Notify) bool
 	Logger *slog.Logger
+	// MaxRecord is the size in bytes of the largest Record in a session context, 0 for any.
+	MaxRecord int
+	// Mangle, for tests, is given the Records that are to carry a message in a session context and says which leave, in which order and how often.
+	// What the Agent asks for again leaves as it is. It must not block.
+	Mangle func(records [][]byte) [][]byte
 }
 
 // Controller is an mtp.Endpoint: hand it to any MTP, or use Listen and Dial.
@@ -61,10 +66,12 @@ type Controller struct {
 }
 
 type answer struct {
-	agent *Agent
-	msg   *usppb.Msg
-	ch    mtp.Channel
-	reply mtp.Address
+	agent   *Agent
+	msg     *usppb.Msg
+	records [][]byte // in place of msg
+	plain   bool     // msg answers what came without a session context
+	ch      mtp.Channel
+	reply   mtp.Address
 }
 
 // New makes a Controller, which works until ctx is done or Close.
@@ -140,34 +147,63 @@ func (c *Controller) Receive(ch mtp.Channel, record []byte, reply mtp.Address) e
 	}
 	a := c.Agent(usp.EndpointID(r.GetFromId()))
 	a.attach(ch, reply)
-	nsc := r.GetNoSessionContext()
-	if nsc == nil {
-		c.observe(In, r, nil)
-		if r.GetDisconnect() == nil && r.GetSessionContext() == nil {
-			a.connected()
+	switch {
+	case r.GetNoSessionContext() != nil:
+		c.take(&inbound{a, r, ch, reply}, r.GetNoSessionContext().GetPayload())
+	case r.GetSessionContext() != nil:
+		messages := a.receiveInSession(r, ch, reply)
+		if len(messages) == 0 {
+			c.observe(In, r, nil)
 		}
-		return nil
+		for _, m := range messages {
+			c.take(&inbound{a, r, ch, reply}, m)
+		}
+	default:
+		c.observe(In, r, nil)
+		if r.GetDisconnect() == nil {
+			a.connected()
+		} else {
+			a.endSession()
+		}
 	}
-	m, err := usp.DecodeMsg(nsc.GetPayload())
-	c.observe(In, r, m)
+	return nil
+}
+
+// inbound is the Record that completed a message.
+type inbound struct {
+	a      *Agent
+	record *usppb.Record
+	ch     mtp.Channel
+	reply  mtp.Address
+}
+
+// answer is the message that answers it, in the same type of Record (R-MSG.0a).
+func (in *inbound) answer(m *usppb.Msg) answer {
+	return answer{agent: in.a, msg: m, plain: in.record.GetNoSessionContext() != nil, ch: in.ch, reply: in.reply}
+}
+
+// take handles a message.
+func (c *Controller) take(in *inbound, payload []byte) {
+	a := in.a
+	m, err := usp.DecodeMsg(payload)
+	c.observe(In, in.record, m)
+	id, n := m.GetHeader().GetMsgId(), m.GetBody().GetRequest().GetNotify()
 	switch {
 	case err != nil && m.GetBody().GetRequest() != nil:
-		c.answer(answer{a, usp.ErrorMsg(m.GetHeader().GetMsgId(), usp.AsError(err)), ch, reply})
+		c.answer(in.answer(usp.ErrorMsg(id, usp.AsError(err))))
 	case err != nil:
 		c.o.Logger.Warn("message dropped", "controller", c.o.EndpointID, "from", a.id, "err", err)
 	case m.GetBody().GetRequest() == nil:
 		a.settle(m)
-	case m.GetBody().GetRequest().GetNotify() == nil:
-		c.answer(answer{a, usp.ErrorMsg(m.GetHeader().GetMsgId(), usp.Errorf(usp.MessageNotSupported, "not for a Controller")), ch, reply})
+	case n == nil:
+		c.answer(in.answer(usp.ErrorMsg(id, usp.Errorf(usp.MessageNotSupported, "not for a Controller"))))
 	default:
-		n := m.GetBody().GetRequest().GetNotify()
 		a.note(n)
 		if n.GetSendResp() && (c.o.Answer == nil || c.o.Answer(a.id, n)) {
 			resp := &usppb.Response{RespType: &usppb.Response_NotifyResp{NotifyResp: &usppb.NotifyResp{SubscriptionId: n.GetSubscriptionId()}}}
-			c.answer(answer{a, usp.NewResponse(m.GetHeader().GetMsgId(), resp), ch, reply})
+			c.answer(in.answer(usp.NewResponse(id, resp)))
 		}
 	}
-	return nil
 }
 
 func (c *Controller) observe(d Direction, r *usppb.Record, m *usppb.Msg) {
@@ -201,12 +237,15 @@ func (c *Controller) send() {
 }
 
 func (c *Controller) transmit(ctx context.Context, a answer) error {
-	b, err := usp.EncodeRecord(c.o.EndpointID, a.agent.id, c.o.Version, a.msg)
-	if err != nil {
-		return err
+	records := a.records
+	if a.msg != nil {
+		var err error
+		if records, err = a.agent.records(a.msg, a.plain); err != nil {
+			return err
+		}
+		c.observe(Out, &usppb.Record{Version: c.o.Version, FromId: string(c.o.EndpointID), ToId: string(a.agent.id)}, a.msg)
 	}
-	c.observe(Out, &usppb.Record{Version: c.o.Version, FromId: string(c.o.EndpointID), ToId: string(a.agent.id)}, a.msg)
-	return a.ch.Send(ctx, b, a.reply)
+	return sendAll(ctx, a.ch, records, a.reply)
 }
 
 func (c *Controller) nextID() string {
