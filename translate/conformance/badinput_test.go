@@ -50,8 +50,8 @@ func (e *eut) subscribeMany(n int, ref string) (created, refused int) {
 func TestManySubscriptions(t *testing.T) {
 	e := fresh(t, options{})
 	total, refused := 0, 0
-	for range 10 {
-		c, r := e.subscribeMany(quota, "Device.WiFi.")
+	for range 10 * quota / 100 { // few at a time, for slow machines
+		c, r := e.subscribeMany(100, "Device.WiFi.")
 		total, refused = total+c, refused+r
 	}
 	if total != quota || refused != 9*quota {
