@@ -3,6 +3,7 @@ package agent
 import (
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"math/big"
 	"strings"
@@ -124,4 +125,33 @@ func TestAddedCertificateJoinsTheConfiguration(t *testing.T) {
 	r.start()
 	r.connect()
 	equal(t, r.get(row+"Enable"), row+"Enable=true")
+}
+
+// FuzzAddCertificate: whatever comes as a certificate is refused as an argument or kept, shown and judged without harm.
+func FuzzAddCertificate(f *testing.F) {
+	ca := identitytest.Root(f, "ca")
+	f.Add(ca.Cert.Raw)
+	f.Add(ca.Issue(f, ctl2).Leaf.Raw)
+	f.Add(ca.Issue(f, "", func(c *x509.Certificate) { c.Subject.CommonName = "a, b\x01" }).Leaf.Raw)
+	f.Add([]byte{0x30, 0x82})
+	f.Fuzz(func(t *testing.T, der []byte) {
+		r := newRig(t)
+		defer r.stop()
+		text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+		switch code := r.operated(operateReq(ownRoot+addCertificateCommand, "", true, "Certificate", text))[0]; code {
+		case "ok":
+		case "7027", "7005":
+			return
+		default:
+			t.Fatalf("code %s", code)
+		}
+		row := strings.TrimSuffix(strings.Split(r.get(certificateTable+"*.Alias"), "=")[0], "Alias")
+		r.ask(setReq(false, obj{controllerTable + "2.", []param{req("Credential", row)}}))
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = r.a.Authenticate(t.Context(), ctl2, []*x509.Certificate{cert})
+		equal(t, r.operated(operateReq(row+deleteCertificateCommand, "", true))[0], "ok")
+	})
 }
