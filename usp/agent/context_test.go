@@ -252,6 +252,8 @@ func TestContextOfAnEarlierProcess(t *testing.T) {
 		r.connect()
 		_, records := k.records(getReq("Device.LocalAgent.EndpointID"))
 		k.say(records...)
+		_, more := k.records(getReq("Device.LocalAgent.EndpointID")) // sent before the Controller knows
+		k.say(more...)
 		k.follows()
 		k.asks(getReq("Device.LocalAgent.EndpointID"))
 		r.stop()
