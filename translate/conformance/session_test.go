@@ -249,7 +249,7 @@ func TestSegments(t *testing.T) {
 	if m.GetHeader().GetMsgId() != id || count < 10 || len(objects) < 40 {
 		k.Errorf("%d Records, %d objects, msg_id %s", count, len(objects), m.GetHeader().GetMsgId())
 	}
-	k.s.Limit(size, -1)
+	k.s.Limit(size, 0, -1)
 	long := make([]string, 200)
 	for i := range long {
 		long[i] = "Device.DeviceInfo.SerialNumber"

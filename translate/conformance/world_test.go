@@ -77,10 +77,11 @@ type options struct {
 	url string      // of a Controller that the test makes by hand
 	tls *tls.Config // what the proxy dials a Controller with
 
-	ctlTLS    *tls.Config             // of the Controller
-	mangle    func([][]byte) [][]byte // what becomes of its Records in a session context
-	dialInTLS *tls.Config             // of the Agents' listener
-	cas       []*x509.Certificate     // that may say who a Controller is
+	ctlTLS    *tls.Config                                    // of the Controller
+	mangle    func([][]byte) [][]byte                        // what becomes of its Records in a session context
+	dialInTLS *tls.Config                                    // of the Agents' listener
+	cas       []*x509.Certificate                            // that may say who a Controller is
+	issue     func(usp.EndpointID) (*tls.Certificate, error) // the Agent's certificate
 
 	// cycle has the Agent reconnect when its CPE boots.
 	cycle bool
@@ -147,7 +148,7 @@ func (w *world) open() (err error) {
 	w.proxy, err = translate.New(w.ctx, translate.Options{
 		Store: w.store, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(),
 		ConnectionRequest: translate.ConnectionRequest{Timeout: 3 * time.Second, Client: &connreq.Client{}},
-		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", CAs: w.o.cas, Dialer: w.pool,
+		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", CAs: w.o.cas, Certificate: w.o.issue, Dialer: w.pool,
 			Controllers: []agent.ControllerConfig{{
 				EndpointID: controllerID, MTP: agent.MTPConfig{Protocol: "WebSocket", Host: host.Addr().String(), Port: int(host.Port()), Path: u.Path}}}},
 	})

@@ -262,6 +262,11 @@ func (a *Agent) Close(ctx context.Context) {
 		a.disconnect(ctx, l, usp.Errorf(0, "shutting down"))
 		l.ch.Close(mtp.Normal)
 	}
+	for _, x := range a.contexts {
+		if x.s != nil {
+			x.s.end()
+		}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.st != nil {

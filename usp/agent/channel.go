@@ -397,7 +397,7 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 		}
 		return
 	}
-	if in.signed() && !a.intact(ctx, in) {
+	if in.signed() && a.verify(ctx, in.l, in.record) != nil {
 		return
 	}
 	g, ok := a.grant(in)

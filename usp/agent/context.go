@@ -22,10 +22,11 @@ import (
 type sessionContext struct {
 	peer usp.EndpointID // the Controller
 
-	turn   chan struct{} // held while what follows is used, and until the Records that it made have left in their order
-	s      *e2e.Session  // nil: there is none, or none any more
-	before uint64        // session_id of the one whose place s, or nothing, has taken
-	over   bool          // sessions are forbidden by now: there will be no other one
+	turn    chan struct{}   // held while what follows is used, and until the Records that it made have left in their order
+	s       *securedSession // nil: there is none, or none any more
+	before  uint64          // session_id of the one whose place s, or nothing, has taken
+	secured bool            // payloads were protected in the last one
+	over    bool            // sessions are forbidden by now: there will be no other one
 
 	// Agent.mu guards what follows.
 	inbox   []*inbound // Records that wait for the goroutine that works; there is one at most
@@ -41,6 +42,7 @@ type sessionContext struct {
 	missing uint64    // what is missing between Records that have come
 	askAt   time.Time // when to ask for it; later again to give up
 	asked   bool
+	shakeBy time.Time // when to give the TLS handshake in s up
 }
 
 const (
@@ -77,7 +79,7 @@ func (a *Agent) receiveInContext(in *inbound) {
 	}
 	if a.contexts[in.from] == nil && len(a.contexts) >= maxContexts {
 		maps.DeleteFunc(a.contexts, func(id usp.EndpointID, x *sessionContext) bool {
-			return !x.working && a.st != nil && a.st.rows.controller(id) == ""
+			return !x.working && x.shakeBy.IsZero() && a.st != nil && a.st.rows.controller(id) == ""
 		})
 		if len(a.contexts) >= maxContexts {
 			a.refuse("busy")
@@ -151,14 +153,12 @@ func (a *Agent) readInContext(x *sessionContext, in *inbound) error {
 		a.refuse("controller")
 		return nil
 	}
+	if err := in.l.wait(ctx); err != nil {
+		return err
+	}
 	rs := a.rows()
-	row := rs.controller(in.from)
-	switch {
-	case row == "" || in.l.stranger || sessionMode(rs, row) == sessionForbid:
+	if row := rs.controller(in.from); row == "" || in.l.stranger || sessionMode(rs, row) == sessionForbid {
 		a.hangUp(ctx, in, errSessionForbidden)
-		return nil
-	case in.record.GetPayloadSecurity() != usppb.Record_PLAINTEXT:
-		a.hangUp(ctx, in, usp.Errorf(usp.SecureSessionNotSupported, "payload security is not supported"))
 		return nil
 	}
 	messages, err := a.advance(ctx, x, in, rs)
@@ -185,7 +185,9 @@ func (a *Agent) advance(ctx context.Context, x *sessionContext, in *inbound, rs 
 	switch {
 	case x.s != nil && x.s.ID() == id:
 	case e2e.Begins(in.record):
-		a.replaceContext(x, e2e.New(a.contextOptions(rs, x.peer, in.l), id)) // R-E2E.4, R-E2E.6
+		if begun, err := a.acceptContext(ctx, x, in, rs); !begun {
+			return nil, err
+		}
 	case a.late(x, id, rs):
 		a.refuse("session")
 		return nil, nil
@@ -194,13 +196,17 @@ func (a *Agent) advance(ctx context.Context, x *sessionContext, in *inbound, rs 
 		x.before = id
 		return nil, err
 	}
-	a.limitContext(x, rs, in.l)
+	if err := x.s.use(rs, in.l); err != nil {
+		return nil, err
+	}
 	got, err := x.s.Receive(in.record)
 	if err != nil {
-		return got.Messages, a.renewContext(ctx, x, in.l, in.reply, err)
+		return got.Messages, errors.Join(a.shake(ctx, x.s, in.reply), a.renewContext(ctx, x, in.l, in.reply, err))
 	}
 	a.note(x, rs, len(got.Messages) > 0)
-	return got.Messages, a.sendAll(ctx, in.l, got.Resend, in.reply)
+	err = errors.Join(a.sendAll(ctx, in.l, got.Resend, in.reply), a.shake(ctx, x.s, in.reply))
+	a.settleShake(x)
+	return got.Messages, err
 }
 
 // late says that a Record of a session that is not has been answered with a new one already: its sender could not know that when it left, or a
@@ -213,15 +219,21 @@ func (a *Agent) late(x *sessionContext, id uint64, rs *rowSet) bool {
 }
 
 // replaceContext puts a session, or none, in the place of the one that was. The caller has the turn.
-func (a *Agent) replaceContext(x *sessionContext, s *e2e.Session) {
+func (a *Agent) replaceContext(x *sessionContext, s *securedSession) {
 	if x.s != nil {
 		x.before = x.s.ID()
+		x.s.end()
 	}
-	x.s = s
+	if x.s = s; s != nil {
+		x.secured = s.tls != nil
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	x.up, x.renew, x.heard, x.began, x.used = s != nil, s == nil, false, time.Now(), time.Now()
-	x.retryAt, x.missing, x.askAt, x.asked = time.Time{}, 0, time.Time{}, false
+	x.retryAt, x.missing, x.askAt, x.asked, x.shakeBy = time.Time{}, 0, time.Time{}, false, time.Time{}
+	if s != nil && s.tls != nil {
+		x.shakeBy = x.began.Add(handshakeTime)
+	}
 }
 
 // note keeps account of a session in which a Record has come.
@@ -229,7 +241,7 @@ func (a *Agent) note(x *sessionContext, rs *rowSet, message bool) {
 	missing, gap := x.s.Waits()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	x.heard, x.used = true, time.Now()
+	x.heard, x.used = x.shakeBy.IsZero(), time.Now()
 	if message {
 		x.retries = 0 // R-E2E.12
 	}
@@ -274,16 +286,20 @@ func (a *Agent) restartContext(ctx context.Context, x *sessionContext, l *channe
 	return a.renewContext(ctx, x, l, to, errors.New("it carried no message"))
 }
 
-// beginContext begins a session of the Agent's own, with a Record that carries nothing. The caller has the turn.
+// beginContext begins a session of the Agent's own, with a Record that carries nothing, or the first of a TLS handshake. The caller has the turn.
 func (a *Agent) beginContext(ctx context.Context, x *sessionContext, l *channel, to mtp.Address) error {
-	s := e2e.New(a.contextOptions(a.rows(), x.peer, l), 0)
-	records, err := s.Send()
+	rs := a.rows()
+	s, err := a.secureSession(rs, x.peer, l, 0, x.security(rs))
 	if err == nil {
-		err = a.sendAll(ctx, l, records, to)
-	}
-	if err == nil {
-		a.replaceContext(x, s)
-		return nil
+		var records [][]byte
+		if records, err = s.Send(s.flight()...); err == nil {
+			err = a.sendAll(ctx, l, records, to)
+		}
+		if err == nil {
+			a.replaceContext(x, s)
+			return nil
+		}
+		s.end()
 	}
 	a.replaceContext(x, nil)
 	a.mu.Lock()
@@ -302,17 +318,23 @@ func (a *Agent) sendInContext(ctx context.Context, x *sessionContext, l *channel
 	if x.over {
 		return errSessionForbidden
 	}
+	if err := l.wait(ctx); err != nil {
+		return err
+	}
 	rs := a.rows()
 	a.expireContext(x, rs)
 	s, err := x.s, e2e.ErrExhausted
 	var records [][]byte
 	if s != nil {
-		a.limitContext(x, rs, l)
-		records, err = s.Send(msg)
+		records, err = s.say(rs, l, msg)
 	}
 	if errors.Is(err, e2e.ErrExhausted) || errors.Is(err, e2e.ErrFull) { // R-E2E.9, R-E2E.21
-		s = e2e.New(a.contextOptions(rs, x.peer, l), 0)
-		records, err = s.Send(msg)
+		if x.security(rs) == usppb.Record_TLS12 {
+			return a.negotiate(ctx, x, l, to)
+		}
+		if s, err = a.secureSession(rs, x.peer, l, 0, usppb.Record_PLAINTEXT); err == nil {
+			records, err = s.say(rs, l, msg)
+		}
 	}
 	switch {
 	case errors.Is(err, e2e.ErrFull) || errors.Is(err, e2e.ErrTooSmall):
@@ -382,17 +404,6 @@ func (x *sessionContext) takeTurn(ctx context.Context) error {
 }
 
 func (x *sessionContext) giveTurn() { <-x.turn }
-
-// contextOptions are those of a session that begins.
-func (a *Agent) contextOptions(rs *rowSet, peer usp.EndpointID, l *channel) e2e.Options {
-	o := e2e.Options{From: a.id.ID, To: peer}
-	o.MaxRecord, o.Retransmits = contextLimits(rs, peer, l)
-	return o
-}
-
-func (a *Agent) limitContext(x *sessionContext, rs *rowSet, l *channel) {
-	x.s.Limit(contextLimits(rs, x.peer, l))
-}
 
 // contextLimits are what the Controller's row and the channel allow.
 func contextLimits(rs *rowSet, peer usp.EndpointID, l *channel) (maxRecord, retransmits int) {
@@ -465,6 +476,9 @@ func (a *Agent) contextDue(row string, now time.Time) time.Time {
 		return later(now, x.used.Add(lastWords))
 	}
 	first := x.expiry(rs)
+	if !x.shakeBy.IsZero() && (first.IsZero() || x.shakeBy.Before(first)) {
+		first = x.shakeBy
+	}
 	for _, t := range []time.Time{x.retryAt, x.askAt} {
 		if up && !t.IsZero() && (first.IsZero() || t.Before(first)) {
 			first = t
@@ -504,20 +518,24 @@ func (a *Agent) serveContexts(ctx context.Context) {
 	}
 }
 
-// serveContext ends a session that has expired, begins one that is wanted, asks for what is missing, and gives a session up in which what was asked
-// for does not come. Without a channel it only does the first.
+// serveContext ends a session that has expired or whose handshake has no end, begins one that is wanted, asks for what is missing, and gives a session up in which what was asked
+// for does not come. Without a channel it only ends them.
 func (a *Agent) serveContext(ctx context.Context, x *sessionContext, l *channel) error {
 	if err := x.takeTurn(ctx); err != nil {
 		return err
 	}
 	defer x.giveTurn()
 	if a.expireContext(x, a.rows()); l == nil {
+		if a.shakenOut(x) {
+			a.replaceContext(x, nil)
+		}
 		return nil
 	}
-	select {
-	case <-l.ready:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := l.wait(ctx); err != nil {
+		return err
+	}
+	if a.shakenOut(x) {
+		return a.renewContext(ctx, x, l, "", errHandshake)
 	}
 	now := time.Now()
 	a.mu.Lock()
@@ -536,7 +554,11 @@ func (a *Agent) serveContext(ctx context.Context, x *sessionContext, l *channel)
 	case again:
 		return a.renewContext(ctx, x, l, "", fmt.Errorf("Record %d does not come", missing))
 	}
-	records, err := x.s.Ask(missing)
+	err := x.s.use(a.rows(), l)
+	var records [][]byte
+	if err == nil {
+		records, err = x.s.Ask(missing)
+	}
 	if err != nil {
 		return a.renewContext(ctx, x, l, "", err)
 	}
@@ -550,6 +572,9 @@ func (a *Agent) endContext(ctx context.Context, x *sessionContext, l *channel) e
 	}
 	defer x.giveTurn()
 	up := x.s != nil
+	if up {
+		x.s.end()
+	}
 	x.s, x.over = nil, true
 	if !up || l == nil {
 		return nil

@@ -35,7 +35,7 @@ var contextTables = []*table{
 		computed("CurrentRetryCount", TypeUnsignedInt, contextRetries),
 		checked(number("MaxUSPRecordSize", "0", 0, maxUint32), checkRecordSize),
 		checked(column{ParamDef: ParamDef{Name: "MaxRetransmitTries", Type: TypeInt, Writable: true}, initial: "3"}, checkRetransmits),
-		oneOf(text("PayloadSecurity", "Plaintext", 0), "Plaintext"),
+		oneOf(text("PayloadSecurity", payloadPlaintext, 0), payloadPlaintext, payloadTLS),
 	}},
 }
 

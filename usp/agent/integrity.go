@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -95,17 +96,32 @@ func (l *channel) wait(ctx context.Context) error {
 // signed says that a Record has a signature that is still to be verified: those of sessions have been, when their turn came.
 func (in *inbound) signed() bool { return in.session == nil && len(in.record.GetMacSignature()) > 0 }
 
-// intact verifies the signature of a Record (R-E2E.30, R-SEC.10a). It says nothing of the payload, so that it proves nothing of a peer that is a
-// stranger; and where there is none, the channel's word is taken. The Agent must be loaded.
-func (a *Agent) intact(ctx context.Context, in *inbound) bool {
-	chain, err := secure.Verify(in.record, in.l.certificates())
+// errNamesNobody is the error of a certificate that is good and says nothing of who the Controller is.
+var errNamesNobody = errors.New("the certificate names no Endpoint")
+
+// verify checks the signature of a Record that has one (R-E2E.30, R-SEC.10a), and counts one that is not good. It says nothing of the payload, so that it
+// proves nothing of a peer that is a stranger; and where there is none, the channel's word is taken. The Agent must be loaded.
+func (a *Agent) verify(ctx context.Context, l *channel, r *usppb.Record) error {
+	if len(r.GetMacSignature()) == 0 {
+		return nil
+	}
+	chain, err := secure.Verify(r, l.certificates())
 	if err != nil {
 		a.refuse("signature")
-		return false
+		return err
 	}
-	if proven, err := a.Authenticate(ctx, in.from, chain); err != nil || !proven {
+	if err := a.recognise(ctx, usp.EndpointID(r.GetFromId()), chain); err != nil {
 		a.refuse("certificate")
-		return false
+		return err
 	}
-	return true
+	return nil
+}
+
+// recognise is Authenticate for who must not stay a stranger.
+func (a *Agent) recognise(ctx context.Context, peer usp.EndpointID, shown []*x509.Certificate) error {
+	proven, err := a.Authenticate(ctx, peer, shown)
+	if err == nil && !proven {
+		err = errNamesNobody
+	}
+	return err
 }

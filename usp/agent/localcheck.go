@@ -58,6 +58,11 @@ func (t *tx) check(rows []string) []usp.ParamError {
 				failed = append(failed, bad)
 			}
 		}
+		if strings.HasSuffix(path, contextName) {
+			if bad, ok := t.checkSecurity(path); !ok {
+				failed = append(failed, bad)
+			}
+		}
 		def := tableOf(path)
 		if def == nil || !def.Multi {
 			continue

@@ -48,6 +48,10 @@ type Options struct {
 	// Sign, if there is one, is given each Record before it leaves, and adds SignatureSize bytes at most.
 	Sign          func(*usppb.Record) error
 	SignatureSize int
+	// Check, if there is one, is asked for each Record whose turn it is before it is read; the session fails with its error (R-E2E.23).
+	Check func(*usppb.Record) error
+	// Open, if there is one, turns the payload records of a message into what they protect; empty if that is none.
+	Open func(payload [][]byte) ([]byte, error)
 }
 
 // Session is one end of a session context. It is for one goroutine at a time.
@@ -81,10 +85,13 @@ func New(o Options, id uint64) *Session {
 	return &Session{o: o, id: id, next: 1, expected: 1}
 }
 
-// Limit changes what Options say of the size of Records and how often they are sent again.
-func (s *Session) Limit(maxRecord, retransmits int) {
-	s.o.MaxRecord, s.o.Retransmits = maxRecord, retransmits
+// Limit changes what Options say of the size of Records and of their signatures, and how often they are sent again.
+func (s *Session) Limit(maxRecord, signatureSize, retransmits int) {
+	s.o.MaxRecord, s.o.SignatureSize, s.o.Retransmits = maxRecord, signatureSize, retransmits
 }
+
+// Security is the payload_security of all its Records.
+func (s *Session) Security() usppb.Record_PayloadSecurity { return s.o.Security }
 
 // ID is the session_id.
 func (s *Session) ID() uint64 { return s.id }
@@ -163,7 +170,7 @@ type Received struct {
 }
 
 // Receive takes a Record of this session (R-E2E.20, R-E2E.25). One that came before its turn is kept, one that came before is ignored. After an
-// error, which is one of those above, the session is of no use any more.
+// error, which is one of those above or of Options, the session is of no use any more.
 func (s *Session) Receive(r *usppb.Record) (Received, error) {
 	var got Received
 	c := r.GetSessionContext()
@@ -178,7 +185,7 @@ func (s *Session) Receive(r *usppb.Record) (Received, error) {
 		return got, s.keepEarly(r)
 	}
 	for ok := true; ok; {
-		if err := s.process(r.GetSessionContext(), &got); err != nil {
+		if err := s.process(r, &got); err != nil {
 			return got, err
 		}
 		s.expected++
@@ -218,7 +225,13 @@ func payloadSize(r *usppb.Record) int {
 }
 
 // process takes the Record whose turn it is.
-func (s *Session) process(c *usppb.SessionContextRecord, got *Received) error {
+func (s *Session) process(r *usppb.Record, got *Received) error {
+	if s.o.Check != nil {
+		if err := s.o.Check(r); err != nil {
+			return err
+		}
+	}
+	c := r.GetSessionContext()
 	acknowledged := c.GetExpectedId()
 	if again := c.GetRetransmitId(); again > 0 {
 		i := slices.IndexFunc(s.sent, func(x sent) bool { return x.sequence == again })
@@ -234,6 +247,13 @@ func (s *Session) process(c *usppb.SessionContextRecord, got *Received) error {
 		return nil
 	}
 	message, err := s.assemble(c)
+	if message != nil && s.o.Open != nil {
+		var msg []byte
+		if msg, err = s.o.Open(message); len(msg) == 0 {
+			return err
+		}
+		message = [][]byte{msg}
+	}
 	if message != nil {
 		got.Messages = append(got.Messages, message)
 	}

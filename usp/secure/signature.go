@@ -22,6 +22,8 @@ const (
 	// maxSender is the length of a sender_cert in bytes that is read, maxChain how many certificates it may have.
 	maxSender = 64 << 10
 	maxChain  = 8
+	// maxSignature is the length of an ECDSA P-256 signature in DER.
+	maxSignature = 72
 )
 
 // What is wrong with the protection of a Record.
@@ -67,6 +69,16 @@ func Sign(r *usppb.Record, cert *tls.Certificate) error {
 	}
 	r.MacSignature = mac
 	return nil
+}
+
+// Size is the most that Sign adds to an encoded Record, in bytes.
+func Size(cert *tls.Certificate) int {
+	const overhead = 2 * (1 + 5) // tag and length of a field
+	n := maxSignature + overhead
+	for _, der := range cert.Certificate {
+		n += len(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
+	return n
 }
 
 // Verify checks the signature of a Record with the first certificate of its sender_cert or, where it has none, of known, those that the sender has shown

@@ -21,6 +21,9 @@ const (
 	exporterLabel = "EXPORTER-BBF-USP-Record"
 	keyLength     = sha256.Size
 
+	// MACSize is what Protect adds to an encoded Record, in bytes.
+	MACSize = 2 + sha256.Size
+
 	// Of a TLS record's header: its length, and where the type and the length of the fragment are (RFC 5246, 6.2.1).
 	tlsHeader       = 5
 	tlsLength       = 3
