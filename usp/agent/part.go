@@ -42,6 +42,12 @@ func (rs *rowSet) enabled(id usp.EndpointID) bool {
 	return path != "" && rs.is(path, "Enable")
 }
 
+// disabled says that a Controller is in the table and that its row is not enabled.
+func (rs *rowSet) disabled(id usp.EndpointID) bool {
+	path := rs.controller(id)
+	return path != "" && !rs.is(path, "Enable")
+}
+
 // rearrange has the channels and the Dialer follow a change of the tables. It is called with a.mu held; the channels that it returns are to be seen off
 // once kick has run.
 func (a *Agent) rearrange(ctx context.Context, before, after *rowSet, changed map[string]bool) []*channel {

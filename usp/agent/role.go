@@ -149,12 +149,6 @@ func (rs *rowSet) grant(id usp.EndpointID) grant {
 	return g
 }
 
-// disabled says that a Controller is in the table and that its row is not enabled.
-func (rs *rowSet) disabled(id usp.EndpointID) bool {
-	path := rs.controller(id)
-	return path != "" && !rs.is(path, "Enable")
-}
-
 // access unites Roles, named by their paths without the final dot.
 func (rs *rowSet) access(roles []string) *access {
 	c := &access{}
