@@ -20,8 +20,12 @@ const (
 	payloadTLS       = "TLS"
 )
 
-// handshakeTime is how long a TLS handshake in a session may take.
-const handshakeTime = 30 * time.Second
+const (
+	// handshakeTime is how long a TLS handshake in a session may take.
+	handshakeTime = 30 * time.Second
+	// maxSealed is the size in bytes of a message that a session keeps until it is acknowledged, whatever TLS and small Records add to it.
+	maxSealed = 4 << 20
+)
 
 var (
 	errNegotiating   = errors.New("the TLS session in the session context is not up yet")
@@ -150,6 +154,9 @@ func (s *securedSession) say(rs *rowSet, l *channel, msg []byte) ([][]byte, erro
 	}
 	if s.tls == nil {
 		return s.Send(msg)
+	}
+	if len(msg) > maxSealed {
+		return nil, mtp.ErrTooBig // before TLS has counted it
 	}
 	payload, err := s.tls.Seal(msg)
 	if err != nil {
