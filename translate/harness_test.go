@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -93,7 +94,7 @@ func (w *world) start() {
 	w.must(err)
 	w.server = cwmp.NewServer(w.p, &cwmp.ServerOptions{Logger: quiet()})
 	if w.addr == "" {
-		w.addr = "127.0.0.1:0"
+		w.addr = freeAddr(w.t)
 	}
 	l, err := net.Listen("tcp", w.addr)
 	w.must(err)
@@ -511,4 +512,18 @@ func (c *channel) exchange(ctx context.Context, req *usppb.Request) *usppb.Msg {
 	case <-ctx.Done():
 		return usp.ErrorMsg(id, usp.Errorf(usp.InternalError, "no answer: %v", ctx.Err()))
 	}
+}
+
+// freeAddr is an address that the system gives no connection, so that it can be listened on again.
+func freeAddr(t testing.TB) string {
+	const first, last = 10_000, 30_000 // below where Linux and macOS begin to give ports
+	for range last - first {
+		addr := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"net/url"
@@ -101,7 +102,7 @@ func start(o options) (w *world, err error) {
 			return w, err
 		}
 	}
-	w.addrs.acs, w.addrs.dialIn = "127.0.0.1:0", "127.0.0.1:0"
+	w.addrs.acs, w.addrs.dialIn = freeAddr(), freeAddr()
 	if err := w.open(); err != nil {
 		return w, err
 	}
@@ -264,3 +265,15 @@ func fresh(t *testing.T, o options) *eut {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// freeAddr is an address that the system gives no connection, so that it can be listened on again.
+func freeAddr() string {
+	const first, last = 10_000, 30_000 // below where Linux and macOS begin to give ports
+	for {
+		addr := "127.0.0.1:" + itoa(first+rand.IntN(last-first))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
+		}
+	}
+}

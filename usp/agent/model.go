@@ -83,7 +83,7 @@ type EventDef struct {
 }
 
 // DefaultURI names the data model that Device:2 names are taken from.
-const DefaultURI = "urn:broadband-forum-org:tr-181-2-16-0"
+const DefaultURI = "urn:broadband-forum-org:tr-181-2-19-0"
 
 // NewModel makes a Model of objects with distinct paths. Parents that are missing are made up as read-only objects.
 func NewModel(objects []*ObjectDef) *Model {

@@ -41,8 +41,11 @@ func (l *loader) checkRoles(roles map[string][]Permission) {
 }
 
 func (l *loader) checkPermission(key string, p *Permission) {
-	if !l.isSet(key + ".targets") {
-		l.add(key+".targets", "is missing: name what the permission is for, such as [Device.]")
+	switch key := key + ".targets"; {
+	case !l.isSet(key):
+		l.add(key, "is missing: name what the permission is for, such as [Device.]")
+	case p.Targets != nil && len(p.Targets) == 0:
+		l.add(key, "is empty: name what the permission is for, such as [Device.]")
 	}
 	for i, t := range p.Targets {
 		if err := agent.CheckTarget(t); err != nil {
