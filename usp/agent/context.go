@@ -528,6 +528,9 @@ func (a *Agent) serveContext(ctx context.Context, x *sessionContext, l *channel)
 	if a.expireContext(x, a.rows()); l == nil {
 		if a.shakenOut(x) {
 			a.replaceContext(x, nil)
+			a.mu.Lock()
+			x.retryAt = time.Now() // as soon as the Controller is back
+			a.mu.Unlock()
 		}
 		return nil
 	}
