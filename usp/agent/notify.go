@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"isthmus/usp"
 	"isthmus/usp/usppb"
@@ -131,7 +132,8 @@ func (a *Agent) bootParameters(ctx context.Context, rs *rowSet, controller strin
 	return string(data), nil
 }
 
-// Reset takes the Agent's own rows back to the fleet's, as a FactoryReset does. Notifications that wait are withdrawn.
+// Reset takes the Agent's own rows back to the fleet's, as a FactoryReset does. What was promised to a Controller of the fleet, such as the Boot! of
+// this very reset, is still delivered; what waits for another is withdrawn.
 func (a *Agent) Reset(ctx context.Context) error {
 	if err := a.use(ctx); err != nil {
 		return err
@@ -145,19 +147,29 @@ func (a *Agent) Reset(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reset %s: %w", a.id.ID, err)
 	}
+	records = slices.DeleteFunc(records, func(r Record) bool { return r.Kind != RowRecord })
 	for i := range records {
 		records[i].Data = nil
+	}
+	a.mu.Lock()
+	st := a.st
+	var gone []*note
+	for to, q := range st.queues {
+		if a.fleet.base.controller(to) == "" {
+			gone = append(gone, q.notes...)
+		}
+	}
+	a.mu.Unlock()
+	for _, n := range gone {
+		records = append(records, Record{Kind: NotificationRecord, ID: n.ID})
 	}
 	if err := a.keep(ctx, nil, records); err != nil {
 		return fmt.Errorf("reset %s: %w", a.id.ID, err)
 	}
 	a.mu.Lock()
-	st := a.st
 	before := st.rows
-	for _, q := range st.queues {
-		for len(q.notes) > 0 {
-			a.forget(q.notes[0], withdrawn)
-		}
+	for _, n := range gone {
+		a.forget(n, withdrawn)
 	}
 	st.rows, st.bound, st.answers, st.triggers, a.times = a.fleet.base, false, nil, nil, timetable{}
 	parted := a.rearrange(ctx, before, st.rows, map[string]bool{controllerTable: true})

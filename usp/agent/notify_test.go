@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -281,6 +282,26 @@ func TestPersistence(t *testing.T) {
 	equal(t, len(r.keep.records), 0)
 	equal(t, r.get(controllerTable+"2.EndpointID"), controllerTable+"2.EndpointID=self::ctl-2")
 	equal(t, len(r.wants[len(r.wants)-1].ValueChange), 0)
+}
+
+// TestResetKeepsItsPromises: a Boot! that is not delivered yet outlives the FactoryReset that it tells of, also over a restart of the process; what is for a
+// Controller that goes with the reset does not.
+func TestResetKeepsItsPromises(t *testing.T) {
+	r := newRig(t)
+	r.added(subscription(event, "Device.Boot!"))
+	r.added(obj{controllerTable, []param{req("EndpointID", "self::guest"), req("Enable", "true")}})
+	r.a.Down(r.w, nil)
+	if err := errors.Join(r.a.OnBoard(t.Context()), r.a.Boot(t.Context(), BootInfo{Cause: "RemoteFactoryReset"}), r.a.Reset(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	r.start()
+	r.connect()
+	equal(t, r.notify().GetBody().GetRequest().GetNotify().GetOnBoardReq() != nil, true)
+	equal(t, r.notify().GetBody().GetRequest().GetNotify().GetEvent().GetParams()["Cause"], "RemoteFactoryReset")
+	r.a.mu.Lock()
+	defer r.a.mu.Unlock()
+	equal(t, r.a.st.queues["self::guest"] == nil, true)
 }
 
 // A notification that was promised waits for its Controller; nothing is told that is not on disk.
