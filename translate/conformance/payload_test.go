@@ -432,6 +432,26 @@ func TestPayloadInSegments(t *testing.T) {
 	}
 }
 
+// TestPayloadOutOfOrder: a request that comes before the end of the handshake waits for its turn, and is verified by its MAC then.
+func TestPayloadOutOfOrder(t *testing.T) {
+	k := privately(t)
+	k.version = tls.VersionTLS13
+	k.prepare(0)
+	k.fly()
+	for !k.tls.Complete() {
+		_, err := k.s.Receive(k.in())
+		k.must(err)
+	}
+	finished, err := k.s.Send(k.tls.Take()...)
+	k.must(err)
+	k.mac = true
+	id, get := k.ask("Device.DeviceInfo.")
+	k.say(slices.Concat(get, finished)...)
+	if m, _ := k.message(); m.GetHeader().GetMsgId() != id || m.GetBody().GetResponse().GetGetResp() == nil {
+		t.Errorf("%v answers %s", m, id)
+	}
+}
+
 // TestPayloadWithoutCertificate: 7102 where the Agent has no certificate, and PayloadSecurity cannot be TLS there.
 func TestPayloadWithoutCertificate(t *testing.T) {
 	k := &private{talk: talks(t), ca: identitytest.Root(t, "ca")}
