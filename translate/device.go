@@ -37,23 +37,18 @@ type Device struct {
 	journals   map[string]bool      // rows that are not complete
 	lookedUp   map[string]time.Time // tables that were listed because somebody asked for a row that is not there
 
-	queue      []*job
-	wake       chan struct{}
-	session    *cwmp.Session // open now; from the Inform to the end
-	served     bool          // the session was asked for, or has served a request
-	asking     bool          // a Connection Request is under way
-	opened     chan struct{} // closed when an Inform arrives while asking
-	booted     chan struct{} // closed when an Inform with 1 BOOT or 0 BOOTSTRAP arrives
-	tried      []*attempt    // the last round of Connection Requests
-	worked     string        // the method that brought the last session that was asked for
-	rounds     int           // rounds without a session since the last Inform
-	relearn    bool          // the CPE is to be asked how it can be reached
-	challenged time.Time     // when the STUN server asked the CPE last who it is
-	askAfter   time.Time     // no round begins before
-	heard      heard
-	rivals     *rivals // nil: there has been one mark only
-	outsider   string  // the ID of the last session, where that was of the CPE in quarantine
-	batch      int     // names of one GetParameterValues that this CPE takes
+	queue    []*job
+	wake     chan struct{}
+	session  *cwmp.Session // open now; from the Inform to the end
+	served   bool          // the session was asked for, or has served a request
+	asking   bool          // a Connection Request is under way
+	opened   chan struct{} // closed when an Inform arrives while asking
+	booted   chan struct{} // closed when an Inform with 1 BOOT or 0 BOOTSTRAP arrives
+	contact  *contact      // nil: nobody has tried to reach the CPE yet
+	heard    heard
+	rivals   *rivals // nil: there has been one mark only
+	outsider string  // the ID of the last session, where that was of the CPE in quarantine
+	batch    int     // names of one GetParameterValues that this CPE takes
 }
 
 // head is what is always in memory, and on disk, of a device. It is written when something in it changes that somebody relies on.
@@ -74,7 +69,7 @@ type head struct {
 	Bound        string    `json:"udp_binding,omitempty"` // where the STUN server has seen the CPE since it told UDP
 	NAT          bool      `json:"nat_detected,omitempty"`
 	JID          string    `json:"conn_req_jabber_id,omitempty"`
-	Reach        []string  `json:"reach,omitempty"` // those of reachParams that the CPE has; nil: not known
+	Reach        uint8     `json:"reach,omitempty"` // bits of reachParams that the CPE has, and reachKnown
 	Interval     int       `json:"periodic_inform_interval,omitempty"`
 	Since        time.Time `json:"since"`
 	Shape        string    `json:"shape,omitempty"` // hash; empty until discovered
@@ -295,7 +290,7 @@ func (d *Device) unreachable(what string) *usp.Error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	msg := what
-	for _, a := range d.tried {
+	for _, a := range d.contact.attempts() {
 		msg += fmt.Sprintf("; %s at %s", a.title, a.at.UTC().Format(time.RFC3339))
 		switch {
 		case a.err != nil:

@@ -125,7 +125,7 @@ func (p *Proxy) Device(id usp.EndpointID) (Detail, bool) {
 	t := Detail{Summary: d.summaryLocked(), HardwareVersion: d.head.Hardware, Since: d.head.Since,
 		Discovered: d.model != nil, RPCMethods: d.head.RPCs, InSession: d.session != nil, Queued: len(d.queue),
 		Subscribed: len(d.interest.ValueChange) + len(d.interest.Objects)}
-	for _, a := range d.tried {
+	for _, a := range d.contact.attempts() {
 		made := Attempt{Time: a.at, Method: a.name}
 		if a.err != nil {
 			made.Error = a.err.Error()

@@ -114,11 +114,11 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 
 	d.mu.Lock()
 	d.session, d.served = s, d.asking || hasEvent(in, cwmp.EventConnectionRequest)
-	d.rounds, d.askAfter = 0, time.Time{}
+	d.contact.made()
 	if d.opened != nil {
 		close(d.opened)
 		d.opened = nil
-		if a := d.promising(); a != nil {
+		if a := d.contact.promising(); a != nil {
 			d.traceAttempt(a)
 		}
 	}

@@ -51,7 +51,8 @@ func (d *Device) Liveness() agent.LivenessInfo {
 	if !d.inform.at.IsZero() && d.head.Interval > 0 {
 		i.NextInformDue = d.inform.at.Add(time.Duration(d.head.Interval) * time.Second)
 	}
-	failed := len(d.tried) > 0 && d.promising() == nil && d.tried[0].at.After(d.inform.at)
+	tried := d.contact.attempts()
+	failed := len(tried) > 0 && d.contact.promising() == nil && tried[0].at.After(d.inform.at)
 	i.Reachable = i.InSession || d.summaryLocked().Online && !failed
 	return i
 }

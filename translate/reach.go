@@ -30,6 +30,9 @@ func (d *Device) ask() {
 		return
 	}
 	d.asking = true
+	if d.contact == nil {
+		d.contact = new(contact)
+	}
 	opened := make(chan struct{})
 	d.opened = opened
 	r := &round{d: d, opened: opened, target: connreq.Target{URL: d.head.URL, UDPAddress: d.head.udpAddress(), JID: d.head.JID,
@@ -80,7 +83,7 @@ func (d *Device) methods(r *round) []method {
 	}
 	rank := func(m method) int {
 		switch {
-		case m.name == d.worked:
+		case m.name == d.contact.worked:
 			return 0
 		case m.name == methodHTTP && d.head.NAT:
 			return 2
@@ -99,6 +102,30 @@ type attempt struct {
 	done chan struct{} // closed when err is settled
 }
 
+// contact is what trying to reach a CPE has come to. Device.mu guards it; nil is that nobody has tried.
+type contact struct {
+	tried      []*attempt // of the last round
+	worked     string     // the method that brought the last session that was asked for
+	rounds     int        // without a session since the last Inform
+	askAfter   time.Time  // no round begins before
+	relearn    bool       // the CPE is to be asked how it can be reached
+	challenged time.Time  // when the STUN server asked the CPE last who it is
+}
+
+func (c *contact) attempts() []*attempt {
+	if c == nil {
+		return nil
+	}
+	return c.tried
+}
+
+// made notes that the CPE has come.
+func (c *contact) made() {
+	if c != nil {
+		c.rounds, c.askAfter = 0, time.Time{}
+	}
+}
+
 // round is one try to have a CPE open a session, by all ways there are.
 type round struct {
 	d       *Device
@@ -114,7 +141,7 @@ func (r *round) run() {
 	ctx, cancel := context.WithTimeout(d.p.ctx, d.p.opts.ConnectionRequest.Timeout)
 	defer cancel()
 	d.mu.Lock()
-	d.tried = nil
+	d.contact.tried = nil
 	d.mu.Unlock()
 	err := r.try(ctx)
 	d.mu.Lock()
@@ -195,7 +222,7 @@ func (r *round) start(ctx context.Context, m method) *attempt {
 	a := &attempt{method: m, at: time.Now(), done: make(chan struct{})}
 	d := r.d
 	d.mu.Lock()
-	d.tried = append(d.tried, a)
+	d.contact.tried = append(d.contact.tried, a)
 	d.mu.Unlock()
 	d.p.wg.Go(func() {
 		defer close(a.done)
@@ -279,7 +306,7 @@ const (
 // backOff waits where rounds have failed of late: a CPE that limits their rate would never be reached otherwise. An Inform ends it.
 func (r *round) backOff() {
 	r.d.mu.RLock()
-	wait := time.Until(r.d.askAfter)
+	wait := time.Until(r.d.contact.askAfter)
 	r.d.mu.RUnlock()
 	if wait <= 0 {
 		return
@@ -295,28 +322,28 @@ func (r *round) backOff() {
 
 // conclude counts a round and draws the conclusions from it. d.mu is held.
 func (d *Device) conclude(came bool) {
-	sent := false
-	for _, a := range d.tried {
-		brought := came && a == d.promising()
+	c, sent := d.contact, false
+	for _, a := range c.tried {
+		brought := came && a == c.promising()
 		d.p.m.attempts.WithLabelValues(a.name, outcomeOf(a.err, brought)).Inc()
 		if brought {
-			d.worked = a.name
+			c.worked = a.name
 		}
 		sent = sent || !errors.Is(a.err, connreq.ErrNotAllowed)
 	}
 	switch {
 	case came:
-		d.rounds, d.askAfter = 0, time.Time{}
+		c.made()
 	case sent:
-		d.relearn = true // what the CPE told of itself may be out of date
-		d.askAfter = time.Now().Add(min(firstBackOff<<d.rounds, maxBackOff))
-		d.rounds = min(d.rounds+1, backOffSteps)
+		c.relearn = true // what the CPE told of itself may be out of date
+		c.askAfter = time.Now().Add(min(firstBackOff<<c.rounds, maxBackOff))
+		c.rounds = min(c.rounds+1, backOffSteps)
 	}
 }
 
-// promising is the attempt of the round that a session is the result of, if one is: the last that has not failed. d.mu is held.
-func (d *Device) promising() *attempt {
-	for _, a := range slices.Backward(d.tried) {
+// promising is the attempt of the round that a session is the result of, if one is: the last that has not failed.
+func (c *contact) promising() *attempt {
+	for _, a := range slices.Backward(c.attempts()) {
 		if a.err == nil {
 			return a
 		}

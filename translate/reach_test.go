@@ -77,6 +77,24 @@ func (w *world) address(id usp.EndpointID, ok func(*head) bool) {
 	w.t.Fatal("never")
 }
 
+// getWhile reads a value; once that waits for a session, f is called.
+func (w *world) getWhile(id usp.EndpointID, f func()) error {
+	w.t.Helper()
+	answered := make(chan error, 1)
+	go func() {
+		_, err := w.get(id, ssid)
+		answered <- err
+	}()
+	d := w.device(id)
+	for waiting := false; !waiting && w.ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		d.mu.RLock()
+		waiting = len(d.queue) > 0
+		d.mu.RUnlock()
+	}
+	f()
+	return <-answered
+}
+
 // comes has a CPE come when it is asked.
 func comes(c *cpe.CPE) func(context.Context) error {
 	return func(context.Context) error { c.Inform(cwmp.EventConnectionRequest); return nil }
@@ -271,7 +289,7 @@ func TestN4_AcceptedButNoSession(t *testing.T) {
 
 // HTTP comes first, unless there is a NAT before the CPE; what brought a session last comes before all.
 func TestOrderOfMethods(t *testing.T) {
-	d := &Device{p: &Proxy{opts: Options{ConnectionRequest: ConnectionRequest{UDP: &requester{}, XMPP: &requester{}}}}}
+	d := &Device{contact: new(contact), p: &Proxy{opts: Options{ConnectionRequest: ConnectionRequest{UDP: &requester{}, XMPP: &requester{}}}}}
 	all := connreq.Target{URL: "http://192.0.2.1/", UDPAddress: "192.0.2.1:1", JID: "cpe@example.com/r"}
 	for _, tc := range []struct {
 		target connreq.Target
@@ -286,7 +304,7 @@ func TestOrderOfMethods(t *testing.T) {
 		{connreq.Target{JID: all.JID}, true, "http", "xmpp"},
 		{connreq.Target{}, false, "", ""},
 	} {
-		d.head.NAT, d.worked = tc.nat, tc.worked
+		d.head.NAT, d.contact.worked = tc.nat, tc.worked
 		var names []string
 		for _, m := range d.methods(&round{d: d, target: tc.target}) {
 			names = append(names, m.name)
@@ -354,13 +372,15 @@ func TestN5_BackOff(t *testing.T) {
 	for range 20 {
 		d.conclude(false)
 	}
-	longest := time.Until(d.askAfter)
+	end := d.contact.askAfter
+	longest := time.Until(end)
 	d.mu.Unlock()
 	if longest > maxBackOff || longest < maxBackOff-time.Second {
 		t.Errorf("%v at last", longest)
 	}
-	go c.Inform(cwmp.EventPeriodic)
-	w.want(id, ssid, c.Value(ssid)) // within the time of a request, long before the back-off ends
+	if err := w.getWhile(id, func() { c.Inform(cwmp.EventPeriodic) }); err != nil || time.Until(end) < 0 {
+		t.Errorf("an Inform did not end the back-off: %v", err)
+	}
 	if dials.Load() != 2 {
 		t.Errorf("%d requests", dials.Load())
 	}
@@ -417,13 +437,7 @@ func TestN12_NextContactIsTold(t *testing.T) {
 	if code(err) != usp.Unreachable || !strings.Contains(err.Error(), "next one expected by "+next) {
 		t.Errorf("%v, want %s", err, next)
 	}
-	waiting := make(chan error, 1)
-	go func() {
-		_, err := w.get(id, ssid)
-		waiting <- err
-	}()
-	c.Inform(cwmp.EventPeriodic)
-	if err := <-waiting; err != nil {
+	if err := w.getWhile(id, func() { c.Inform(cwmp.EventPeriodic) }); err != nil {
 		t.Errorf("the periodic Inform brought no answer: %v", err)
 	}
 }

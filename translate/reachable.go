@@ -23,7 +23,10 @@ const (
 	paramConnection = "ConnReqXMPPConnection"
 )
 
-var reachParams = []string{paramUDPAddress, paramNAT, paramJID, paramConnection}
+var reachParams = [...]string{paramUDPAddress, paramNAT, paramJID, paramConnection}
+
+// reachKnown says that head.Reach is known.
+const reachKnown = 1 << 7
 
 // udpAddress is where UDP Connection Requests go: where the STUN server saw the CPE, if it has, since it told another address itself.
 func (h *head) udpAddress() string {
@@ -69,14 +72,14 @@ func (d *Device) learnReach(ctx context.Context, c cwmp.Caller, in *cwmp.Inform)
 		return nil
 	}
 	d.mu.RLock()
-	root, names, again := d.head.Root, d.head.Reach, d.relearn
+	root, has, again := d.head.Root, d.head.Reach, d.contact != nil && d.contact.relearn
 	d.mu.RUnlock()
-	if names != nil && !again && !hasEvent(in, cwmp.EventBoot) && !hasEvent(in, cwmp.EventBootstrap) {
+	if has != 0 && !again && !hasEvent(in, cwmp.EventBoot) && !hasEvent(in, cwmp.EventBootstrap) {
 		return nil
 	}
-	if names == nil {
+	if has == 0 {
 		var err error
-		if names, err = d.reachNames(ctx, c, root+managementServer); err != nil {
+		if has, err = d.reachNames(ctx, c, root+managementServer); err != nil {
 			return err
 		}
 	}
@@ -84,12 +87,15 @@ func (d *Device) learnReach(ctx context.Context, c cwmp.Caller, in *cwmp.Inform)
 	for _, p := range in.ParameterList {
 		told[p.Name] = p.Value
 	}
-	if err := d.readReach(ctx, c, root+managementServer, names, told); err != nil {
+	if err := d.readReach(ctx, c, root+managementServer, has, told); err != nil {
 		return err
 	}
 	d.mu.Lock()
-	changed := d.head.Reach == nil
-	d.head.Reach, d.relearn = names, false
+	changed := d.head.Reach != has
+	d.head.Reach = has
+	if d.contact != nil {
+		d.contact.relearn = false
+	}
 	for _, name := range reachParams {
 		if v, ok := told[root+managementServer+name]; ok && d.head.reach(name, v) {
 			changed = true
@@ -102,35 +108,35 @@ func (d *Device) learnReach(ctx context.Context, c cwmp.Caller, in *cwmp.Inform)
 	return d.putHead(ctx)
 }
 
-// reachNames are those of reachParams that the CPE has; not nil.
-func (d *Device) reachNames(ctx context.Context, c cwmp.Caller, object string) ([]string, error) {
-	names := []string{}
+// reachNames says which of reachParams the CPE has.
+func (d *Device) reachNames(ctx context.Context, c cwmp.Caller, object string) (has uint8, err error) {
 	resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterNames{ParameterPath: object, NextLevel: true})
-	var f *cwmp.Fault
-	if errors.As(err, &f) {
-		return names, nil
-	}
 	if err != nil {
-		return nil, err
+		return reachKnown, unlessAnswered(err)
 	}
-	for _, name := range reachParams {
+	for i, name := range reachParams {
 		if slices.ContainsFunc(resp.ParameterList, func(p cwmp.ParameterInfoStruct) bool { return p.Name == object+name }) {
-			names = append(names, name)
+			has |= 1 << i
 		}
 	}
-	return names, nil
+	return has | reachKnown, nil
+}
+
+// unlessAnswered is an error of an RPC, or nil if the session goes on: a CPE that does not answer this is reached as before.
+func unlessAnswered(err error) error {
+	var f *cwmp.Fault
+	if errors.As(err, &f) || errors.Is(err, cwmp.ErrUnexpectedAnswer) {
+		return nil
+	}
+	return err
 }
 
 // readReach adds to what the CPE told what it did not, and the JabberID of its connection where it names only that.
-func (d *Device) readReach(ctx context.Context, c cwmp.Caller, object string, names []string, told map[string]string) error {
+func (d *Device) readReach(ctx context.Context, c cwmp.Caller, object string, has uint8, told map[string]string) error {
 	read := func(paths ...string) error {
 		resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: paths})
-		var f *cwmp.Fault
-		if errors.As(err, &f) {
-			return nil
-		}
 		if err != nil {
-			return err
+			return unlessAnswered(err)
 		}
 		for _, p := range resp.ParameterList {
 			told[p.Name] = p.Value
@@ -138,8 +144,8 @@ func (d *Device) readReach(ctx context.Context, c cwmp.Caller, object string, na
 		return nil
 	}
 	var missing []string
-	for _, name := range names {
-		if _, ok := told[object+name]; !ok {
+	for i, name := range reachParams {
+		if _, ok := told[object+name]; !ok && has&(1<<i) != 0 {
 			missing = append(missing, object+name)
 		}
 	}
@@ -185,10 +191,13 @@ func (p *Proxy) Challenge(username string, at netip.AddrPort) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.head.udpAddress() == at.String() || !d.challenged.IsZero() && time.Since(d.challenged) < challengeEvery {
+	if d.contact == nil {
+		d.contact = new(contact)
+	}
+	if d.head.udpAddress() == at.String() || time.Since(d.contact.challenged) < challengeEvery {
 		return false
 	}
-	d.challenged = time.Now()
+	d.contact.challenged = time.Now()
 	return true
 }
 
@@ -203,7 +212,9 @@ func (p *Proxy) Bound(username string, at netip.AddrPort) {
 	if changed {
 		d.head.Bound = at.String()
 	}
-	d.challenged = time.Time{}
+	if d.contact != nil {
+		d.contact.challenged = time.Time{}
+	}
 	d.mu.Unlock()
 	if !changed {
 		return
