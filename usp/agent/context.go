@@ -288,6 +288,9 @@ func (a *Agent) restartContext(ctx context.Context, x *sessionContext, l *channe
 
 // beginContext begins a session of the Agent's own, with a Record that carries nothing, or the first of a TLS handshake. The caller has the turn.
 func (a *Agent) beginContext(ctx context.Context, x *sessionContext, l *channel, to mtp.Address) error {
+	if err := l.wait(ctx); err != nil {
+		return err
+	}
 	rs := a.rows()
 	s, err := a.secureSession(rs, x.peer, l, 0, x.security(rs))
 	if err == nil {
@@ -533,9 +536,6 @@ func (a *Agent) serveContext(ctx context.Context, x *sessionContext, l *channel)
 			a.mu.Unlock()
 		}
 		return nil
-	}
-	if err := l.wait(ctx); err != nil {
-		return err
 	}
 	if a.shakenOut(x) {
 		return a.renewContext(ctx, x, l, "", errHandshake)
