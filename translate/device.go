@@ -48,6 +48,7 @@ type Device struct {
 	heard    heard
 	rivals   *rivals // nil: there has been one mark only
 	outsider string  // the ID of the last session, where that was of the CPE in quarantine
+	transfer uint64  // sum of the last autonomous transfer that was told
 	batch    int     // names of one GetParameterValues that this CPE takes
 }
 

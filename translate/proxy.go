@@ -425,11 +425,14 @@ func (p *Proxy) Do(ctx context.Context, id, from usp.EndpointID, req *usppb.Msg)
 }
 
 // Request implements cwmp.Handler: what a CPE asks of its ACS besides Inform.
-func (p *Proxy) Request(_ context.Context, s *cwmp.Session, req cwmp.RPC) (cwmp.RPC, error) {
-	switch req.(type) {
+func (p *Proxy) Request(ctx context.Context, s *cwmp.Session, req cwmp.RPC) (cwmp.RPC, error) {
+	switch m := req.(type) {
 	case *cwmp.TransferComplete:
 		return &cwmp.TransferCompleteResponse{}, nil
 	case *cwmp.AutonomousTransferComplete:
+		if err := p.transferred(ctx, s, m); err != nil {
+			return nil, err
+		}
 		return &cwmp.AutonomousTransferCompleteResponse{}, nil
 	case *cwmp.DUStateChangeComplete:
 		return &cwmp.DUStateChangeCompleteResponse{}, nil

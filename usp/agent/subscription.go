@@ -61,7 +61,7 @@ func (a *Agent) match(ctx context.Context, before, after *rowSet, only string, h
 			if _, ok := after.values[p]; !ok || !inForce(before, p) || only != "" && before.get(p, "Recipient")+"." != only {
 				continue
 			}
-			if m.wants(before, p, h) {
+			if m.wants(before, p, h) && before.wantsTransfer(p, h) {
 				n := newNote(ctx, before, p, h)
 				if c, ok := h.(*OperationComplete); ok && n.after == nil && before.get(c.request, "Originator") == string(n.To) {
 					n.after = a.answered(c.request)

@@ -106,7 +106,7 @@ var ownModel, byPath = link(append([]*table{
 	{ObjectDef: ObjectDef{Path: "Device.", Commands: []CommandDef{{Name: timerCommand, Async: true,
 		In: []string{delaySeconds}, Mandatory: []string{delaySeconds}}}, Events: []EventDef{{Name: bootEvent,
 		Args: []string{"CommandKey", "Cause", "FirmwareUpdated", "ParameterMap", "Reason"}}}}},
-	{ObjectDef: ObjectDef{Path: ownRoot, Events: []EventDef{{Name: periodicEvent}}, Commands: []CommandDef{{Name: addCertificateCommand,
+	{ObjectDef: ObjectDef{Path: ownRoot, Events: []EventDef{{Name: periodicEvent}, transferEvent}, Commands: []CommandDef{{Name: addCertificateCommand,
 		In: []string{aliasName, "Certificate"}, Mandatory: []string{"Certificate"}}}}, columns: []column{
 		computed("EndpointID", TypeString, func(v *view, _ string) string { return string(v.agent.id.ID) }),
 		computed("SoftwareVersion", TypeString, func(v *view, _ string) string { return v.agent.fleet.opts.SoftwareVersion }),
@@ -175,7 +175,7 @@ var ownModel, byPath = link(append([]*table{
 		shown(text("CommandKey", "", 0)),
 		oneOf(shown(text("Status", statusRequested, 0)), statusRequested, statusActive, statusCanceling, "Canceled", "Success", "Error"),
 	}},
-}, slices.Concat(contextTables, ownMTPs, thresholdTables, certificateTables, trustTables, credentialTables, challengeTables)...))
+}, slices.Concat(policyTables, contextTables, ownMTPs, thresholdTables, certificateTables, trustTables, credentialTables, challengeTables)...))
 
 // The values of NotifType.
 const (

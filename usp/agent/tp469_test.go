@@ -275,8 +275,8 @@ func TestTP469_1_87_GetEmptyAndDepth(t *testing.T) {
 	}
 	equal(t, levels("Device.LocalAgent.", 1), 1)
 	equal(t, levels("Device.LocalAgent.", 2), 6)  // and MTP.1., X_ISTHMUS_CPE., ControllerTrust., Controller.1. and 2.
-	equal(t, levels("Device.LocalAgent.", 3), 11) // and Controller.1.MTP.1., both E2ESession., Role.1. and 2.
-	equal(t, levels("Device.LocalAgent.", 0), 13)
+	equal(t, levels("Device.LocalAgent.", 3), 13) // and Controller.1.MTP.1., both E2ESession. and TransferCompletePolicy., Role.1. and 2.
+	equal(t, levels("Device.LocalAgent.", 0), 15)
 	equal(t, levels("Device.LocalAgent.Controller.", 1), 2)
 	if all := r.get("Device."); !strings.Contains(all, "SerialNumber=SN1") || !strings.Contains(all, "Controller.2.EndpointID=self::ctl-2") {
 		t.Fatal(all)

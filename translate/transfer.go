@@ -1,0 +1,76 @@
+package translate
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"isthmus/cwmp"
+	"isthmus/translate/datamodel"
+	"isthmus/usp/agent"
+)
+
+// What TransferComplete! may say (Device:2.19).
+const (
+	maxFaultString = 256
+	maxTransferURL = 2048
+)
+
+// transferred raises TransferComplete! for a transfer that nobody asked the CPE for (TR-069 A.3.3.3). It is on disk when it returns. A CPE that has
+// not got the answer says the same again, which is no news.
+func (p *Proxy) transferred(ctx context.Context, s *cwmp.Session, m *cwmp.AutonomousTransferComplete) error {
+	d := p.byID(s.Inform.DeviceId)
+	if d == nil || d.isOutsider(s) {
+		return nil
+	}
+	args := map[string]string{
+		"Command": "", "CommandKey": "", "Requestor": "", "Affected": "",
+		"TransferType": "Upload", "TransferURL": cutTo(m.TransferURL, maxTransferURL),
+		"StartTime": eventTime(m.StartTime), "CompleteTime": eventTime(m.CompleteTime),
+		"FaultCode": "0", "FaultString": "", "CheckSumAlgorithm": "Unknown", "CheckSum": "",
+	}
+	if m.IsDownload {
+		args["TransferType"] = "Download"
+	}
+	if f := m.FaultStruct; f.FaultCode != 0 {
+		args["FaultCode"] = strconv.Itoa(int(faultCode(f.FaultCode, operating)))
+		args["FaultString"] = cutTo(fmt.Sprintf(cwmpFault+"%d %s", f.FaultCode, f.FaultString), maxFaultString)
+	}
+	said := xxhash.Sum64String(fmt.Sprint(args))
+	d.mu.Lock()
+	again := d.transfer == said
+	d.mu.Unlock()
+	if again {
+		return nil
+	}
+	err := d.agent.Raise(ctx, &agent.Event{Object: "Device.LocalAgent.", Name: agent.TransferComplete, Args: args})
+	if err != nil {
+		return fmt.Errorf("raising %s of %s: %w", agent.TransferComplete, d.id, err)
+	}
+	d.mu.Lock()
+	d.transfer = said
+	d.mu.Unlock()
+	return nil
+}
+
+func eventTime(t time.Time) string {
+	if t.IsZero() {
+		return datamodel.UnknownTime
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// cutTo gives the first n characters.
+func cutTo(s string, n int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	for i := range s {
+		if n--; n < 0 {
+			return s[:i]
+		}
+	}
+	return s
+}
