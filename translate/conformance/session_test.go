@@ -2,6 +2,8 @@ package conformance_test
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -12,7 +14,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"isthmus/usp"
+	"isthmus/usp/controller"
 	"isthmus/usp/e2e"
+	"isthmus/usp/identity/identitytest"
 	"isthmus/usp/usppb"
 )
 
@@ -262,11 +266,20 @@ func TestSegments(t *testing.T) {
 // TestSessionOverBadLine: the Controller loses, doubles and reorders its Records, and has to use a session; every request is answered, writes are done
 // once, and notifications arrive in the session, also those after a new one has begun.
 func TestSessionOverBadLine(t *testing.T) {
+	t.Run("in clear", func(t *testing.T) { overBadLine(t, options{}) })
+	t.Run("TLS", func(t *testing.T) {
+		ca := identitytest.Root(t, "ca")
+		overBadLine(t, options{cas: []*x509.Certificate{ca.Cert}, issue: func(id usp.EndpointID) (*tls.Certificate, error) { return ca.Issue(t, id), nil },
+			security: controller.Security{Certificate: ca.Issue(t, controllerID), Roots: ca.Pool(), TLS: true}})
+	})
+}
+
+func overBadLine(t *testing.T, o options) {
 	var bad atomic.Bool
 	var mu sync.Mutex
 	var n int
 	var held [][]byte
-	e := fresh(t, options{mangle: func(records [][]byte) (out [][]byte) {
+	o.mangle = func(records [][]byte) (out [][]byte) {
 		if !bad.Load() {
 			return records
 		}
@@ -285,7 +298,8 @@ func TestSessionOverBadLine(t *testing.T) {
 			}
 		}
 		return out
-	}})
+	}
+	e := fresh(t, o)
 	e.change(contextOfOwn+"SessionRetryMinimumWaitInterval", "1")
 	e.change(contextOfOwn+"MaxRetransmitTries", "-1")
 	e.must(e.a.OpenSession(e.deadline()))

@@ -80,6 +80,7 @@ type options struct {
 
 	ctlTLS    *tls.Config                                    // of the Controller
 	mangle    func([][]byte) [][]byte                        // what becomes of its Records in a session context
+	security  controller.Security                            // of its Records
 	dialInTLS *tls.Config                                    // of the Agents' listener
 	cas       []*x509.Certificate                            // that may say who a Controller is
 	issue     func(usp.EndpointID) (*tls.Certificate, error) // the Agent's certificate
@@ -97,7 +98,7 @@ func start(o options) (w *world, err error) {
 		}
 	}()
 	if o.url == "" {
-		w.ctl = controller.New(w.ctx, controller.Options{EndpointID: controllerID, TLS: o.ctlTLS, Logger: quiet(), Mangle: o.mangle})
+		w.ctl = controller.New(w.ctx, controller.Options{EndpointID: controllerID, TLS: o.ctlTLS, Logger: quiet(), Mangle: o.mangle, Security: o.security})
 		if w.o.url, err = w.ctl.Listen(w.ctx, "127.0.0.1:0"); err != nil {
 			return w, err
 		}

@@ -307,7 +307,7 @@ func (a *Agent) take(in *inbound) {
 		a.refuse("busy")
 		return
 	}
-	if in.full && in.l.exclusive && !in.signed() && in.msg.GetBody().GetRequest() != nil {
+	if in.full && in.l.exclusive && !in.signed() && !in.private() && in.msg.GetBody().GetRequest() != nil {
 		a.reply(a.life, in, usp.ErrorMsg(key.id, errFull))
 		a.retire(in, key)
 		return
@@ -358,7 +358,7 @@ func (a *Agent) retire(in *inbound, key requestKey) {
 // answerAtOnce answers a read from what is in memory, in the transport's own goroutine: a hand-over to another one would cost more than
 // the answer. It says no where anything has to be waited for; nothing has happened then.
 func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
-	if !in.l.exclusive && in.session == nil || in.err != nil || in.full || !a.loaded() || in.signed() {
+	if !in.l.exclusive && in.session == nil || in.err != nil || in.full || !a.loaded() || in.signed() || in.private() {
 		return false
 	}
 	switch in.msg.GetBody().GetRequest().GetReqType().(type) {

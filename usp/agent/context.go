@@ -430,12 +430,12 @@ func contextRetry(rs *rowSet, peer usp.EndpointID) usp.Retry {
 func (a *Agent) replyInContext(ctx context.Context, in *inbound, resp *usppb.Msg) {
 	payload, err := proto.Marshal(resp)
 	if err == nil {
-		err = a.sendInContext(ctx, in.session, in.l, payload, in.reply)
+		err = a.answerInContext(ctx, in, payload)
 	}
 	if errors.Is(err, mtp.ErrTooBig) {
 		e := usp.Errorf(usp.ResourcesExceeded, "the response has %d bytes, more than a session carries", len(payload))
 		if payload, err = proto.Marshal(usp.ErrorMsg(resp.GetHeader().GetMsgId(), e)); err == nil {
-			err = a.sendInContext(ctx, in.session, in.l, payload, in.reply)
+			err = a.answerInContext(ctx, in, payload)
 		}
 	}
 	if err != nil {

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	"isthmus/usp"
 	"isthmus/usp/mtp"
 	"isthmus/usp/secure"
@@ -57,18 +55,13 @@ func (a *Agent) signer(l *channel) (*tls.Certificate, error) {
 	return a.certificate()
 }
 
-// sign adds the signature to a Record that is encoded already and belongs to no session. None of what it covers depends on the payload.
+// sign adds the signature that is needed to a Record that is encoded already and belongs to no session.
 func (a *Agent) sign(l *channel, to usp.EndpointID, record []byte) ([]byte, error) {
 	cert, err := a.signer(l)
 	if cert == nil || err != nil {
 		return record, err
 	}
-	head := &usppb.Record{Version: usp.RecordVersion, FromId: string(a.id.ID), ToId: string(to)}
-	if err := secure.Sign(head, cert); err != nil {
-		return nil, err
-	}
-	// The encoding of two messages, one after the other, is that of both merged.
-	return proto.MarshalOptions{}.MarshalAppend(record, &usppb.Record{MacSignature: head.MacSignature, SenderCert: head.SenderCert})
+	return secure.SignEncoded(record, a.id.ID, to, "", cert)
 }
 
 // encode makes the Record that carries a message outside of a session, when the channel is ready.

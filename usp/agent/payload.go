@@ -43,6 +43,9 @@ type securedSession struct {
 	cert *tls.Certificate // that signs while there is no MAC; nil: nothing does
 	tls  *secure.TLS      // nil: payloads are in clear
 	mac  bool             // what is sent has a MAC
+	over bool             // it has been ended
+	// shaken is closed when the handshake is over or will never be; nil without TLS.
+	shaken chan struct{}
 }
 
 // secureSession makes a session. An id of 0 stands for one of the Agent's own, which makes the Agent the client of a TLS session (TR-369, "Session
@@ -59,7 +62,7 @@ func (a *Agent) secureSession(rs *rowSet, peer usp.EndpointID, l *channel, id ui
 			return nil, errNoCertificate
 		}
 		s.tls = secure.NewTLS(secure.Config{Client: id == 0, Certificate: cert, Verify: s.recognise})
-		o.Open = s.tls.Feed
+		o.Open, s.shaken = s.tls.Feed, make(chan struct{})
 	}
 	s.Session = e2e.New(o, id)
 	if err := s.use(rs, l); err != nil {
@@ -71,8 +74,12 @@ func (a *Agent) secureSession(rs *rowSet, peer usp.EndpointID, l *channel, id ui
 
 // end lets go of what the session holds. It is of no use any more.
 func (s *securedSession) end() {
-	if s.tls != nil {
+	if s.tls != nil && !s.over {
+		s.over = true
 		s.tls.Close()
+		if !s.mac {
+			close(s.shaken)
+		}
 	}
 }
 
@@ -184,12 +191,43 @@ func (a *Agent) settleShake(x *sessionContext) {
 		return
 	}
 	x.s.mac = true
+	close(x.s.shaken)
 	a.mu.Lock()
 	x.shakeBy, x.heard = time.Time{}, true
 	a.mu.Unlock()
 	a.hurry(x.peer)
 	a.kick()
 }
+
+// answerInContext is sendInContext for an answer, which waits for a handshake that is under way.
+func (a *Agent) answerInContext(ctx context.Context, in *inbound, msg []byte) error {
+	x := in.session
+	for {
+		err := a.sendInContext(ctx, x, in.l, msg, in.reply)
+		if !errors.Is(err, errNegotiating) {
+			return err
+		}
+		if err := x.takeTurn(ctx); err != nil {
+			return err
+		}
+		s := x.s
+		x.giveTurn()
+		if s == nil {
+			return err // there is a wait for the next session: it is too late then
+		}
+		if s.tls == nil {
+			continue
+		}
+		select {
+		case <-s.shaken:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// private says that a Record came with TLS in its payload. The goroutine that reads its session must not wait for another handshake in it.
+func (in *inbound) private() bool { return in.record.GetPayloadSecurity() == usppb.Record_TLS12 }
 
 // shakenOut says that a handshake has had its time.
 func (a *Agent) shakenOut(x *sessionContext) bool {

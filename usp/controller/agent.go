@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"isthmus/usp"
-	"isthmus/usp/e2e"
 	"isthmus/usp/mtp"
 	"isthmus/usp/usppb"
 )
@@ -22,7 +21,7 @@ type Agent struct {
 	connects int
 	pending  map[string]pending
 	notes    []note
-	session  *e2e.Session  // nil while there is none
+	session  *session      // nil while there is none
 	asked    uint64        // the Record of it that was asked for last
 	changed  chan struct{} // closed and replaced when anything above changes that somebody waits for
 }

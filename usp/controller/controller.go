@@ -43,6 +43,8 @@ type Options struct {
 	// Answer says whether a Notify that wants a NotifyResp gets one; nil: each does.
 	Answer func(agent usp.EndpointID, n *usppb.Notify) bool
 	Logger *slog.Logger
+	// Security protects Records where the MTP does not.
+	Security Security
 	// MaxRecord is the size in bytes of the largest Record in a session context, 0 for any.
 	MaxRecord int
 	// Mangle, for tests, is given the Records that are to carry a message in a session context and says which leave, in which order and how often.
@@ -96,6 +98,11 @@ func (c *Controller) Close(ctx context.Context) {
 	}
 	c.cancel()
 	c.wg.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.agents {
+		a.endSession()
+	}
 }
 
 // Agent is the handle of an Agent, whether or not it has ever been heard of.

@@ -4,17 +4,19 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
 	"isthmus/usp"
 	"isthmus/usp/e2e"
 	"isthmus/usp/mtp"
+	"isthmus/usp/secure"
 	"isthmus/usp/usppb"
 )
 
 // OpenSession begins a session context with the Agent (R-E2E.3), or another one. From then on requests go in it, until the Agent refuses it with a
-// Disconnect Record. Without a channel the error is mtp.ErrDown.
+// Disconnect Record. Where payloads are to be protected it waits for that. Without a channel the error is mtp.ErrDown.
 func (a *Agent) OpenSession(ctx context.Context) error {
 	a.mu.Lock()
 	ch, reply := a.ch, a.reply
@@ -26,7 +28,10 @@ func (a *Agent) OpenSession(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("beginning a session with %s: %w", a.id, err)
 	}
-	return sendAll(ctx, ch, records, reply)
+	if err := sendAll(ctx, ch, records, reply); err != nil {
+		return err
+	}
+	return a.wait(ctx, "a TLS session", func() bool { return a.session == nil || a.session.up() })
 }
 
 // Session is the session_id of the session context with the Agent, 0 if there is none.
@@ -39,15 +44,19 @@ func (a *Agent) Session() uint64 {
 	return a.session.ID()
 }
 
-func (a *Agent) newSession(id uint64) *e2e.Session {
-	return e2e.New(e2e.Options{From: a.c.o.EndpointID, To: a.id, MaxRecord: a.c.o.MaxRecord, Retransmits: -1}, id)
-}
-
 // begin makes the Record that begins a session.
 func (a *Agent) begin() ([][]byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.session, a.asked = a.newSession(0), 0
+	security := usppb.Record_PLAINTEXT
+	if a.c.o.Security.TLS || a.session != nil && a.session.Security() == usppb.Record_TLS12 {
+		security = usppb.Record_TLS12
+	}
+	a.session.end()
+	a.session, a.asked = a.newSession(0, security), 0
+	if a.session.tls != nil {
+		return a.session.shake()
+	}
 	return a.session.Send()
 }
 
@@ -57,13 +66,16 @@ func (a *Agent) records(msg *usppb.Msg, plain bool) ([][]byte, error) {
 	defer a.mu.Unlock()
 	if plain || a.session == nil {
 		b, err := usp.EncodeRecord(a.c.o.EndpointID, a.id, a.c.o.Version, msg)
+		if err == nil && a.c.o.Security.Certificate != nil {
+			b, err = secure.SignEncoded(b, a.c.o.EndpointID, a.id, a.c.o.Version, a.c.o.Security.Certificate)
+		}
 		return [][]byte{b}, err
 	}
 	payload, err := proto.Marshal(msg)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a message to %s: %w", a.id, err)
 	}
-	records, err := a.session.Send(payload)
+	records, err := a.session.say(payload)
 	if err == nil && a.c.o.Mangle != nil {
 		records = a.c.o.Mangle(records)
 	}
@@ -93,7 +105,8 @@ func (a *Agent) advance(r *usppb.Record) (records, messages [][]byte, err error)
 	switch {
 	case a.session != nil && a.session.ID() == id:
 	case e2e.Begins(r):
-		a.session, a.asked = a.newSession(id), 0
+		a.session.end()
+		a.session, a.asked = a.newSession(id, r.GetPayloadSecurity()), 0
 	case a.session != nil:
 		return nil, nil, nil // of one that is over
 	default:
@@ -106,7 +119,16 @@ func (a *Agent) advance(r *usppb.Record) (records, messages [][]byte, err error)
 	if err != nil {
 		return nil, messages, err
 	}
-	records = got.Resend
+	waited := !a.session.up()
+	flight, err := a.session.shake()
+	if err != nil {
+		return nil, messages, err
+	}
+	if waited && a.session.up() {
+		close(a.changed)
+		a.changed = make(chan struct{})
+	}
+	records = slices.Concat(got.Resend, flight)
 	if missing, gap := a.session.Waits(); gap && missing != a.asked {
 		ask, err := a.session.Ask(missing)
 		if err != nil {
@@ -120,7 +142,10 @@ func (a *Agent) advance(r *usppb.Record) (records, messages [][]byte, err error)
 func (a *Agent) endSession() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.session.end()
 	a.session = nil
+	close(a.changed)
+	a.changed = make(chan struct{})
 }
 
 func sendAll(ctx context.Context, ch mtp.Channel, records [][]byte, to mtp.Address) error {

@@ -3,6 +3,7 @@
 package secure
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -15,6 +16,9 @@ import (
 	"errors"
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
+	"isthmus/usp"
 	"isthmus/usp/usppb"
 )
 
@@ -69,6 +73,17 @@ func Sign(r *usppb.Record, cert *tls.Certificate) error {
 	}
 	r.MacSignature = mac
 	return nil
+}
+
+// SignEncoded adds the signature to a Record in clear that is encoded already and belongs to no session; "" as version is usp.RecordVersion. None of what
+// the signature covers depends on the payload.
+func SignEncoded(record []byte, from, to usp.EndpointID, version string, cert *tls.Certificate) ([]byte, error) {
+	head := &usppb.Record{Version: cmp.Or(version, usp.RecordVersion), FromId: string(from), ToId: string(to)}
+	if err := Sign(head, cert); err != nil {
+		return nil, err
+	}
+	// The encoding of two messages, one after the other, is that of both merged.
+	return proto.MarshalOptions{}.MarshalAppend(record, &usppb.Record{MacSignature: head.MacSignature, SenderCert: head.SenderCert})
 }
 
 // Size is the most that Sign adds to an encoded Record, in bytes.
