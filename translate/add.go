@@ -138,7 +138,9 @@ func (d *Device) addRow(ctx context.Context, c cwmp.Caller, r agent.Creation, n 
 		return nil, nil, err
 	}
 	trust()
-	a.Row = uint32(resp.InstanceNumber)
+	if a.Row, err = d.newRow(ctx, c, &a.journal, resp.InstanceNumber); err != nil {
+		return nil, nil, errors.Join(err, d.unjournal(ctx, a.Token))
+	}
 	a.own = fmt.Sprintf("%s%d.", table, a.Row)
 	if err := d.putJournal(ctx, &a.journal); err != nil {
 		return nil, nil, err
@@ -151,6 +153,22 @@ func (d *Device) addRow(ctx context.Context, c cwmp.Caller, r agent.Creation, n 
 		return nil, nil, err
 	}
 	return a, created, nil
+}
+
+// newRow is the instance number that a CPE gave a row. Where it answers with one that was there before, which must be neither written to nor
+// deleted, or with none, the table has to tell.
+func (d *Device) newRow(ctx context.Context, c cwmp.Caller, j *journal, number int) (uint32, error) {
+	if row := uint32(max(number, 0)); row != 0 && !slices.Contains(j.Known, row) {
+		return row, nil
+	}
+	fresh, err := d.freshRows(ctx, c, j)
+	if err != nil {
+		return 0, err
+	}
+	if len(fresh) != 1 {
+		return 0, usp.Errorf(usp.ObjectNotCreated, "the CPE says that it has made row %d, which was there before", number)
+	}
+	return fresh[0], nil
 }
 
 // fill gives a new row its values.
@@ -367,11 +385,21 @@ func (d *Device) halfMade(ctx context.Context, c cwmp.Caller, j *journal) ([]uin
 	if err != nil || len(key.ParameterList) != 1 || key.ParameterList[0].Value != j.Token {
 		return nil, nil
 	}
+	fresh, err := d.freshRows(ctx, c, j)
+	if err != nil || len(fresh) != 1 {
+		return nil, err
+	}
+	return fresh, nil
+}
+
+// freshRows lists a table for rows that it did not have when the journal was begun.
+func (d *Device) freshRows(ctx context.Context, c cwmp.Caller, j *journal) ([]uint32, error) {
 	level, err := cwmp.Call(ctx, c, &cwmp.GetParameterNames{ParameterPath: j.Table, NextLevel: true})
+	var f *cwmp.Fault
+	if errors.As(err, &f) {
+		return nil, nil
+	}
 	if err != nil {
-		if errors.As(err, &f) {
-			return nil, nil
-		}
 		return nil, err
 	}
 	var fresh []uint32
@@ -380,9 +408,6 @@ func (d *Device) halfMade(ctx context.Context, c cwmp.Caller, j *journal) ([]uin
 		if _, num := segment(name); ok && num != 0 && !slices.Contains(j.Known, num) {
 			fresh = append(fresh, num)
 		}
-	}
-	if len(fresh) != 1 {
-		return nil, nil
 	}
 	return fresh, nil
 }

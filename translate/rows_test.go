@@ -256,3 +256,45 @@ func TestR22_WrongCount(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// TestR20_RowThatWasThere: an answer to AddObject that names an older row is not believed: that row is neither written to nor deleted, and the new one is
+// found where there is one.
+func TestR20_RowThatWasThere(t *testing.T) {
+	w := newWorld(t, nil)
+	c, id := w.boot(nil)
+	before := c.Value(mappings + "1.ExternalPort")
+	wrong := cpe.Faults{Answer: func(req, response cwmp.RPC) cwmp.RPC {
+		if req.Name() == "AddObject" {
+			return &cwmp.AddObjectResponse{InstanceNumber: 1}
+		}
+		return response
+	}}
+	c.SetFaults(wrong)
+	row, err := w.add(id, mappings, map[string]string{"ExternalPort": "4711"})
+	w.must(err)
+	if p := row.GetInstantiatedPath(); p == mappings+"1." || c.Value(p+"ExternalPort") != "4711" {
+		t.Errorf("%s has ExternalPort %q", p, c.Value(p+"ExternalPort"))
+	}
+	wrong.RPCFault = map[string]cwmp.FaultCode{"AddObject": cwmp.FaultResourcesExceeded} // it makes none, and says that it has
+	c.SetFaults(wrong)
+	if _, err := w.add(id, mappings, map[string]string{"ExternalPort": "4712"}); err == nil || !strings.Contains(err.Error(), "there before") {
+		t.Errorf("%v, want an error that says so", err)
+	}
+	if now := c.Value(mappings + "1.ExternalPort"); now != before || !c.Exists(mappings+"1.") {
+		t.Errorf("the row that was there has ExternalPort %q, had %q", now, before)
+	}
+}
+
+// TestR24_AnotherRoot: a CPE that comes back with the other data model is read anew, and nothing of the old one is shown.
+func TestR24_AnotherRoot(t *testing.T) {
+	w := newWorld(t, live)
+	c, id := w.boot(nil)
+	w.want(id, ssid, c.Value(ssid))
+	w.must(c.WaitIdle(w.in(deadline)))
+	w.boot(func(cfg *cpe.Config) { cfg.Tree = cpe.IGD() })
+	got, err := w.get(id, "Device.")
+	w.must(err)
+	if _, shown := got[ssid]; shown || got["Device.DeviceInfo.SerialNumber"] != "S1" {
+		t.Errorf("%d values, SerialNumber %q", len(got), got["Device.DeviceInfo.SerialNumber"])
+	}
+}
