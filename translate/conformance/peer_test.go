@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,8 @@ type peer struct {
 	conns chan *websocket.Conn
 	wire  chan *http.Request
 	tls   *tls.Config // that trusts the peer; nil for ws
+	// mute has the peer agree to no subprotocol.
+	mute  atomic.Bool
 	fails chan string // TLS handshakes that did not come about
 }
 
@@ -40,6 +43,9 @@ func newPeer(t *testing.T, secure bool) *peer {
 	p := &peer{conns: make(chan *websocket.Conn, 16), wire: make(chan *http.Request, 16), fails: make(chan string, 16)}
 	up := websocket.Upgrader{Subprotocols: []string{"v1.usp"}, WriteBufferSize: 64} // no bbf-usp-protocol, and fragments of 64 bytes
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p.mute.Load() {
+			r.Header.Del("Sec-WebSocket-Protocol")
+		}
 		ws, err := up.Upgrade(w, r, nil)
 		if err != nil {
 			return

@@ -60,6 +60,29 @@ func TestTP469_7_4_Close(t *testing.T) {
 	p.accept(e).alive()
 }
 
+// TestTP469_7_5_NoSubprotocol: R-WS.12 and R-WS.12a, a connection without the subprotocol carries no Record, whoever asked for it.
+func TestTP469_7_5_NoSubprotocol(t *testing.T) {
+	e, p, w := hand(t)
+	d := websocket.Dialer{HandshakeTimeout: patience}
+	_, resp, err := d.DialContext(e.deadline(), "ws://"+e.w.addrs.dialIn+"/agent/"+string(e.w.id)+"?eid="+string(controllerID), nil)
+	if err == nil || resp == nil || resp.StatusCode != http.StatusBadRequest {
+		e.Errorf("without a subprotocol: %v, %v", resp, err)
+	}
+	p.mute.Store(true)
+	e.must(w.ws.Close())
+	w = p.accept(e)
+	if _, _, err := w.ws.ReadMessage(); err == nil {
+		e.Error("a Record came over a connection without the subprotocol")
+	}
+	p.mute.Store(false)
+	for { // the Agent may have dialled again before
+		if w = p.accept(e); w.ws.Subprotocol() != "" {
+			break
+		}
+	}
+	w.alive()
+}
+
 func TestTP469_7_6_MalformedRecord(t *testing.T) {
 	e, p, w := hand(t)
 	w.alive()
