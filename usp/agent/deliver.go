@@ -206,9 +206,9 @@ func (a *Agent) eraseAcknowledged() {
 }
 
 // acknowledgeAtOnce takes a response in the transport's own goroutine, so that many of them keep no request out. It says no where the Agent
-// has to be loaded for it.
+// has to be loaded, or a signature to be verified, for it.
 func (a *Agent) acknowledgeAtOnce(in *inbound) bool {
-	if in.err != nil || in.msg == nil || in.msg.GetBody().GetRequest() != nil {
+	if in.err != nil || in.msg == nil || in.signed() || in.msg.GetBody().GetRequest() != nil {
 		return false
 	}
 	if !a.enter() {

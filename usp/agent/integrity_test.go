@@ -182,3 +182,34 @@ func tlsOutsideSession(t *testing.T) []byte {
 	}
 	return b
 }
+
+// TestUnverifiedAcknowledgement: R-E2E.30: a response whose signature is not good ends no notification.
+func TestUnverifiedAcknowledgement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer func() { r.stop() }()
+		r.added(subscription(event, "Device.Boot!", req("NotifRetry", "true")))
+		if err := r.a.Boot(t.Context(), BootInfo{}); err != nil {
+			t.Fatal(err)
+		}
+		payload, err := proto.Marshal(respond(r.notify()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			signature []byte
+			pending   int
+		}{{[]byte{0}, 1}, {nil, 0}} {
+			b, err := usp.Address(&usppb.Record{MacSignature: c.signature, RecordType: &usppb.Record_NoSessionContext{
+				NoSessionContext: &usppb.NoSessionContextRecord{Payload: payload}}}, ctl1, agentID, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.a.Receive(r.w, b, ""); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			equal(t, r.keep.count(NotificationRecord), c.pending)
+		}
+	})
+}
