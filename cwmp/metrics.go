@@ -54,6 +54,20 @@ func newServerMetrics(r prometheus.Registerer) *serverMetrics {
 	return m
 }
 
+// watch exports how a storm is doing.
+func (m *serverMetrics) watch(r prometheus.Registerer, p *pacer) {
+	if r == nil {
+		return
+	}
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "isthmus", Subsystem: "cwmp", Name: name, Help: help}, value)
+	}
+	r.MustRegister(
+		gauge("informs_waiting", "Informs that wait to be taken up.", func() float64 { n, _ := p.load(); return float64(n) }),
+		gauge("informs_pace", "Sessions a second that are let in without having been asked for; a first contact counts as 16.",
+			func() float64 { _, rate := p.load(); return rate }))
+}
+
 func (m *serverMetrics) informed(i *Inform) {
 	for j := range i.Event {
 		m.informs.WithLabelValues(eventLabel(i.Event[j].EventCode)).Inc()

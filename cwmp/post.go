@@ -226,6 +226,10 @@ func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, e
 		greet(w, c, former, body)
 		return
 	}
+	if err := sv.pace(r.Context(), m); err != nil {
+		sv.refuse(w, s, env.ID, err)
+		return
+	}
 	former, err := sv.admit(s)
 	if err == nil {
 		err = sv.begin(r.Context(), s, former)
@@ -372,7 +376,11 @@ func (sv *Server) refuse(w http.ResponseWriter, s *Session, id string, err error
 	var f *Fault
 	switch {
 	case errors.As(err, &refused):
-		sv.metrics.refused.WithLabelValues("http").Inc()
+		reason := "http"
+		if refused.Reason == busy {
+			reason = busy
+		}
+		sv.metrics.refused.WithLabelValues(reason).Inc()
 		if refused.Status == http.StatusServiceUnavailable {
 			unavailable(w, refused.RetryAfter)
 			return

@@ -93,6 +93,7 @@ type Server struct {
 	http    *http.Server
 	large   chan struct{}
 	gate    *gate // nil: every CPE is let in
+	pacer   *pacer
 
 	mu         sync.Mutex
 	draining   bool // no new sessions
@@ -113,11 +114,13 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		opts:       o,
 		log:        o.Logger,
 		metrics:    newServerMetrics(o.Registerer),
+		pacer:      newPacer(),
 		large:      make(chan struct{}, maxLargeBodies),
 		gate:       newGate(o.Auth),
 		byCookie:   make(map[string]*Session),
 		byIdentity: make(map[DeviceID]*Session),
 	}
+	sv.metrics.watch(o.Registerer, sv.pacer)
 	sv.http = &http.Server{
 		Handler:           sv,
 		ReadHeaderTimeout: o.ReadHeaderTimeout,
@@ -156,6 +159,7 @@ func (sv *Server) Shutdown(ctx context.Context) error {
 	sv.mu.Lock()
 	sv.draining = true
 	sv.mu.Unlock()
+	sv.pacer.close()
 
 	for _, s := range sv.sessions() {
 		s.drain()

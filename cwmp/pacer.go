@@ -1,0 +1,321 @@
+package cwmp
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Standing is what a Handler knows of a CPE when it informs.
+type Standing int
+
+const (
+	Stranger Standing = iota // its data model has to be read
+	Known
+	Wanted   // a Connection Request is under way, or a request waits for the session
+	Restless // it informs every few seconds
+)
+
+// Ranker is a Handler that tells a CPE's Standing, from memory. Without it every CPE is Known.
+type Ranker interface {
+	Standing(*Inform) Standing
+}
+
+// rank is how urgent an Inform is; lower ones are let in first.
+type rank int
+
+const (
+	rankWanted rank = iota
+	rankAsked       // so the CPE says: it may answer late, or lie
+	rankResult
+	rankChange
+	rankBoot
+	rankPeriodic
+	rankStranger
+	rankRestless
+)
+
+func rankOf(m *Inform, st Standing) rank {
+	switch st {
+	case Wanted:
+		return rankWanted
+	case Stranger:
+		return rankStranger
+	case Restless:
+		return rankRestless
+	case Known:
+	}
+	best := rankPeriodic
+	for i := range m.Event {
+		best = min(best, eventRank(m.Event[i].EventCode))
+	}
+	return best
+}
+
+func eventRank(code string) rank {
+	switch StandardEvent(code) {
+	case EventConnectionRequest:
+		return rankAsked
+	case EventValueChange:
+		return rankChange
+	case EventBoot, EventBootstrap:
+		return rankBoot
+	case EventPeriodic, EventScheduled, EventHeartbeat:
+		return rankPeriodic
+	}
+	return rankResult
+}
+
+// cost is what a session takes, in sessions of a CPE whose data model is known: measured, roughly.
+func (r rank) cost() float64 {
+	if r == rankStranger {
+		return 16
+	}
+	return 1
+}
+
+const (
+	paceWindow  = 50 * time.Millisecond
+	maxLateness = time.Millisecond // one goroutine in ten waits longer for a processor: saturated
+	maxWaiting  = 1024             // Informs that wait; each is a connection and up to MaxFirstBody
+	maxWait     = 10 * time.Second // of an Inform; CPE give up after 30 s
+
+	// Per processor and second, in units of rank.cost: what is let in whatever is measured, and to begin with.
+	minPace   = 200
+	firstPace = 1000
+	// minBurst is what may come at once without a wait.
+	minBurst = 512
+
+	minRetry = 30   // seconds
+	maxRetry = 1800 // seconds, before jitter
+)
+
+// pacer lets Informs in at the rate that the process sustains: a session costs processor time long after its Inform, so what is measured is
+// how long goroutines wait for a processor, and the rate falls while that is too long and rises while Informs wait. Sessions that
+// were asked for pass by it.
+type pacer struct {
+	saturated func() bool // since the last call
+
+	mu      sync.Mutex
+	rate    float64 // units a second
+	least   float64
+	first   float64
+	tokens  float64
+	at      time.Time // of tokens
+	judged  time.Time // of rate
+	waiting []*waiter // by rank, then in the order of arrival
+	owed    float64   // units that were sent away, and not made good by others
+	timer   *time.Timer
+	closed  bool
+}
+
+type waiter struct {
+	rank   rank
+	wanted func() bool   // by now
+	in     chan struct{} // closed when it is let in
+	out    chan struct{} // closed when one that is more urgent takes its place, and at the end
+}
+
+func newPacer() *pacer {
+	n := float64(runtime.GOMAXPROCS(0))
+	return &pacer{saturated: newSaturation(), rate: firstPace * n, first: firstPace * n, least: minPace * n, tokens: minBurst}
+}
+
+// busy is why an Inform is sent away.
+const busy = "busy"
+
+var errCrowded = errors.New("cwmp: too many Informs wait")
+
+// enter waits until an Inform may be taken up. The error is errCrowded where it is to come again later.
+func (p *pacer) enter(ctx context.Context, r rank, wanted func() bool) error {
+	if r == rankWanted {
+		return nil
+	}
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return errCrowded
+	}
+	p.advance(time.Now())
+	if len(p.waiting) == 0 && p.tokens >= r.cost() {
+		p.tokens -= r.cost()
+		p.owed = max(p.owed-r.cost(), 0)
+		p.mu.Unlock()
+		return nil
+	}
+	w := &waiter{rank: r, wanted: wanted, in: make(chan struct{}), out: make(chan struct{})}
+	at, ahead := 0, 0.0
+	for at < len(p.waiting) && p.waiting[at].rank <= r {
+		ahead += p.waiting[at].rank.cost()
+		at++
+	}
+	if at >= maxWaiting || ahead > p.rate*maxWait.Seconds() {
+		p.owed += r.cost()
+		p.mu.Unlock()
+		return errCrowded
+	}
+	p.waiting = slices.Insert(p.waiting, at, w)
+	if len(p.waiting) > maxWaiting {
+		last := p.waiting[maxWaiting]
+		p.waiting = p.waiting[:maxWaiting]
+		p.owed += last.rank.cost()
+		close(last.out)
+	}
+	if p.timer == nil {
+		p.timer = time.AfterFunc(paceWindow, p.tick)
+	}
+	p.mu.Unlock()
+
+	timeout := time.NewTimer(maxWait)
+	defer timeout.Stop()
+	select {
+	case <-w.in:
+		return nil
+	case <-w.out:
+		return errCrowded
+	case <-timeout.C:
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.waiting, w)
+	if i < 0 {
+		select {
+		case <-w.in:
+			return nil
+		default:
+			return errCrowded
+		}
+	}
+	p.waiting = slices.Delete(p.waiting, i, i+1)
+	p.owed += r.cost()
+	return errCrowded
+}
+
+// close sends everybody away.
+func (p *pacer) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, w := range p.waiting {
+		close(w.out)
+	}
+	p.waiting = nil
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+}
+
+// tick lets in who waits; it runs while somebody does.
+func (p *pacer) tick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.waiting = slices.DeleteFunc(p.waiting, func(w *waiter) bool {
+		wanted := w.wanted()
+		if wanted {
+			close(w.in)
+		}
+		return wanted
+	})
+	p.advance(time.Now())
+	p.timer = nil
+	if len(p.waiting) > 0 {
+		p.timer = time.AfterFunc(paceWindow, p.tick)
+	}
+}
+
+// advance brings rate and tokens up to now. p.mu is held.
+func (p *pacer) advance(now time.Time) {
+	if p.at.IsZero() {
+		p.at, p.judged = now, now
+	}
+	if now.Sub(p.judged) >= paceWindow {
+		p.judge(now)
+	}
+	p.tokens = min(p.tokens+now.Sub(p.at).Seconds()*p.rate, max(p.rate*paceWindow.Seconds(), minBurst))
+	p.at = now
+	n := 0
+	for n < len(p.waiting) && p.tokens >= p.waiting[n].rank.cost() {
+		w := p.waiting[n]
+		p.tokens -= w.rank.cost()
+		p.owed = max(p.owed-w.rank.cost(), 0)
+		close(w.in)
+		n++
+	}
+	p.waiting = slices.Delete(p.waiting, 0, n)
+}
+
+// judge adapts the rate to what was measured since it was last. p.mu is held.
+func (p *pacer) judge(now time.Time) {
+	p.judged = now
+	switch {
+	case p.saturated():
+		p.rate = max(p.rate*0.8, p.least)
+		p.tokens = min(p.tokens, minBurst/2)
+	case len(p.waiting) > 0:
+		p.rate *= 1.1
+	default:
+		p.rate += (p.first - p.rate) / 16 // what was right for yesterday's Informs need not be for the next ones
+		p.owed = 0
+	}
+}
+
+// retryAfter is when whoever was sent away could be let in, in seconds.
+func (p *pacer) retryAfter() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int(min(max(math.Ceil(p.owed/p.rate), minRetry), maxRetry))
+}
+
+func (p *pacer) load() (waiting int, rate float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.waiting), p.rate
+}
+
+// pace has an Inform wait its turn, before anything is done for it.
+func (sv *Server) pace(ctx context.Context, m *Inform) error {
+	standing := func() Standing {
+		if r, ok := sv.handler.(Ranker); ok {
+			return r.Standing(m)
+		}
+		return Known
+	}
+	if err := sv.pacer.enter(ctx, rankOf(m, standing()), func() bool { return standing() == Wanted }); err != nil {
+		return &Refused{Status: http.StatusServiceUnavailable, RetryAfter: sv.pacer.retryAfter(), Reason: busy}
+	}
+	return nil
+}
+
+// newSaturation returns a function that tells whether one goroutine in ten has waited too long for a processor since it was last called.
+func newSaturation() func() bool {
+	sample := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
+	var before []uint64
+	return func() bool {
+		metrics.Read(sample)
+		h := sample[0].Value.Float64Histogram()
+		if before == nil {
+			before = slices.Clone(h.Counts)
+			return false
+		}
+		var total, late uint64
+		for i, n := range h.Counts {
+			n -= before[i]
+			total += n
+			if h.Buckets[i] >= maxLateness.Seconds() {
+				late += n
+			}
+		}
+		copy(before, h.Counts)
+		return late*10 > total
+	}
+}
