@@ -46,6 +46,7 @@ type Device struct {
 	booted   chan struct{} // closed when an Inform with 1 BOOT or 0 BOOTSTRAP arrives
 	contact  *contact      // nil: nobody has tried to reach the CPE yet
 	heard    heard
+	haste    haste
 	rivals   *rivals // nil: there has been one mark only
 	outsider string  // the ID of the last session, where that was of the CPE in quarantine
 	transfer uint64  // sum of the last autonomous transfer that was told

@@ -20,7 +20,7 @@ type Summary struct {
 	LastInform           time.Time // zero: never
 	Online               bool
 	ConnectionRequestURL string
-	Quarantine           string // why nothing is written to the CPE; empty: it is
+	Quarantine           string // why the CPE is not served as others are; empty: it is
 }
 
 // Detail is all there is to tell about a device.
@@ -62,11 +62,13 @@ func (d *Device) summaryLocked() Summary {
 	if h.Interval > 0 {
 		within = 2 * time.Duration(h.Interval) * time.Second
 	}
-	contest := ""
+	calm := d.haste
+	calm.now(time.Now(), h.Interval)
+	reason := calm.String()
 	if h.Quarantine != nil {
-		contest = h.Quarantine.String()
+		reason = h.Quarantine.String()
 	}
-	return Summary{ID: d.id, Quarantine: contest, Manufacturer: h.Manufacturer, OUI: h.OUI, ProductClass: h.ProductClass, SerialNumber: h.SerialNumber,
+	return Summary{ID: d.id, Quarantine: reason, Manufacturer: h.Manufacturer, OUI: h.OUI, ProductClass: h.ProductClass, SerialNumber: h.SerialNumber,
 		Root: h.Root, SoftwareVersion: h.Software, LastInform: d.inform.at, ConnectionRequestURL: h.URL,
 		Online: d.session != nil || !d.inform.at.IsZero() && time.Since(d.inform.at) < within}
 }

@@ -322,6 +322,7 @@ func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
 	if err != nil {
 		return err
 	}
+	d.hurry(s, time.Now())
 	if outsider, err := d.judge(ctx, s); outsider || err != nil {
 		return err
 	}

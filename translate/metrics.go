@@ -12,6 +12,7 @@ type metrics struct {
 	refused            *prometheus.CounterVec
 	quarantined        prometheus.Counter
 	contested          prometheus.Gauge
+	restless           prometheus.Counter
 	attempts           *prometheus.CounterVec
 	discovery          prometheus.Histogram
 }
@@ -39,6 +40,8 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 		quarantined: f.NewCounter(prometheus.CounterOpts{Name: "isthmus_quarantined_informs_total",
 			Help: "Informs of CPE in quarantine, which change nothing."}),
 		contested: f.NewGauge(prometheus.GaugeOpts{Name: "isthmus_contested_devices", Help: "DeviceIds under which two CPE inform."}),
+		restless: f.NewCounter(prometheus.CounterOpts{Name: "isthmus_restless_total",
+			Help: "How often a CPE began to inform every few seconds without having been asked."}),
 		refused: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_new_devices_refused_total",
 			Help: "Informs of CPE not yet known that were told to come again, by the limit."}, []string{"reason"}),
 		attempts: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_connection_request_attempts_total",

@@ -37,7 +37,7 @@ type Device struct {
 	LastInform           *time.Time `json:"last_inform"` // in UTC; nil: never
 	Online               bool       `json:"online"`
 	ConnectionRequestURL string     `json:"connection_request_url"`
-	Quarantine           string     `json:"quarantine"` // why nothing is written to the CPE; "": it is
+	Quarantine           string     `json:"quarantine"` // why the CPE is not served as others are; "": it is
 }
 
 // Detail is one CPE.
