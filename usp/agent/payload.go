@@ -222,6 +222,8 @@ func (a *Agent) answerInContext(ctx context.Context, in *inbound, msg []byte) er
 		case <-s.shaken:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-a.life.Done(): // it holds up nothing
+			return errClosed
 		}
 	}
 }

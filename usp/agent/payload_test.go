@@ -173,3 +173,19 @@ func TestNotificationsWaitForTLS(t *testing.T) {
 		equal(t, runtime.NumGoroutine(), idle)
 	})
 }
+
+// TestCloseDuringHandshake: an answer that waits for a handshake does not hold up the end of the process.
+func TestCloseDuringHandshake(t *testing.T) {
+	private(t, func(t *testing.T, r *rig, _ *identitytest.Authority) {
+		r.ask(setReq(false, obj{context1, []param{req("PayloadSecurity", payloadPlaintext)}}))
+		k := r.talk()
+		k.asks(setContext(req("PayloadSecurity", payloadTLS)))
+		_, records := k.records(operateReq(context1+contextResetCommand, "", true))
+		k.say(records...)
+		r.begun()
+		synctest.Wait()
+		before := time.Now()
+		r.stop()
+		equal(t, time.Since(before), 0)
+	})
+}
