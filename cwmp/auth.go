@@ -35,6 +35,9 @@ type Auth struct {
 	// Identity gives the name that a CPE has in Credentials.
 	Identity func(DeviceID) string
 
+	// Issuer knows the credentials that CPE were given instead of the fleet's; nil: none were.
+	Issuer Issuer
+
 	// Certificate demands a TLS client certificate that was verified and has one of CertificateNames as its Common Name or among its
 	// subject alternative names (DNS names and URIs).
 	Certificate      bool
@@ -44,6 +47,17 @@ type Auth struct {
 // Credential is the password of one CPE, good for the DeviceId with that Identity only.
 type Credential struct {
 	Identity, Password string
+}
+
+// Issuer gives CPE credentials of their own (TR-069 3.4.4: in place of those of the first contact). They count as Credentials do, which go
+// before them. The fleet's stay good for a CPE beside its own until it has shown those (row A11). Its methods are called from any goroutine.
+type Issuer interface {
+	// Issued finds a credential by its user name.
+	Issued(username string) (Credential, bool)
+	// Used is told that the CPE with an Identity has shown its credential. It is told so each time.
+	Used(identity string)
+	// Replaced says whether the CPE with an Identity must show its own.
+	Replaced(identity string) bool
 }
 
 const (
@@ -127,7 +141,17 @@ func (g *gate) password(user string) string {
 	if user == g.Username && user != "" {
 		return g.Password
 	}
+	if c, ok := g.issued(user); ok {
+		return c.Password
+	}
 	return string(g.key[:])
+}
+
+func (g *gate) issued(user string) (Credential, bool) {
+	if g.Issuer == nil || user == "" || user == g.Username {
+		return Credential{}, false
+	}
+	return g.Issuer.Issued(user)
 }
 
 func (g *gate) basic(encoded string) (user, outcome string) {
@@ -152,9 +176,21 @@ func (g *gate) vouches(who *caller, r *http.Request, id DeviceID) (outcome strin
 		return authOK
 	}
 	name := g.Identity(id)
-	if c, ok := g.Credentials[who.user]; ok && c.Identity == name {
-		return authOK
-	} else if _, owned := g.owned[name]; ok || owned {
+	if c, ok := g.Credentials[who.user]; ok {
+		return authOKIf(c.Identity == name)
+	}
+	if c, ok := g.issued(who.user); ok {
+		if c.Identity == name {
+			g.Issuer.Used(name)
+		}
+		return authOKIf(c.Identity == name)
+	}
+	_, owned := g.owned[name]
+	return authOKIf(!owned && (g.Issuer == nil || !g.Issuer.Replaced(name)))
+}
+
+func authOKIf(same bool) (outcome string) {
+	if !same {
 		return authIdentity
 	}
 	return authOK

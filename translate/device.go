@@ -49,6 +49,7 @@ type Device struct {
 	haste    haste
 	rivals   *rivals // nil: there has been one mark only
 	outsider string  // the ID of the last session, where that was of the CPE in quarantine
+	given    *given  // nil: nothing was written to the CPE unasked
 	transfer uint64  // sum of the last autonomous transfer that was told
 	batch    int     // names of one GetParameterValues that this CPE takes
 }

@@ -164,6 +164,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 	}
 	reset := bootstrap && d.head.Pending != nil && d.head.Pending.Reset
 	over := d.head.Pending != nil && (boot || reset)
+	wasReset := over && d.head.Pending.Reset
 	if boot || bootstrap {
 		d.head.StaleBefore, changed = now.UnixMilli(), true
 		if d.booted != nil {
@@ -203,6 +204,11 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 	if first || bootstrap && !repeated {
 		if err := d.agent.OnBoard(ctx); err != nil {
 			return fmt.Errorf("onboarding %s: %w", d.id, err)
+		}
+	}
+	if boot || bootstrap {
+		if err := d.forgotten(ctx, bootstrap || wasReset, wasReset); err != nil {
+			return err
 		}
 	}
 	if over {
@@ -357,7 +363,12 @@ func (p *Proxy) Run(ctx context.Context, s *cwmp.Session) {
 			return
 		}
 	}
-	d.serve(ctx, s)
+	for owing := true; owing; {
+		owing = d.provision(ctx, s)
+		if !d.serve(ctx, s) {
+			return
+		}
+	}
 }
 
 // shared gives events a memory of their own: they would keep the whole message otherwise.

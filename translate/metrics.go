@@ -15,6 +15,7 @@ type metrics struct {
 	restless           prometheus.Counter
 	attempts           *prometheus.CounterVec
 	discovery          prometheus.Histogram
+	provisioned        *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
@@ -46,6 +47,8 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 			Help: "Informs of CPE not yet known that were told to come again, by the limit."}, []string{"reason"}),
 		attempts: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_connection_request_attempts_total",
 			Help: "Connection Requests of each method by what came of them."}, []string{"method", "outcome"}),
+		provisioned: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_provisioned_total",
+			Help: "Settings of cwmp.provision that were to be written to a CPE, by what came of it."}, []string{"setting", "outcome"}),
 		discovery: f.NewHistogram(prometheus.HistogramOpts{Name: "isthmus_discovery_duration_seconds",
 			Help: "Time to read the data model of a CPE.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300}}),
 	}

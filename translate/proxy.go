@@ -34,6 +34,7 @@ type Options struct {
 	// Agents are the settings that all Agents share; Observer is the Proxy's own.
 	Agents            agent.Options
 	ConnectionRequest ConnectionRequest
+	Provision         Provision
 	// Linger is how long a session that was asked for is held open for more requests; 0 ends it at once.
 	Linger time.Duration
 	// MaxAge, Rules and ServeStale say what is answered from the cache. ServeStale is the age up to which the values of an
@@ -82,6 +83,7 @@ type Proxy struct {
 	models  *models
 	traces  *traces
 	news    *newcomers
+	wants   [settings]string // what Options.Provision comes to
 
 	// staleBefore is when the process last came back from a crash, in Unix milliseconds: what the cache held then is not trusted.
 	staleBefore int64
@@ -110,7 +112,7 @@ func New(ctx context.Context, opts Options) (*Proxy, error) {
 	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), ages: newAges(opts.MaxAge, opts.Rules),
 		models: newModels(), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
 		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{},
-		methods: map[string][]string{}}
+		methods: map[string][]string{}, wants: opts.Provision.wants()}
 	p.m = newMetrics(opts.Registerer, p)
 	if p.connreq == nil {
 		p.connreq = &connreq.Client{}
@@ -207,6 +209,7 @@ func (p *Proxy) resume(ctx context.Context) error {
 		return nil
 	}
 	err := errors.Join(
+		p.restoreGiven(ctx),
 		each(store.Row, func(d *Device, _ string) { subscribed[d] = true }),
 		each(store.Notification, func(d *Device, _ string) { notifying[d] = true }),
 		each(store.Journal, func(d *Device, id string) { d.noteJournal(id) }))

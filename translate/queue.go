@@ -132,12 +132,13 @@ func (d *Device) poke() {
 	}
 }
 
-// serve is the ACS half of a session: jobs in order until none is left and the linger is over.
-func (d *Device) serve(ctx context.Context, s *cwmp.Session) {
+// serve is the ACS half of a session: jobs in order until none is left and the linger is over. It says whether the session is of further
+// use.
+func (d *Device) serve(ctx context.Context, s *cwmp.Session) bool {
 	for {
 		j := d.next(ctx)
 		if j == nil {
-			return
+			return ctx.Err() == nil
 		}
 		c := &caller{d: d, next: s, job: j, ex: exchangeOf(j.ctx)}
 		err := j.talk(j.ctx, c)
@@ -150,12 +151,12 @@ func (d *Device) serve(ctx context.Context, s *cwmp.Session) {
 			d.queue = slices.Insert(d.queue, 0, j)
 			d.p.m.queued.Inc()
 			d.mu.Unlock()
-			return
+			return false
 		}
 		d.mu.Unlock()
 		d.finish(j, err)
 		if j.last && err == nil {
-			return
+			return false
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (d *Device) ask() {
 	d.opened = opened
 	r := &round{d: d, opened: opened, target: connreq.Target{URL: d.head.URL, UDPAddress: d.head.udpAddress(), JID: d.head.JID,
 		InformFromLoopback: d.head.Loopback}}
-	r.target.Username, r.target.Password = d.p.opts.ConnectionRequest.credentials(d.id)
+	r.logins = d.logins()
 	r.methods = d.methods(r)
 	d.p.wg.Go(r.run)
 }
@@ -109,6 +109,7 @@ type contact struct {
 	rounds     int        // without a session since the last Inform
 	askAfter   time.Time  // no round begins before
 	relearn    bool       // the CPE is to be asked how it can be reached
+	login      int        // of Device.logins: which of them the CPE took last
 	challenged time.Time  // when the STUN server asked the CPE last who it is
 }
 
@@ -130,6 +131,7 @@ func (c *contact) made() {
 type round struct {
 	d       *Device
 	target  connreq.Target
+	logins  []login
 	methods []method
 	opened  <-chan struct{} // closed when the session is there
 }
@@ -226,7 +228,7 @@ func (r *round) start(ctx context.Context, m method) *attempt {
 	d.mu.Unlock()
 	d.p.wg.Go(func() {
 		defer close(a.done)
-		err := m.request(ctx, r.target)
+		err := r.request(ctx, m)
 		if err == nil || r.came() {
 			return
 		}

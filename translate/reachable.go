@@ -176,6 +176,9 @@ func (p *Proxy) STUNPassword(username string) (string, bool) {
 		return "", false
 	}
 	_, password := p.opts.ConnectionRequest.credentials(d.id)
+	if g := d.givenNow(); password == "" {
+		password = g.ConnReq
+	}
 	return password, password != ""
 }
 
@@ -230,7 +233,7 @@ func (p *Proxy) Bound(username string, at netip.AddrPort) {
 func (p *Proxy) named(username string) *Device {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	for _, prefix := range []string{"", "ops::", "os::"} {
+	for _, prefix := range []string{"", "ops::", "os::", "uuid::"} {
 		if d := p.devices[usp.EndpointID(prefix+username)]; d != nil {
 			return d
 		}

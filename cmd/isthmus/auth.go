@@ -11,8 +11,8 @@ import (
 )
 
 // cwmpAuth is how CPE prove who they are.
-func cwmpAuth(a *config.Auth) *cwmp.Auth {
-	auth := &cwmp.Auth{Username: a.Username, Password: string(a.Password), Credentials: map[string]cwmp.Credential{}, Identity: endpointID,
+func cwmpAuth(a *config.Auth, issuer cwmp.Issuer) *cwmp.Auth {
+	auth := &cwmp.Auth{Username: a.Username, Password: string(a.Password), Credentials: map[string]cwmp.Credential{}, Identity: endpointID, Issuer: issuer,
 		Certificate: a.Certificate(), CertificateNames: certificateNames}
 	switch a.HTTP() {
 	case "basic":

@@ -26,6 +26,7 @@ import (
 	"isthmus/cwmp/cpe"
 	"isthmus/usp"
 	"isthmus/usp/controller"
+	"isthmus/usp/usppb"
 )
 
 // files are certificates of one CA, as an operator has them.
@@ -288,5 +289,65 @@ func TestWarnings(t *testing.T) {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in %s", want, text.String())
 		}
+	}
+}
+
+// A11, R27: a CPE changes from the fleet's credentials to its own at its first contact. Both are good until it has used its own; once
+// isthmus has reset it, both are again.
+func TestA11_R27_CredentialsReplaced(t *testing.T) {
+	for _, mode := range []string{"basic", "digest"} {
+		t.Run(mode, func(t *testing.T) {
+			i, c := running(t, func(c *config.Config) {
+				c.CWMP.Auth = config.Auth{Mode: mode, Username: "fleet", Password: "f"}
+				c.CWMP.Provision.Credentials, c.CWMP.Provision.ConnectionRequest = true, true
+			})
+			acs := "http://" + i.listeners.cwmp.Addr().String() + "/"
+			fleet := cpe.Config{ACS: acs, DeviceID: demoID, Username: "fleet", Password: "f", BootEvents: []string{cwmp.EventPeriodic}}
+			first := fleet
+			first.BootEvents, first.RebootTime, first.RetryWait, first.Logger = nil, time.Millisecond, 10*time.Millisecond, slog.New(slog.DiscardHandler)
+			d := on(t, first)
+			agent := c.Agent(usp.EndpointID(endpointID(demoID)))
+			if err := errors.Join(agent.WaitConnects(t.Context(), 1), d.WaitSessions(t.Context(), 1), d.WaitIdle(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			name, password := d.Value("Device.ManagementServer.Username"), d.Value("Device.ManagementServer.Password")
+			if _, instance, _ := strings.Cut(endpointID(demoID), "::"); name != instance || password == "f" {
+				t.Fatalf("the CPE has the user name %q", name)
+			}
+			if !session(t, fleet) {
+				t.Error("the fleet's credentials are not good any more, and the CPE has not used its own")
+			}
+			other := fleet
+			other.DeviceID, other.Username, other.Password = numbered("OTHER"), name, password
+			if session(t, other) {
+				t.Error("another CPE was let in with them")
+			}
+			again := func() {
+				t.Helper()
+				n := d.Sessions()
+				d.Inform(cwmp.EventPeriodic)
+				if err := errors.Join(d.WaitSessions(t.Context(), n+1), d.WaitIdle(t.Context())); err != nil {
+					t.Fatal(err)
+				}
+			}
+			again()
+			if session(t, fleet) {
+				t.Error("the fleet's credentials are good, and the CPE has used its own")
+			}
+			n := d.Sessions()
+			if _, err := agent.Operate(t.Context(), &usppb.Operate{Command: "Device.FactoryReset()", CommandKey: "r", SendResp: true}); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(d.WaitSessions(t.Context(), n+2), d.WaitIdle(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			if d.Value("Device.ManagementServer.Username") != name || d.Failures() != 0 {
+				t.Errorf("after its reset the CPE has %q, %d sessions failed", d.Value("Device.ManagementServer.Username"), d.Failures())
+			}
+			again()
+			if session(t, fleet) {
+				t.Error("the fleet's credentials are good again")
+			}
+		})
 	}
 }

@@ -113,7 +113,7 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	}
 	i.acs = cwmp.NewServer(i.proxy, &cwmp.ServerOptions{Logger: i.log, Registerer: reg, SessionTimeout: time.Duration(c.CWMP.Session.Timeout),
 		ShutdownGrace: sessionGrace, MaxBody: int64(c.CWMP.MaxBody), MaxSessions: share.cwmp,
-		Auth: cwmpAuth(&c.CWMP.Auth), TrustedProxies: prefixes(c.CWMP.TrustedProxies)})
+		Auth: cwmpAuth(&c.CWMP.Auth, i.proxy), TrustedProxies: prefixes(c.CWMP.TrustedProxies)})
 	i.ws = websocket.NewServer(i.proxy.Lookup, websocket.ServerOptions{TLS: wsTLS, MaxConnections: share.dialIn,
 		TrustEndpointID: c.USP.WebSocketServer.TrustEndpointID, Logger: i.log, Registerer: reg})
 	i.admin = admin.New(admin.Options{Fleet: fleet{i.proxy}, Ready: i.ready, Gatherer: reg, Token: string(c.Admin.Token),

@@ -90,7 +90,7 @@ func warn(c *config.Config, log *slog.Logger) {
 	if s := &c.USP.WebSocketServer; s.Listen != "" && !s.Listen.Loopback() && s.TrustEndpointID {
 		log.Warn("any Controller is believed to be who it says: usp.websocket_server.trust_endpoint_id on an address that others can reach", "listen", s.Listen)
 	}
-	if cr := &c.CWMP.ConnectionRequest; cr.UDPListen != "" && cr.Username == "" && c.CWMP.Auth.CredentialsFile == "" {
+	if cr := &c.CWMP.ConnectionRequest; cr.UDPListen != "" && cr.Username == "" && c.CWMP.Auth.CredentialsFile == "" && !c.CWMP.Provision.ConnectionRequest {
 		log.Warn("no CPE can be sent a UDP Connection Request: it is signed, and cwmp.connection_request has no username and password")
 	}
 	if len(c.USP.Controllers) == 0 {

@@ -117,6 +117,7 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
 		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Credentials: connReqCredentials(&c.CWMP.Auth),
 			Timeout: time.Duration(cr.Timeout), Client: &connreq.Client{Rules: rules, Basic: cr.Basic}},
+		Provision:           provision(c),
 		Linger:              time.Duration(c.CWMP.Session.Linger),
 		MaxAge:              time.Duration(c.Cache.MaxAge),
 		ServeStale:          time.Duration(c.Cache.ServeStale),
@@ -136,6 +137,17 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 		o.Rules = append(o.Rules, translate.AgeRule{Path: r.Path, MaxAge: time.Duration(r.MaxAge)})
 	}
 	return o
+}
+
+func provision(c *config.Config) translate.Provision {
+	p := &c.CWMP.Provision
+	own := map[usp.EndpointID]bool{}
+	for _, row := range c.CWMP.Auth.Credentials {
+		own[usp.EndpointID(row.EndpointID)] = row.Username != ""
+	}
+	return translate.Provision{ConnectionRequest: p.ConnectionRequest, Credentials: p.Credentials,
+		HasCredentials: func(id usp.EndpointID) bool { return own[id] }, PeriodicInformInterval: time.Duration(p.PeriodicInformInterval),
+		SpreadPeriodicInform: p.SpreadPeriodicInform}
 }
 
 func prefixes(list []config.Prefix) (out []netip.Prefix) {

@@ -71,6 +71,9 @@ func (l *loader) checkAuth(c *CWMP) {
 	if a.Certificate() && (c.TLS.ClientCAFile == "" || c.TLS.Listen == "" && c.LegacyTLS.Listen == "") {
 		l.add("cwmp.auth.mode", "%s lets nobody in without TLS: set cwmp.tls.listen and, for the CA of the CPE's certificates, cwmp.tls.client_ca_file", a.Mode)
 	}
+	if scheme := a.HTTP(); scheme == "" && c.Provision.Credentials {
+		l.add("cwmp.provision.credentials", "has no effect: cwmp.auth.mode %s asks for no user name and password; write basic or digest there, or leave this out", a.Mode)
+	}
 	for i, p := range c.TrustedProxies {
 		if p.Bits() == 0 {
 			l.add(fmt.Sprintf("cwmp.trusted_proxies[%d]", i), "%s is everybody, who could then say where they come from: list the proxies", p)

@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"isthmus/cwmp/xmpp"
 	"isthmus/usp"
@@ -33,6 +35,9 @@ func (l *loader) check(c *Config) {
 	}
 	l.checkListeners(c)
 	l.checkAuth(&c.CWMP)
+	if d := time.Duration(c.CWMP.Provision.PeriodicInformInterval); d%time.Second != 0 || d > math.MaxUint32*time.Second {
+		l.add("cwmp.provision.periodic_inform_interval", "%s is no PeriodicInformInterval: write whole seconds, at most %d, or 0s to leave it as it is", d, uint32(math.MaxUint32))
+	}
 	l.secretFile("cwmp.connection_request.password", &c.CWMP.ConnectionRequest.Password, c.CWMP.ConnectionRequest.PasswordFile)
 	if c.CWMP.ConnectionRequest.Password != "" && c.CWMP.ConnectionRequest.Username == "" {
 		l.add("cwmp.connection_request.password", "has no cwmp.connection_request.username: set both")

@@ -42,7 +42,7 @@ type CWMP struct {
 	MaxBody             Size              `yaml:"max_body"`
 	Auth                Auth              `yaml:"auth"`
 	ConnectionRequest   ConnectionRequest `yaml:"connection_request"`
-	Provision           Provision         `yaml:"provision" later:""`
+	Provision           Provision         `yaml:"provision"`
 	Session             Session           `yaml:"session"`
 	QuirksFile          string            `yaml:"quirks_file" later:""`
 }
