@@ -271,3 +271,17 @@ func TestContextLimits(t *testing.T) {
 	}
 	equal(t, r.ask(setContext(req("MaxRetransmitTries", "-1"), req("MaxUSPRecordSize", "512"))).GetError() == nil, true)
 }
+
+// TestContextOfADeletedController: nothing is left of the session of a Controller whose row is deleted.
+func TestContextOfADeletedController(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		k := r.talk()
+		k.asks(getReq("Device.LocalAgent.EndpointID"))
+		r.a.Do(t.Context(), "self::isthmus", usp.NewRequest("1", delReq(false, controllerTable+"1.")))
+		synctest.Wait()
+		r.a.mu.Lock()
+		defer r.a.mu.Unlock()
+		equal(t, len(r.a.contexts), 0)
+	})
+}

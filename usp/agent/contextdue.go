@@ -38,6 +38,7 @@ func (a *Agent) contextDue(row string, now time.Time) time.Time {
 
 // serveContexts does what is due about sessions.
 func (a *Agent) serveContexts(ctx context.Context) {
+	a.endOrphans(ctx)
 	for _, row := range a.rows().instances(controllerTable) {
 		a.mu.Lock()
 		now := time.Now()
@@ -63,6 +64,31 @@ func (a *Agent) serveContexts(ctx context.Context) {
 		}
 		if err != nil && a.life.Err() == nil {
 			a.fleet.log.Info("a session context could not be served", "device", a.id.ID, "controller", id, "error", err)
+		}
+	}
+}
+
+// orphans are the sessions of Controllers whose row is gone. It is called with a.mu held.
+func (a *Agent) orphans() (all []*sessionContext) {
+	for id, x := range a.contexts {
+		if !x.working && a.st.rows.controller(id) == "" {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// endOrphans forgets them.
+func (a *Agent) endOrphans(ctx context.Context) {
+	a.mu.Lock()
+	gone := a.orphans()
+	for _, x := range gone {
+		delete(a.contexts, x.peer)
+	}
+	a.mu.Unlock()
+	for _, x := range gone {
+		if err := a.endContext(ctx, x, nil); err != nil && a.life.Err() == nil {
+			a.fleet.log.Info("the session of a Controller that is gone could not be ended", "device", a.id.ID, "controller", x.peer, "error", err)
 		}
 	}
 }

@@ -60,6 +60,9 @@ func (a *Agent) nextDue(now time.Time) time.Time {
 		at(a.nextOnBoard(p, now))
 		at(a.contextDue(p, now))
 	}
+	if len(a.orphans()) > 0 {
+		at(now)
+	}
 	for _, p := range rs.instances(requestTable) {
 		at(requestDue(rs, p))
 	}
