@@ -81,10 +81,11 @@ func (r rank) cost() float64 {
 }
 
 const (
-	paceWindow  = 50 * time.Millisecond
-	maxLateness = time.Millisecond // one goroutine in ten waits longer for a processor: saturated
-	maxWaiting  = 1024             // Informs that wait; each is a connection and up to MaxFirstBody
-	maxWait     = 10 * time.Second // of an Inform; CPE give up after 30 s
+	paceWindow  = 50 * time.Millisecond // between two looks at the processors
+	paceTick    = 5 * time.Millisecond  // between two looks at who waits: what is let in together is in each other's way
+	maxLateness = time.Millisecond      // one goroutine in 20 waits longer for a processor: saturated
+	maxWaiting  = 1024                  // Informs that wait; each is a connection and up to MaxFirstBody
+	maxWait     = 10 * time.Second      // of an Inform; CPE give up after 30 s
 
 	// Per processor and second, in units of rank.cost: what is let in whatever is measured, and to begin with.
 	minPace   = 200
@@ -168,7 +169,7 @@ func (p *pacer) enter(ctx context.Context, r rank, wanted func() bool) error {
 		close(last.out)
 	}
 	if p.timer == nil {
-		p.timer = time.AfterFunc(paceWindow, p.tick)
+		p.timer = time.AfterFunc(paceTick, p.tick)
 	}
 	p.mu.Unlock()
 
@@ -229,7 +230,7 @@ func (p *pacer) tick() {
 	p.advance(time.Now())
 	p.timer = nil
 	if len(p.waiting) > 0 {
-		p.timer = time.AfterFunc(paceWindow, p.tick)
+		p.timer = time.AfterFunc(paceTick, p.tick)
 	}
 }
 
@@ -259,10 +260,10 @@ func (p *pacer) judge(now time.Time) {
 	p.judged = now
 	switch {
 	case p.saturated():
-		p.rate = max(p.rate*0.8, p.least)
-		p.tokens = min(p.tokens, minBurst/2)
+		p.rate = max(p.rate*0.85, p.least)
+		p.tokens = min(p.tokens, rankStranger.cost()) // no burst
 	case len(p.waiting) > 0:
-		p.rate *= 1.1
+		p.rate *= 1.03
 	default:
 		p.rate += (p.first - p.rate) / 16 // what was right for yesterday's Informs need not be for the next ones
 		p.owed = 0
@@ -296,7 +297,7 @@ func (sv *Server) pace(ctx context.Context, m *Inform) error {
 	return nil
 }
 
-// newSaturation returns a function that tells whether one goroutine in ten has waited too long for a processor since it was last called.
+// newSaturation returns a function that tells whether one goroutine in 20 has waited too long for a processor since it was last called.
 func newSaturation() func() bool {
 	sample := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
 	var before []uint64
@@ -316,6 +317,6 @@ func newSaturation() func() bool {
 			}
 		}
 		copy(before, h.Counts)
-		return late*10 > total
+		return late*20 > total
 	}
 }

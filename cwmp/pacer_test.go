@@ -169,7 +169,7 @@ func TestPacerRate(t *testing.T) {
 		late = false
 		p.waiting = []*waiter{{rank: rankPeriodic, in: make(chan struct{}), out: make(chan struct{})}}
 		p.tokens = -1e9 // nobody is let in
-		if got := after(2 * time.Second); got < 1000 {
+		if got := after(5 * time.Second); got < 1000 {
 			t.Errorf("rate %v while Informs wait and processors are idle", got)
 		}
 		p.waiting = nil
