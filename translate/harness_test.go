@@ -29,7 +29,11 @@ import (
 
 func TestMain(m *testing.M) {
 	if mode := os.Getenv(serverMode); mode != "" {
-		if err := serveForBenchmark(mode, os.Getenv("ISTHMUS_TEST_DIR")); err != nil {
+		run := serveForBenchmark
+		if mode == stormMode {
+			run = stormForBenchmark
+		}
+		if err := run(mode, os.Getenv("ISTHMUS_TEST_DIR")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

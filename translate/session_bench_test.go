@@ -126,7 +126,7 @@ func serveForBenchmark(mode, dir string) error {
 		}
 		reg := prometheus.NewRegistry()
 		log := slog.New(slog.DiscardHandler)
-		p, err := New(context.Background(), Options{Store: st, MaxAge: time.Hour, Linger: 0, Logger: log, Registerer: reg,
+		p, err := New(context.Background(), Options{Store: st, MaxAge: time.Hour, Rules: []AgeRule{{Path: liveSSID}}, Linger: 0, Logger: log, Registerer: reg,
 			Agents: agent.Options{Logger: log, Registerer: reg, Controllers: []agent.ControllerConfig{{EndpointID: testController, OnlyDialsIn: true}}}})
 		if err != nil {
 			return err
@@ -141,9 +141,13 @@ func serveForBenchmark(mode, dir string) error {
 		}
 		srv := cwmp.NewServer(p, o)
 		go func() { _ = srv.Serve(l) }()
-		if mode == "get" {
+		if mode == "get" || mode == "live" {
+			acs := addr
 			if addr, err = serveGet(context.Background(), p, addr); err != nil {
 				return err
+			}
+			if mode == "live" {
+				addr += " " + acs
 			}
 		}
 	}

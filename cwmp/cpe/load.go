@@ -20,9 +20,10 @@ import (
 type SessionLoad struct {
 	ACS          string // URL, http only
 	Sessions     int
-	Concurrency  int    // 0: 1
-	Devices      int    // serial numbers, taken in turn; 0: one a session
-	SerialFormat string // "": "%06d"
+	Concurrency  int     // 0: 1
+	Rate         float64 // sessions begun a second, whatever has come of the others as long as a worker is free; 0: as many as the ACS takes
+	Devices      int     // serial numbers, taken in turn; 0: one a session
+	SerialFormat string  // "": "%06d"
 	Events       []string
 	Changed      int  // how many of the 25 values differ from one session to the next, at most 12
 	KeepAlive    bool // a worker's sessions share its connection
@@ -67,6 +68,7 @@ func (l SessionLoad) Run(ctx context.Context) (Stats, error) {
 	var (
 		stats collector
 		taken atomic.Int64
+		begun = time.Now()
 		wg    sync.WaitGroup
 		mu    sync.Mutex
 		errs  []error
@@ -77,6 +79,15 @@ func (l SessionLoad) Run(ctx context.Context) (Stats, error) {
 			w.cpe.stats = &stats
 			defer w.close()
 			for n := int(taken.Add(1)); n <= l.Sessions && ctx.Err() == nil; n = int(taken.Add(1)) {
+				if l.Rate > 0 {
+					due := time.NewTimer(time.Until(begun.Add(time.Duration(float64(n-1) / l.Rate * float64(time.Second)))))
+					select {
+					case <-due.C:
+					case <-ctx.Done():
+						due.Stop()
+						return
+					}
+				}
 				start := time.Now()
 				err := w.session(ctx, n)
 				stats.session(err, time.Since(start))
