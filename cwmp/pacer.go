@@ -15,6 +15,7 @@ import (
 // Standing is what a Handler knows of a CPE when it informs.
 type Standing int
 
+// What a CPE is to a Handler.
 const (
 	Stranger Standing = iota // its data model has to be read
 	Known
