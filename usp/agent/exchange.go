@@ -121,7 +121,9 @@ func (x *exchange) dispatch(ctx context.Context, req *usppb.Request) (*usppb.Res
 	case *usppb.Request_Operate:
 		resp, err := x.operate(ctx, r.Operate)
 		if !r.Operate.GetSendResp() {
-			return nil, nil
+			if resp = failures(resp); resp == nil {
+				return nil, nil
+			}
 		}
 		return &usppb.Response{RespType: &usppb.Response_OperateResp{OperateResp: resp}}, err
 	}

@@ -34,6 +34,20 @@ func (x *exchange) operate(ctx context.Context, m *usppb.Operate) (*usppb.Operat
 	return resp, nil
 }
 
+// failures is what a Controller is told that asked for no response: which commands failed (R-OPR.4, TP-469 2.18); nil if none did.
+func failures(m *usppb.OperateResp) *usppb.OperateResp {
+	var failed []*usppb.OperateResp_OperationResult
+	for _, r := range m.GetOperationResults() {
+		if r.GetCmdFailure() != nil {
+			failed = append(failed, r)
+		}
+	}
+	if failed == nil {
+		return nil
+	}
+	return &usppb.OperateResp{OperationResults: failed}
+}
+
 // command finds the command that all objects of the path share; nil if the path denotes none.
 func (x *exchange) command(ctx context.Context, t *target) (*CommandDef, error) {
 	if len(t.prefixes) == 0 {

@@ -76,13 +76,16 @@ func TestR_DEL_3_LateFault(t *testing.T) {
 	equal(t, ok.GetUnaffectedPathErrs()[0].GetUnaffectedPath(), two)
 }
 
-// R-OPR.4: with send_resp false there is no answer, not even to what fails.
+// R-OPR.4, TP-469 2.18: with send_resp false there is no answer but what a command failed with.
 func TestR_OPR_4_NoResponse(t *testing.T) {
 	r := newRig(t)
-	for _, command := range []string{"Device.Nope()", "Device.Need()", "Device..Reboot()"} {
+	for _, command := range []string{"Device.Nope()", "Device..Reboot()"} {
 		r.send(ctl1, usp.NewRequest(r.id(), operateReq(command, "", false)))
 	}
 	equal(t, r.get("Device.DeviceInfo.ModelName"), "Device.DeviceInfo.ModelName=M")
+	res := r.ask(operateReq("Device.Need()", "", false)).GetResponse().GetOperateResp().GetOperationResults()
+	equal(t, len(res), 1)
+	equal(t, res[0].GetCmdFailure().GetErrCode(), 7027)
 }
 
 // An Agent is no Controller: what only one would take is 7001 (R-MSG.1), and a Response or an Error is never answered.
