@@ -60,7 +60,7 @@ const (
 )
 
 // ParsePath reads a path name. An error is an *Error with code 7008. Object paths may lack their final dot; blanks are tolerated around
-// the operators of a search (R-ARC.9a).
+// the operators of a search (R-ARC.9a). What String makes of the result is a path name, too.
 func ParsePath(s string) (*Path, error) {
 	if len(s) > MaxPathLength {
 		return nil, Errorf(InvalidPathSyntax, "path is longer than %d bytes", MaxPathLength)
@@ -69,6 +69,10 @@ func ParsePath(s string) (*Path, error) {
 	path, err := p.path()
 	if err != nil {
 		return nil, err
+	}
+	// In its plain form each byte may become an escape of three, and an object gets its final dot.
+	if 3*len(s)+1 > MaxPathLength && len(path.String()) > MaxPathLength {
+		return nil, Errorf(InvalidPathSyntax, "path is longer than %d bytes in its plain form", MaxPathLength)
 	}
 	return path, nil
 }

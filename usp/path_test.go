@@ -120,6 +120,8 @@ func TestParsePathMalformed(t *testing.T) {
 func TestParsePathBounds(t *testing.T) {
 	for what, s := range map[string]string{
 		"length":   "Device." + strings.Repeat("x", MaxPathLength),
+		"dot":      "Device." + strings.Repeat("x", MaxPathLength-len("Device..1")) + ".1",
+		"escapes":  `Device.A.[B=="` + strings.Repeat("%", MaxPathLength/2) + `"].`,
 		"segments": "Device" + strings.Repeat(".A", MaxSegments),
 		"terms":    "Device.A.[B==1" + strings.Repeat("&&B==1", MaxTerms) + "].",
 		"brackets": "Device.A." + strings.Repeat("[", MaxPathLength-20),
