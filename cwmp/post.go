@@ -2,21 +2,15 @@ package cwmp
 
 import (
 	"bytes"
-	"compress/flate"
-	"compress/gzip"
-	"compress/zlib"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	mrand "math/rand/v2"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -83,9 +77,6 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	sv.meet(w, r, s, env)
 }
-
-// errEncoding is a Content-Encoding that is none of ours.
-var errEncoding = errors.New("cwmp: unknown content encoding")
 
 // reject answers what is no message, and ends the session that it came in.
 func (sv *Server) reject(w http.ResponseWriter, r *http.Request, s *Session, err error) {
@@ -442,81 +433,4 @@ func write(w http.ResponseWriter, a answer) {
 	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // a CPE that is gone will come again
-}
-
-// bodies are reused; maxPooledBody keeps rare big ones from staying.
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-const maxPooledBody = 64 << 10
-
-func putBody(b *bytes.Buffer) {
-	if b.Cap() <= maxPooledBody {
-		b.Reset()
-		bodies.Put(b)
-	}
-}
-
-// readBody reads a body, inflated, into b. Beyond MaxFirstBody it first waits for one of few places. release gives it back.
-func (sv *Server) readBody(r *http.Request, b *bytes.Buffer, limit int64) (release func(), err error) {
-	release = func() {}
-	if r.ContentLength > limit {
-		return release, ErrTooLarge
-	}
-	in, err := inflate(r)
-	if err != nil {
-		return release, err
-	}
-	first := min(limit, sv.opts.MaxFirstBody)
-	n, err := b.ReadFrom(io.LimitReader(in, first+1))
-	if err == nil && n > first && limit > first {
-		select {
-		case sv.large <- struct{}{}:
-			release = func() { <-sv.large }
-		case <-r.Context().Done():
-			return release, context.Cause(r.Context())
-		}
-		var more int64
-		more, err = b.ReadFrom(io.LimitReader(in, limit-n+1))
-		n += more
-	}
-	if err == nil && n > limit {
-		err = ErrTooLarge
-	}
-	return release, err
-}
-
-// inflate undoes the Content-Encoding of a request (TR-069 3.4.5 lets a CPE use gzip and deflate).
-func inflate(r *http.Request) (io.Reader, error) {
-	switch enc := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); enc {
-	case "", "identity":
-		return r.Body, nil
-	case "gzip", "x-gzip":
-		z, err := gzip.NewReader(r.Body)
-		if err != nil {
-			return nil, fmt.Errorf("%w: gzip: %w", ErrMalformed, err)
-		}
-		return z, nil
-	case "deflate":
-		return deflated(r.Body)
-	default:
-		return nil, fmt.Errorf("%w %q", errEncoding, enc)
-	}
-}
-
-// deflated reads "deflate", by which some mean zlib, as HTTP does, and some bare deflate.
-func deflated(body io.Reader) (io.Reader, error) {
-	var head [2]byte
-	n, err := io.ReadFull(body, head[:])
-	if err != nil && n == 0 {
-		return bytes.NewReader(nil), nil
-	}
-	all := io.MultiReader(bytes.NewReader(head[:n]), body)
-	if n == len(head) && head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
-		z, err := zlib.NewReader(all)
-		if err != nil {
-			return nil, fmt.Errorf("%w: deflate: %w", ErrMalformed, err)
-		}
-		return z, nil
-	}
-	return flate.NewReader(all), nil
 }
