@@ -20,6 +20,7 @@ type serverMetrics struct {
 	skipped         prometheus.Counter
 	idMismatches    prometheus.Counter
 	panics          prometheus.Counter
+	handshakes      prometheus.Counter
 }
 
 func newServerMetrics(r prometheus.Registerer) *serverMetrics {
@@ -41,15 +42,16 @@ func newServerMetrics(r prometheus.Registerer) *serverMetrics {
 			Help:    "Time from a request to its answer; to a CPE as to the proxy.",
 			Buckets: []float64{.001, .005, .025, .1, .25, 1, 5, 15, 60},
 		}, []string{"rpc", "outcome"}),
-		malformed:    counter("malformed_total", "Messages from CPE that were refused, by reason.", "reason"),
+		malformed:    counter("malformed_total", "What CPE sent and was refused, by reason; http: not even a request.", "reason"),
 		refused:      counter("refused_total", "Informs that were not accepted, by reason.", "reason"),
 		repaired:     sole("repaired_total", "Messages from CPE that were not XML until they were repaired."),
 		skipped:      sole("skipped_entries_total", "List entries from CPE without name or value."),
 		idMismatches: sole("id_mismatches_total", "Answers of CPE with another cwmp:ID than the request's."),
 		panics:       sole("panics_total", "Panics contained to one session."),
+		handshakes:   sole("handshakes_failed_total", "TLS connections that ended before their handshake was done; what only looks whether the port is open is among them."),
 	}
 	if r != nil {
-		r.MustRegister(m.active, m.authentications, m.sessions, m.informs, m.rpcs, m.malformed, m.refused, m.repaired, m.skipped, m.idMismatches, m.panics)
+		r.MustRegister(m.active, m.authentications, m.sessions, m.informs, m.rpcs, m.malformed, m.refused, m.repaired, m.skipped, m.idMismatches, m.panics, m.handshakes)
 	}
 	return m
 }

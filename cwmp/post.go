@@ -23,12 +23,16 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer sv.work.Done()
+	c, _ := r.Context().Value(connKey{}).(*connState)
+	if c != nil {
+		c.begun.Store(false)
+	}
 	if r.Method != http.MethodPost {
+		sv.metrics.malformed.WithLabelValues("method").Inc()
 		w.Header().Set("Allow", http.MethodPost)
 		write(w, answer{status: http.StatusMethodNotAllowed})
 		return
 	}
-	c, _ := r.Context().Value(connKey{}).(*connState)
 	if len(sv.opts.TrustedProxies) > 0 {
 		if from, proxied := source(r, sv.opts.TrustedProxies); proxied {
 			r.RemoteAddr, c = from.String(), nil // the connection may carry many CPE
@@ -235,6 +239,9 @@ func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, e
 	})
 	if err != nil {
 		s.cancel(err)
+	}
+	if r.Context().Err() != nil {
+		s.cancel(ErrDisconnected) // the CPE has tried again by now, and its newer session may even be over
 	}
 	if !s.opened(a.body) {
 		unavailable(w, 0)

@@ -2,6 +2,7 @@ package cwmp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,6 +49,9 @@ const (
 	// maxHold is the longest that a POST is held open. No CPE waits that long.
 	maxHold = 5 * time.Minute
 
+	// reconnect is how long a CPE that closed its connection after the InformResponse has to open another. Meanwhile nobody can reach it.
+	reconnect = 10 * time.Second
+
 	// afterlife is how long a request of the CPE that follows the 204 on the same connection is answered: some CPE remember late.
 	afterlife = 5 * time.Second
 
@@ -92,7 +96,8 @@ type Server struct {
 	metrics *serverMetrics
 	http    *http.Server
 	large   chan struct{}
-	gate    *gate // nil: every CPE is let in
+	conns   sync.Map // of net.Conn to *connState
+	gate    *gate    // nil: every CPE is let in
 	pacer   *pacer
 
 	mu         sync.Mutex
@@ -129,17 +134,46 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		IdleTimeout:       o.IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, new(connState))
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			c := new(connState)
+			sv.conns.Store(conn, c)
+			return context.WithValue(ctx, connKey{}, c)
 		},
+		ConnState: sv.connChanged,
 	}
 	return sv
+}
+
+// connChanged counts what net/http refuses by itself: it says so to nobody but the CPE.
+func (sv *Server) connChanged(conn net.Conn, state http.ConnState) {
+	v, ok := sv.conns.Load(conn)
+	if !ok {
+		return // it has only been accepted
+	}
+	c := v.(*connState)
+	switch state {
+	case http.StateActive:
+		c.begun.Store(true)
+	case http.StateClosed:
+		sv.conns.Delete(conn)
+		if c.begun.Load() {
+			sv.metrics.malformed.WithLabelValues("http").Inc()
+		}
+		if s := c.session.Load(); s != nil && s.timeout <= sv.opts.IdleTimeout { // else it is the server that has closed it
+			s.orphaned()
+		}
+		if secure, ok := conn.(*tls.Conn); ok && !secure.ConnectionState().HandshakeComplete {
+			sv.metrics.handshakes.Inc()
+		}
+	default:
+	}
 }
 
 // connState is what a connection remembers, for CPE that drop cookies or authenticate once.
 type connState struct {
 	session atomic.Pointer[Session]
 	who     atomic.Pointer[caller]
+	begun   atomic.Bool // the head of a request has begun to arrive
 }
 
 type connKey struct{}

@@ -134,6 +134,15 @@ func (s *Session) hungUp(x *exchange) {
 	}
 }
 
+// orphaned has a session end soon whose CPE has closed the connection of its Inform and said nothing since.
+func (s *Session) orphaned() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == open {
+		s.silence.Reset(min(s.timeout, reconnect))
+	}
+}
+
 // receiving gives a body that has begun to arrive the time that the server gives any, and tells whether the session still lives.
 func (s *Session) receiving() bool {
 	s.mu.Lock()
