@@ -54,10 +54,9 @@ type Credential struct {
 type Issuer interface {
 	// Issued finds a credential by its user name.
 	Issued(username string) (Credential, bool)
-	// Used is told that the CPE with an Identity has shown its credential. It is told so each time.
-	Used(identity string)
-	// Replaced says whether the CPE with an Identity must show its own.
-	Replaced(identity string) bool
+	// Fleet says whether the fleet's are good for an Inform of the CPE with an Identity, which may have credentials of its own. Where they
+	// are not now, but may be later, retryAfter is when to try again, in seconds.
+	Fleet(identity string, m *Inform) (ok bool, retryAfter int)
 }
 
 const (
@@ -99,6 +98,7 @@ const (
 	authCredentials = "credentials" // wrong, or not to be read
 	authIdentity    = "identity"    // right, but those of another CPE
 	authCertificate = "certificate" // none, or that of another CPE
+	authLater       = "later"       // the fleet's, of a CPE that had its own and may have lost them
 )
 
 // authenticate finds out who sent a POST. c is its connection, nil where others share it. Where user is not "" beside another outcome
@@ -167,26 +167,29 @@ func (g *gate) basic(encoded string) (user, outcome string) {
 	return user, authOK
 }
 
-// vouches says whether who may be the CPE with this DeviceId.
-func (g *gate) vouches(who *caller, r *http.Request, id DeviceID) (outcome string) {
-	if g.Certificate && !g.certified(r, id) {
-		return authCertificate
+// vouches says whether who may be the CPE of an Inform.
+func (g *gate) vouches(who *caller, r *http.Request, m *Inform) (outcome string, retryAfter int) {
+	if g.Certificate && !g.certified(r, m.DeviceId) {
+		return authCertificate, 0
 	}
 	if g.Scheme == NoScheme {
-		return authOK
+		return authOK, 0
 	}
-	name := g.Identity(id)
+	name := g.Identity(m.DeviceId)
 	if c, ok := g.Credentials[who.user]; ok {
-		return authOKIf(c.Identity == name)
+		return authOKIf(c.Identity == name), 0
 	}
 	if c, ok := g.issued(who.user); ok {
-		if c.Identity == name {
-			g.Issuer.Used(name)
-		}
-		return authOKIf(c.Identity == name)
+		return authOKIf(c.Identity == name), 0
 	}
-	_, owned := g.owned[name]
-	return authOKIf(!owned && (g.Issuer == nil || !g.Issuer.Replaced(name)))
+	if _, owned := g.owned[name]; owned || g.Issuer == nil {
+		return authOKIf(!owned), 0
+	}
+	ok, retryAfter := g.Issuer.Fleet(name, m)
+	if !ok && retryAfter > 0 {
+		return authLater, retryAfter
+	}
+	return authOKIf(ok), 0
 }
 
 func authOKIf(same bool) (outcome string) {
@@ -214,22 +217,29 @@ func (g *gate) certified(r *http.Request, id DeviceID) bool {
 	return false
 }
 
-// letIn says whether an Inform may open a session; if not, it is answered. who is nil where nobody has asked yet.
-func (sv *Server) letIn(w http.ResponseWriter, r *http.Request, c *connState, who *caller, id DeviceID) bool {
+// letIn finds out who sent an Inform that may open a session; if it may not, it is answered. who is nil where nobody has asked yet.
+func (sv *Server) letIn(w http.ResponseWriter, r *http.Request, c *connState, who *caller, m *Inform) *caller {
 	var user string
+	var retryAfter int
 	outcome := authOK
 	if who == nil {
 		who, user, outcome = sv.gate.authenticate(r, c)
 	}
 	if who != nil {
-		user, outcome = who.user, sv.gate.vouches(who, r, id)
+		user = who.user
+		outcome, retryAfter = sv.gate.vouches(who, r, m)
 	}
-	if outcome != authOK {
+	switch outcome {
+	case authOK:
+		sv.metrics.authentications.WithLabelValues(authOK).Inc()
+		return who
+	case authLater:
+		sv.metrics.authentications.WithLabelValues(authLater).Inc()
+		unavailable(w, retryAfter)
+	default:
 		sv.deny(w, r, user, outcome)
-		return false
 	}
-	sv.metrics.authentications.WithLabelValues(authOK).Inc()
-	return true
+	return nil
 }
 
 // deny answers a POST that was not authenticated: with a challenge, or with 403 where no other answer of the CPE could help.

@@ -73,10 +73,12 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	sv.metrics.skipped.Add(float64(env.Skipped))
 	if m, ok := env.Body.(*Inform); ok {
-		if sv.gate != nil && !sv.letIn(w, r, c, who, m.DeviceId) {
-			return
+		if sv.gate != nil {
+			if who = sv.letIn(w, r, c, who, m); who == nil {
+				return
+			}
 		}
-		sv.inform(w, r, c, env, xxhash.Sum64(b.Bytes()))
+		sv.inform(w, r, c, env, xxhash.Sum64(b.Bytes()), who)
 		return
 	}
 	sv.meet(w, r, s, env)
@@ -198,11 +200,14 @@ func (sv *Server) newSession(ctx context.Context, m *Inform, namespace string) *
 	return s
 }
 
-// inform opens a session: after the end of the CPE's former one, if that is still there.
-func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, env *Envelope, sum uint64) {
+// inform opens a session: after the end of the CPE's former one, if that is still there. who is nil without an Auth.
+func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, env *Envelope, sum uint64, who *caller) {
 	m := env.Body.(*Inform)
 	s := sv.newSession(r.Context(), m, env.Namespace)
 	s.informSum = sum
+	if who != nil {
+		s.Username = who.user
+	}
 	s.RemoteAddr, _ = netip.ParseAddrPort(r.RemoteAddr) // a pipe has none
 	if env.SessionTimeout != 0 {
 		s.timeout = min(max(env.SessionTimeout, minSilence), maxSilence)

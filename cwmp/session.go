@@ -20,6 +20,7 @@ type Session struct {
 	RemoteAddr netip.AddrPort // of the Inform; zero if the transport has none
 	ID         string         // for logs: random, not the cookie
 	Version    string         // of CWMP, negotiated: "1.4"
+	Username   string         // that the CPE has proven; "" where Auth asks for none
 
 	server    *Server
 	namespace string

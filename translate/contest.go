@@ -48,21 +48,32 @@ type quarantine struct {
 	Mark  mark       `json:"mark"`
 	URL   string     `json:"connection_request_url"`
 	From  netip.Addr `json:"from,omitzero"`
+	Reset bool       `json:"reset,omitempty"` // it had passed for the other one, reset: its credentials tell it apart, not the Mark
 }
 
 func (q *quarantine) String() string {
 	s := "another CPE informs under this DeviceId"
+	if q.Reset {
+		s = "another CPE, which said that it was this one after a reset, informs under this DeviceId"
+	}
 	if q.From.IsValid() {
 		s += " from " + q.From.String()
 	}
 	return fmt.Sprintf("%s, ConnectionRequestURL %q, in quarantine since %s: nothing is written to either", s, q.URL, q.Since.UTC().Format(time.RFC3339))
 }
 
-// judge says whether an Inform is of a CPE in quarantine. The head is written when one is put there, or let out.
-func (d *Device) judge(ctx context.Context, s *cwmp.Session) (outsider bool, err error) {
-	d.mu.Lock()
+// judge says whether an Inform is of a CPE in quarantine, or of one that was reset. The head is written when one is put there, or let out.
+func (d *Device) judge(ctx context.Context, s *cwmp.Session) (outsider, reset bool, err error) {
+	d.mu.RLock()
 	before := d.head.Quarantine
-	outsider = d.judged(s, time.Now())
+	d.mu.RUnlock()
+	who, err := d.identify(ctx, s)
+	if err != nil {
+		return false, false, err
+	}
+	reset = who == wasReset
+	d.mu.Lock()
+	outsider = who == notTheCPE || !reset && d.judged(s, time.Now())
 	if d.outsider = ""; outsider {
 		d.outsider = s.ID
 	}
@@ -72,7 +83,7 @@ func (d *Device) judge(ctx context.Context, s *cwmp.Session) (outsider bool, err
 		d.p.m.quarantined.Inc()
 	}
 	if after == before {
-		return outsider, nil
+		return outsider, reset, nil
 	}
 	if after != nil {
 		d.p.log.Warn("two CPE have one DeviceId", "device", d.id, "remote", s.RemoteAddr, "quarantine", after.String())
@@ -80,13 +91,19 @@ func (d *Device) judge(ctx context.Context, s *cwmp.Session) (outsider bool, err
 		d.p.log.Info("only one CPE has this DeviceId now", "device", d.id, "remote", s.RemoteAddr)
 	}
 	d.p.m.contested.Add(map[bool]float64{true: 1, false: -1}[after != nil])
-	return outsider, d.putHead(context.WithoutCancel(ctx))
+	return outsider, reset, d.putHead(context.WithoutCancel(ctx))
 }
 
 // judged is judge under d.mu.
 func (d *Device) judged(s *cwmp.Session, now time.Time) (outsider bool) {
 	h := &d.head
 	if d.inform.at.IsZero() {
+		return false
+	}
+	if q := h.Quarantine; q != nil && q.Reset {
+		if now.Sub(q.Seen) > contestTime {
+			h.Quarantine = nil
+		}
 		return false
 	}
 	url, software, hardware := h.URL, h.Software, h.Hardware

@@ -50,6 +50,7 @@ type Device struct {
 	rivals   *rivals // nil: there has been one mark only
 	outsider string  // the ID of the last session, where that was of the CPE in quarantine
 	given    *given  // nil: nothing was written to the CPE unasked
+	claim    *claim  // nil: nobody has said lately that the CPE was reset
 	transfer uint64  // sum of the last autonomous transfer that was told
 	batch    int     // names of one GetParameterValues that this CPE takes
 }

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,13 @@ type Detail struct {
 	Events          []string  // of the last Inform since the process started
 	Cached          int       // parameters in memory; 0 where the tree is not loaded
 	Subscribed      int       // paths that subscriptions ask for
+	Reset           Reset     // the last that nobody here asked for and that was believed
+}
+
+// Reset is when and from where a CPE came with the fleet's credentials again; the zero Reset: it never did.
+type Reset struct {
+	Time time.Time
+	From netip.Addr
 }
 
 // Attempt is one Connection Request.
@@ -133,6 +141,9 @@ func (p *Proxy) Device(id usp.EndpointID) (Detail, bool) {
 			made.Error = a.err.Error()
 		}
 		t.Attempts = append(t.Attempts, made)
+	}
+	if d.given != nil && d.given.Resets != nil {
+		t.Reset = Reset{d.given.Resets.Last, d.given.Resets.From}
 	}
 	if d.head.Pending != nil {
 		t.PendingCommand = "Device.Reboot()"

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"isthmus/cwmp"
 	"isthmus/cwmp/connreq"
 	"isthmus/store"
 	"isthmus/usp"
@@ -18,7 +17,9 @@ import (
 type given struct {
 	ConnReq  string         `json:"connection_request_password,omitempty"`
 	Password string         `json:"password,omitempty"`
-	Used     bool           `json:"used,omitempty"` // the CPE has shown Password: the fleet's is no longer good for it
+	Number   int            `json:"number,omitempty"` // of Password: it grows with each reset
+	Used     bool           `json:"used,omitempty"`   // the CPE has shown Password: the fleet's is no longer good for it
+	Resets   *resets        `json:"resets,omitempty"` // nil: none was believed
 	Gifts    [settings]gift `json:"gifts"`
 }
 
@@ -188,40 +189,4 @@ func (r *round) request(ctx context.Context, m method) error {
 		return err
 	}
 	return err
-}
-
-// Issued implements cwmp.Issuer.
-func (p *Proxy) Issued(username string) (cwmp.Credential, bool) {
-	d := p.named(username)
-	if d == nil || loginName(d.id) != username {
-		return cwmp.Credential{}, false
-	}
-	password := d.givenNow().Password
-	return cwmp.Credential{Identity: string(d.id), Password: password}, password != ""
-}
-
-// Used implements cwmp.Issuer.
-func (p *Proxy) Used(identity string) {
-	d := p.named(identity)
-	if d == nil || d.givenNow().Used || p.closing.Load() {
-		return
-	}
-	p.log.Info("the CPE uses the credentials that it was given", "device", d.id)
-	g := d.setGiven(func(g *given) { g.Used = true })
-	p.wg.Go(func() {
-		if err := d.keepGiven(context.WithoutCancel(p.ctx), g); err != nil {
-			p.log.Error("the use of a credential could not be kept", "device", d.id, "err", err)
-		}
-	})
-}
-
-// Replaced implements cwmp.Issuer: a CPE that isthmus has reset has its first credentials again.
-func (p *Proxy) Replaced(identity string) bool {
-	d := p.named(identity)
-	if d == nil || !p.opts.Provision.Credentials {
-		return false
-	}
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.given != nil && d.given.Used && (d.head.Pending == nil || !d.head.Pending.Reset)
 }

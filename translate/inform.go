@@ -102,14 +102,15 @@ const informSaved = 30 * time.Second
 // beginTime bounds the disk writes that an Inform comes to.
 const beginTime = time.Minute
 
-// begin takes an Inform: what it says about the CPE is stored, what its events mean is raised, and both are on disk when it returns.
-func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
+// begin takes an Inform: what it says about the CPE is stored, what its events mean is raised, and both are on disk when it returns. first
+// is of a CPE that is new, reset of one that has shown its first credentials again.
+func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) error {
 	// What an Inform says is taken over as a whole, even if the CPE hangs up meanwhile: half of it would make its repetition look old.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginTime)
 	defer cancel()
 	in := s.Inform
 	now := time.Now()
-	boot, bootstrap := hasEvent(in, cwmp.EventBoot), hasEvent(in, cwmp.EventBootstrap)
+	boot, bootstrap := hasEvent(in, cwmp.EventBoot), hasEvent(in, cwmp.EventBootstrap) || reset
 	rec := informRecord{at: now, hash: hashParams(in.ParameterList), params: in.ParameterList}
 
 	d.mu.Lock()
@@ -162,8 +163,8 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 	if (boot || bootstrap) && !repeated {
 		d.head.Raised, changed = slices.Clone(in.Event), true
 	}
-	reset := bootstrap && d.head.Pending != nil && d.head.Pending.Reset
-	over := d.head.Pending != nil && (boot || reset)
+	asked := bootstrap && d.head.Pending != nil && d.head.Pending.Reset
+	over := d.head.Pending != nil && (boot || asked)
 	wasReset := over && d.head.Pending.Reset
 	if boot || bootstrap {
 		d.head.StaleBefore, changed = now.UnixMilli(), true
@@ -196,7 +197,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first bool) error {
 			return fmt.Errorf("raising Boot! of %s: %w", d.id, err)
 		}
 	}
-	if reset && !repeated {
+	if asked && !repeated {
 		if err := d.agent.Reset(ctx); err != nil {
 			return fmt.Errorf("resetting the Agent %s: %w", d.id, err)
 		}
@@ -329,10 +330,11 @@ func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
 		return err
 	}
 	d.hurry(s, time.Now())
-	if outsider, err := d.judge(ctx, s); outsider || err != nil {
+	outsider, reset, err := d.judge(ctx, s)
+	if outsider || err != nil {
 		return err
 	}
-	if err := d.begin(ctx, s, first); err != nil {
+	if err := d.begin(ctx, s, first, reset); err != nil {
 		p.End(s, err)
 		return err
 	}

@@ -16,6 +16,7 @@ type metrics struct {
 	attempts           *prometheus.CounterVec
 	discovery          prometheus.Histogram
 	provisioned        *prometheus.CounterVec
+	resets             *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
@@ -49,6 +50,8 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 			Help: "Connection Requests of each method by what came of them."}, []string{"method", "outcome"}),
 		provisioned: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_provisioned_total",
 			Help: "Settings of cwmp.provision that were to be written to a CPE, by what came of it."}, []string{"setting", "outcome"}),
+		resets: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_reset_claims_total",
+			Help: "Resets that CPE with the fleet's credentials claimed after they had shown their own, by what came of it."}, []string{"outcome"}),
 		discovery: f.NewHistogram(prometheus.HistogramOpts{Name: "isthmus_discovery_duration_seconds",
 			Help: "Time to read the data model of a CPE.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300}}),
 	}

@@ -48,10 +48,10 @@ func (s setting) String() string {
 // wants says what is asked of all CPE, "" where nothing is. A setting is written again when this has changed.
 func (p *Provision) wants() (w [settings]string) {
 	if p.ConnectionRequest {
-		w[setConnReq] = "own"
+		w[setConnReq] = wantOwn
 	}
 	if p.Credentials {
-		w[setCredentials] = "own"
+		w[setCredentials] = wantOwn
 	}
 	if p.PeriodicInformInterval > 0 {
 		w[setInterval] = strconv.FormatInt(int64(p.PeriodicInformInterval/time.Second), 10)
@@ -61,6 +61,8 @@ func (p *Provision) wants() (w [settings]string) {
 	}
 	return w
 }
+
+const wantOwn = "own"
 
 // maxTries is how often a setting is written to a CPE that does not answer, or says that it will apply it and does not, until it is left
 // alone: the next session would end the same way.
@@ -164,7 +166,7 @@ func (d *Device) write(ctx context.Context, c cwmp.Caller, s setting) (later boo
 	case setConnReq:
 		return false, assign(ctx, c, d.p.random, text(object+"ConnectionRequestUsername", loginName(d.id)), text(object+"ConnectionRequestPassword", g.ConnReq))
 	case setCredentials:
-		return false, assign(ctx, c, d.p.random, text(object+"Username", loginName(d.id)), text(object+"Password", g.Password))
+		return false, assign(ctx, c, d.p.random, text(object+"Username", d.ownName(g.Number)), text(object+"Password", g.Password))
 	case setInterval:
 		want := d.p.wants[setInterval]
 		later, err = d.verified(ctx, c, object, func(map[string]string) []cwmp.ParameterValueStruct {

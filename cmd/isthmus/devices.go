@@ -72,6 +72,7 @@ func (c *devicesCmd) one(a *app) error {
 		{"Events", strings.Join(d.Events, ", ")},
 		{"Online", yesNo(d.Online)},
 		{"Quarantine", d.Quarantine},
+		{"Reset by hand", strings.TrimSpace(stamp(d.Reset.Time) + " " + d.Reset.From)},
 		{"Connection Request URL", d.ConnectionRequestURL},
 		{"RPC methods", strings.Join(d.RPCMethods, ", ")},
 		{"Data model known", yesNo(d.Discovered)},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"isthmus/cmd/isthmus/admin"
@@ -37,9 +38,17 @@ func (f fleet) Device(id string) (*admin.Detail, bool) {
 	return &admin.Detail{
 		Device: deviceOf(&d.Summary), HardwareVersion: d.HardwareVersion, ModelName: d.ModelName, FirstInform: moment(d.Since),
 		RPCMethods: notNil(d.RPCMethods), Discovered: d.Discovered, InSession: d.InSession, PendingOperations: pending,
-		Queued: d.Queued, ConnectionRequest: lastTry(d.Attempts),
+		Queued: d.Queued, ConnectionRequest: lastTry(d.Attempts), Reset: admin.Reset{Time: moment(d.Reset.Time), From: sourceText(d.Reset.From)},
 		Events: notNil(d.Events), Cache: admin.Cache{Parameters: d.Cached}, SubscribedPaths: d.Subscribed,
 	}, true
+}
+
+// sourceText is empty where there is none.
+func sourceText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 func lastTry(attempts []translate.Attempt) admin.LastTry {

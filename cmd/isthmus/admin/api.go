@@ -53,8 +53,15 @@ type Detail struct {
 	PendingOperations []string   `json:"pending_operations"` // commands whose end the CPE has not reported
 	Queued            int        `json:"queued"`             // requests that wait for a session
 	ConnectionRequest LastTry    `json:"connection_request"`
+	Reset             Reset      `json:"reset"`
 	Cache             Cache      `json:"cache"`
 	SubscribedPaths   int        `json:"subscribed_paths"`
+}
+
+// Reset is the last time that the CPE, or another, came with the fleet's credentials after it had shown its own and was believed.
+type Reset struct {
+	Time *time.Time `json:"time"` // nil: never
+	From string     `json:"from"` // address
 }
 
 // LastTry is the last Connection Request, and those that were made to the same end before it.
