@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +32,8 @@ func BenchmarkCachedGet(b *testing.B) {
 	for _, mode := range []string{"echo", "get"} {
 		b.Run(mode, func(b *testing.B) {
 			s := startServer(b, mode)
-			c, _, err := (&ws.Dialer{Subprotocols: []string{"v1.usp"}}).Dial(s.url, nil)
+			u, _, _ := strings.Cut(s.url, " ")
+			c, _, err := (&ws.Dialer{Subprotocols: []string{"v1.usp"}}).Dial(u, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -97,6 +99,11 @@ func serveGet(ctx context.Context, p *Proxy, acs string) (addr string, err error
 	if err := c.WaitIdle(ctx); err != nil {
 		return "", err
 	}
+	return serveAgents(p)
+}
+
+// serveAgents gives the URL of benchAgent.
+func serveAgents(p *Proxy) (addr string, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -95,29 +94,36 @@ func startServer(b *testing.B, mode string) *benchServer {
 }
 
 // cpu asks the server how much CPU it has used, in ns.
-func (s *benchServer) cpu(b *testing.B) (ns int64) {
+func (s *benchServer) cpu(b *testing.B) int64 {
 	b.Helper()
-	if _, err := io.WriteString(s.in, "cpu\n"); err != nil || !s.out.Scan() {
-		b.Fatalf("server: %v", err)
-	}
-	if _, err := fmt.Sscan(s.out.Text(), &ns); err != nil {
-		b.Fatal(err)
-	}
-	return ns
+	return s.ask(b, "cpu")
 }
 
-// serveForBenchmark is the server process: it prints its URL, answers each line with its CPU time and ends with its standard input.
+// ask has the server answer a question of tell's.
+func (s *benchServer) ask(b *testing.B, what string) (n int64) {
+	b.Helper()
+	if _, err := io.WriteString(s.in, what+"\n"); err != nil || !s.out.Scan() {
+		b.Fatalf("server: %v", err)
+	}
+	if _, err := fmt.Sscan(s.out.Text(), &n); err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+// serveForBenchmark is the server process: it prints its URL, answers each line as tell does and ends with its standard input.
 func serveForBenchmark(mode, dir string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	addr := "http://" + l.Addr().String() + "/"
+	var hold holder
 	switch mode {
 	case "echo":
 		addr = serveEcho(l)
 	case "bare", "bare-digest":
-		srv := &http.Server{Handler: bareHandler(mode == "bare-digest"), ReadHeaderTimeout: time.Minute}
+		srv := &http.Server{Handler: bareHandler(mode == "bare-digest", &hold), ReadHeaderTimeout: time.Minute}
 		go func() { _ = srv.Serve(l) }()
 	default:
 		st, err := badger.Open(dir, &badger.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -126,7 +132,11 @@ func serveForBenchmark(mode, dir string) error {
 		}
 		reg := prometheus.NewRegistry()
 		log := slog.New(slog.DiscardHandler)
-		p, err := New(context.Background(), Options{Store: st, MaxAge: time.Hour, Rules: []AgeRule{{Path: liveSSID}}, Linger: 0, Logger: log, Registerer: reg,
+		rules := []AgeRule{{Path: liveSSID}}
+		if mode == "refresh" {
+			rules = []AgeRule{{Path: "Device.*"}} // values are always read, but no names
+		}
+		p, err := New(context.Background(), Options{Store: st, MaxAge: time.Hour, Rules: rules, Linger: 0, Logger: log, Registerer: reg,
 			Agents: agent.Options{Logger: log, Registerer: reg, Controllers: []agent.ControllerConfig{{EndpointID: testController, OnlyDialsIn: true}}}})
 		if err != nil {
 			return err
@@ -139,33 +149,38 @@ func serveForBenchmark(mode, dir string) error {
 				return string(e)
 			}}
 		}
-		srv := cwmp.NewServer(p, o)
+		hold.Proxy = p
+		srv := cwmp.NewServer(&hold, o)
 		go func() { _ = srv.Serve(l) }()
-		if mode == "get" || mode == "live" {
-			acs := addr
+		acs := addr
+		switch mode {
+		case "get", "live":
 			if addr, err = serveGet(context.Background(), p, addr); err != nil {
 				return err
 			}
-			if mode == "live" {
-				addr += " " + acs
+			addr += " " + acs
+		case "refresh":
+			if addr, err = serveAgents(p); err != nil {
+				return err
 			}
+			addr += " " + acs
 		}
 	}
 	fmt.Println(addr)
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
-		var ru syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
+		n, err := tell(in.Text(), &hold)
+		if err != nil {
 			return err
 		}
-		fmt.Println(ru.Utime.Nano() + ru.Stime.Nano())
+		fmt.Println(n)
 	}
 	return nil
 }
 
 const benchUser, benchPassword = "fleet", "password"
 
-func bareHandler(challenge bool) http.Handler {
+func bareHandler(challenge bool, hold *holder) http.Handler {
 	const answer = `<SOAP-ENV:Envelope xmlns:SOAP-ENV="http://schemas.xmlsoap.org/soap/envelope/" xmlns:cwmp="urn:dslforum-org:cwmp-1-2">` +
 		`<SOAP-ENV:Body><cwmp:InformResponse><MaxEnvelopes>1</MaxEnvelopes></cwmp:InformResponse></SOAP-ENV:Body></SOAP-ENV:Envelope>`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -176,6 +191,7 @@ func bareHandler(challenge bool) http.Handler {
 			return
 		}
 		if n == 0 {
+			hold.wait(r.Context())
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
