@@ -92,7 +92,7 @@ func isChar(r rune) bool {
 	return r >= ' ' && r < 0xD800 || r == '\t' || r == '\n' || r == '\r' || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000 && r <= utf8.MaxRune
 }
 
-// textOf is all character data of an element, whatever comments stand in it.
+// textOf is all character data of an element, whatever comments stand in it. Blanks around elements are none.
 func textOf(el *etree.Element) string {
 	switch len(el.Child) {
 	case 0:
@@ -104,10 +104,17 @@ func textOf(el *etree.Element) string {
 		return ""
 	}
 	var b strings.Builder
+	elements := false
 	for _, t := range el.Child {
-		if c, ok := t.(*etree.CharData); ok {
-			b.WriteString(c.Data)
+		switch t := t.(type) {
+		case *etree.CharData:
+			b.WriteString(t.Data)
+		case *etree.Element:
+			elements = true
 		}
+	}
+	if elements {
+		return strings.TrimSpace(b.String())
 	}
 	return b.String()
 }

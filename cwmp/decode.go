@@ -66,36 +66,17 @@ func kind[T any, M interface {
 }
 
 // Decode reads one SOAP message. contentType is its HTTP header, a hint at the charset; it may be empty. It takes what real CPE
-// send: any prefix, any namespace, wrong counts, missing types, control characters; of several envelopes the first. The error is
-// ErrMalformed, ErrDoctype or ErrLimit.
+// send: any prefix, any namespace, wrong counts, missing types, control characters; of several envelopes the first. Strings of the result
+// may share one memory as large as the message: clone what is to be kept. The error is ErrMalformed, ErrDoctype or ErrLimit.
 func Decode(body []byte, contentType string) (*Envelope, error) {
 	text, err := prepare(body, contentType)
 	if err != nil {
 		return nil, err
 	}
-	if e := decodeCut(text); e != nil {
+	if e := scan(string(text)); e != nil {
 		return e, nil
 	}
 	return decodeWhole(text)
-}
-
-// decodeCut decodes a message whose parameters are of the usual form; nil for any other.
-func decodeCut(text []byte) *Envelope {
-	params, skipped, rest, ok := cutParameters(text)
-	if !ok {
-		return nil
-	}
-	root, err := parse(rest, false)
-	if err != nil {
-		return nil
-	}
-	e := new(Envelope)
-	e.read(root)
-	if !setParameters(e.Body, params) {
-		return nil
-	}
-	e.Skipped += skipped
-	return e
 }
 
 // decodeWhole decodes any message through etree.

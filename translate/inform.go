@@ -161,7 +161,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 	info, changed := d.updateHead(s, boot, bootstrap)
 	repeated := in.RetryCount > 0 && covers(d.head.Raised, in.Event)
 	if (boot || bootstrap) && !repeated {
-		d.head.Raised, changed = slices.Clone(in.Event), true
+		d.head.Raised, changed = shared(in.Event), true
 	}
 	asked := bootstrap && d.head.Pending != nil && d.head.Pending.Reset
 	over := d.head.Pending != nil && (boot || asked)
