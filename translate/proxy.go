@@ -368,7 +368,7 @@ func (p *Proxy) shared(methods []string) []string {
 		return have
 	}
 	if len(p.methods) >= maxMethodLists {
-		return slices.Clone(methods)
+		return strings.Fields(key)
 	}
 	own := strings.Fields(key)
 	p.methods[key] = own
