@@ -142,7 +142,7 @@ func (d *Device) judged(s *cwmp.Session, now time.Time) (outsider bool) {
 		return false
 	}
 	r.last = 1 - r.last
-	if hasEvent(s.Inform, cwmp.EventBootstrap) || hasEvent(s.Inform, cwmp.EventBoot) || hasEvent(s.Inform, cwmp.EventValueChange) {
+	if hasEvent(s.Inform, cwmp.EventBootstrap) || booted(s.Inform) || hasEvent(s.Inform, cwmp.EventValueChange) {
 		return false
 	}
 	if now.Sub(r.began) > contestTime {

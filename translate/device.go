@@ -43,7 +43,8 @@ type Device struct {
 	served   bool          // the session was asked for, or has served a request
 	asking   bool          // a Connection Request is under way
 	opened   chan struct{} // closed when an Inform arrives while asking
-	booted   chan struct{} // closed when an Inform with 1 BOOT or 0 BOOTSTRAP arrives
+	booted   chan struct{} // closed when an Inform tells of a boot
+	rebooted bool          // the Inform of the last session did
 	contact  *contact      // nil: nobody has tried to reach the CPE yet
 	heard    heard
 	haste    haste

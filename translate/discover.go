@@ -29,12 +29,13 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 	}
 	d.mu.RLock()
 	learn := d.model == nil || d.head.ShapeOf != d.head.Software || hasEvent(s.Inform, cwmp.EventBootstrap)
+	rebooted := d.rebooted
 	d.mu.RUnlock()
 	if learn {
 		if err := d.discover(ctx, c); err != nil {
 			return fmt.Errorf("reading the data model: %w", err)
 		}
-	} else if hasEvent(s.Inform, cwmp.EventBoot) {
+	} else if rebooted {
 		if err := d.recount(ctx, c); err != nil {
 			return fmt.Errorf("listing subscribed tables: %w", err)
 		}

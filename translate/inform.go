@@ -22,6 +22,7 @@ type informRecord struct {
 	hash   uint64
 	params []cwmp.ParameterValueStruct
 	events []cwmp.EventStruct
+	upTime time.Duration // of the last Inform that told it since the boot; 0: none
 }
 
 const informVersion = 1
@@ -68,7 +69,7 @@ func decodeInform(b []byte) (informRecord, error) {
 	if r.bad {
 		return informRecord{}, errSnapshot
 	}
-	rec.hash = hashParams(rec.params)
+	rec.hash, rec.upTime = hashParams(rec.params), upTime(rec.params)
 	return rec, nil
 }
 
@@ -110,10 +111,12 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 	defer cancel()
 	in := s.Inform
 	now := time.Now()
-	boot, bootstrap := hasEvent(in, cwmp.EventBoot), hasEvent(in, cwmp.EventBootstrap) || reset
-	rec := informRecord{at: now, hash: hashParams(in.ParameterList), params: in.ParameterList}
+	boot, bootstrap := booted(in), hasEvent(in, cwmp.EventBootstrap) || reset
+	rec := informRecord{at: now, hash: hashParams(in.ParameterList), params: in.ParameterList, upTime: upTime(in.ParameterList)}
 
 	d.mu.Lock()
+	boot = boot || d.inform.restarted(rec.upTime)
+	d.rebooted = boot
 	d.session, d.served = s, d.asking || hasEvent(in, cwmp.EventConnectionRequest)
 	d.contact.made()
 	if d.opened != nil {
@@ -153,7 +156,11 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 		}
 		d.tree.dirty = dirty // the Inform's own record keeps these values
 	}
-	d.inform = informRecord{at: rec.at, hash: rec.hash, events: shared(in.Event)}
+	was := d.inform.upTime
+	d.inform = informRecord{at: rec.at, hash: rec.hash, events: shared(in.Event), upTime: rec.upTime}
+	if rec.upTime == 0 && !boot {
+		d.inform.upTime = was
+	}
 	d.informed++
 	if due {
 		d.saved = now
@@ -164,13 +171,12 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 		d.head.Raised, changed = shared(in.Event), true
 	}
 	asked := bootstrap && d.head.Pending != nil && d.head.Pending.Reset
-	over := d.head.Pending != nil && (boot || asked)
+	over := d.head.Pending != nil && (boot && !d.head.Pending.awaited(rec.upTime) || asked)
 	wasReset := over && d.head.Pending.Reset
 	if boot || bootstrap {
 		d.head.StaleBefore, changed = now.UnixMilli(), true
-		if d.booted != nil {
-			close(d.booted)
-			d.booted = nil
+		if d.head.Pending == nil || over {
+			d.announce()
 		}
 	}
 	if !watched {
@@ -273,7 +279,7 @@ func (d *Device) updateHead(s *cwmp.Session, boot, bootstrap bool) (info agent.B
 		h.Loopback, changed = loop, true
 	}
 	info = agent.BootInfo{Cause: "LocalReboot", Reason: "Unknown", FirmwareUpdated: before != "" && before != h.Software}
-	if p := h.Pending; p != nil && p.caused(in, bootstrap) {
+	if p := h.Pending; p != nil && p.caused(in, bootstrap, upTime(in.ParameterList)) {
 		info.Cause, info.CommandKey = p.Cause, p.CommandKey
 		if p.Reason != "" {
 			info.Reason = p.Reason
@@ -282,20 +288,6 @@ func (d *Device) updateHead(s *cwmp.Session, boot, bootstrap bool) (info agent.B
 		info.Cause = "LocalFactoryReset"
 	}
 	return info, changed
-}
-
-// caused says whether a boot is the effect of what was asked: by its CommandKey, by 0 BOOTSTRAP for a FactoryReset, or, where a CPE
-// keeps no key, by time.
-func (p *pending) caused(in *cwmp.Inform, bootstrap bool) bool {
-	if p.Reset {
-		return bootstrap
-	}
-	for _, e := range in.Event {
-		if e.EventCode == cwmp.EventMReboot {
-			return e.CommandKey == p.Token || e.CommandKey == ""
-		}
-	}
-	return time.Since(p.At) < pendingFor
 }
 
 // rootOf is the root object of the CPE's data model, by the names it informs of.
@@ -316,7 +308,7 @@ func hasEvent(in *cwmp.Inform, code string) bool {
 // covers says whether all the events were raised before.
 func covers(raised, events []cwmp.EventStruct) bool {
 	for _, e := range events {
-		if (e.EventCode == cwmp.EventBoot || e.EventCode == cwmp.EventBootstrap) && !slices.Contains(raised, e) {
+		if (e.EventCode == cwmp.EventBoot || e.EventCode == cwmp.EventBootstrap || e.EventCode == cwmp.EventMReboot) && !slices.Contains(raised, e) {
 			return false
 		}
 	}
@@ -358,7 +350,11 @@ func (p *Proxy) Run(ctx context.Context, s *cwmp.Session) {
 	if hasEvent(s.Inform, cwmp.EventHeartbeat) {
 		return // nothing but liveness: a CPE in standby is not to be kept awake
 	}
-	if err := d.prepare(ctx, s); err != nil {
+	err := d.missed(ctx, s)
+	if err == nil {
+		err = d.prepare(ctx, s)
+	}
+	if err != nil {
 		p.log.Warn("session could not be used", "device", d.id, "session", s.ID, "err", err)
 		var f *cwmp.Fault
 		if !errors.As(err, &f) {

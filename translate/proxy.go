@@ -187,7 +187,7 @@ func (p *Proxy) restore(ctx context.Context) error {
 		if d := p.devices[usp.EndpointID(item.Key.Device)]; d != nil {
 			rec, err := decodeInform(item.Value)
 			if err == nil {
-				d.inform, d.saved = informRecord{at: rec.at, hash: rec.hash}, rec.at
+				d.inform, d.saved = informRecord{at: rec.at, hash: rec.hash, upTime: rec.upTime}, rec.at
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func (d *Device) learnReach(ctx context.Context, c cwmp.Caller, in *cwmp.Inform)
 	d.mu.RLock()
 	root, has, again := d.head.Root, d.head.Reach, d.contact != nil && d.contact.relearn
 	d.mu.RUnlock()
-	if has != 0 && !again && !hasEvent(in, cwmp.EventBoot) && !hasEvent(in, cwmp.EventBootstrap) {
+	if has != 0 && !again && !booted(in) && !hasEvent(in, cwmp.EventBootstrap) {
 		return nil
 	}
 	if has == 0 {

@@ -167,7 +167,7 @@ func (p *Proxy) Fleet(identity string, in *cwmp.Inform) (ok bool, retryAfter int
 
 // claims says whether an Inform is one after a reset. Some CPE have no 0 BOOTSTRAP (row S10), and nothing proves it.
 func claims(in *cwmp.Inform) bool {
-	return hasEvent(in, cwmp.EventBootstrap) || hasEvent(in, cwmp.EventBoot)
+	return hasEvent(in, cwmp.EventBootstrap) || booted(in)
 }
 
 // fleet says whether the fleet's credentials are good for the CPE, which it claims here or has claimed. d.mu is held.

@@ -417,6 +417,9 @@ func (c *CPE) Value(path string) string {
 func (c *CPE) current(path string, n *node) string {
 	switch path[min(len(c.root), len(path)):] {
 	case "DeviceInfo.UpTime":
+		if c.faults.UpTime != "" {
+			return c.faults.UpTime
+		}
 		return strconv.Itoa(int(time.Since(c.booted).Seconds()))
 	case "Time.CurrentLocalTime":
 		return time.Now().UTC().Format(time.RFC3339)

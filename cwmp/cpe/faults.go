@@ -21,6 +21,7 @@ type Faults struct {
 	NoGPVPartial bool                      // GetParameterValues of a partial path is 9005
 	NoGPNDeep    bool                      // GetParameterNames of the whole root is 9002
 	EmptyAnswer  map[string]bool           // RPCs answered with an empty POST
+	UpTime       string                    // is told in place of the time since its boot; "": that
 	StatusOne    bool                      // SetParameterValues, AddObject, DeleteObject answer Status 1
 	// Answer makes of what an RPC would be answered with what it is; it must not call the CPE. nil: as it is.
 	Answer func(req, response cwmp.RPC) cwmp.RPC
