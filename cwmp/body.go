@@ -52,8 +52,11 @@ func (sv *Server) readBody(r *http.Request, b *bytes.Buffer, limit int64) (relea
 		more, err = b.ReadFrom(io.LimitReader(in, limit-n+1))
 		n += more
 	}
-	if err == nil && n > limit {
+	switch {
+	case err == nil && n > limit:
 		err = ErrTooLarge
+	case errors.As(err, new(flate.CorruptInputError)), errors.Is(err, gzip.ErrChecksum), errors.Is(err, zlib.ErrChecksum):
+		err = fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return release, err
 }

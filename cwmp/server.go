@@ -144,7 +144,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 	return sv
 }
 
-// connChanged counts what net/http refuses by itself: it says so to nobody but the CPE.
+// connChanged counts what net/http refuses by itself as the first of a connection: it says so to nobody but the CPE.
 func (sv *Server) connChanged(conn net.Conn, state http.ConnState) {
 	v, ok := sv.conns.Load(conn)
 	if !ok {

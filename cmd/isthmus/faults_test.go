@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -299,10 +300,20 @@ func (r *rawCPE) wants(status int) (body string) {
 // gone fails the test unless the other side has closed the connection.
 func (r *rawCPE) gone() {
 	r.t.Helper()
-	if _, err := io.Copy(io.Discard, r.br); errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) {
-		r.t.Error("the connection is not closed: ", err)
-	} else if n := (net.Error)(nil); errors.As(err, &n) && n.Timeout() {
-		r.t.Error("the connection is not closed: ", err)
+	if _, err := io.Copy(io.Discard, r.br); errors.Is(err, os.ErrDeadlineExceeded) {
+		r.t.Error("the connection is not closed")
+	}
+}
+
+// denies answers every RPC with a fault until the session is over.
+func (r *rawCPE) denies() {
+	r.t.Helper()
+	status, _ := r.answer()
+	for ; status == 200; status, _ = r.answer() {
+		r.post(encoded(r.t, cwmp.NewFault(cwmp.FaultMethodNotSupported)))
+	}
+	if status != 204 {
+		r.t.Errorf("the session ended with %d", status)
 	}
 }
 
