@@ -43,6 +43,7 @@ type bed struct {
 	*instance
 	controller *controller.Controller
 	addr       string // of the CWMP listener
+	tree       *cpe.Tree // of all CPE
 	good       *cpe.CPE
 	next       *controller.Agent
 	serials    atomic.Int64
@@ -68,6 +69,14 @@ func newBed(t *testing.T, change func(*config.Config)) *bed {
 		}
 	})
 	b := &bed{instance: i, controller: c, addr: i.listeners.cwmp.Addr().String()}
+	file, err := os.Open(gateway)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if b.tree, err = cpe.LoadCSV(file); err != nil {
+		t.Fatal(err)
+	}
 	good, p := b.boot(t, nil)
 	b.good, b.next = good, p.agent
 	return b
@@ -143,7 +152,7 @@ func (b *bed) id() cwmp.DeviceID { return numbered(fmt.Sprint("F", b.serials.Add
 
 // device is a CPE that has not been switched on.
 func (b *bed) device(change func(*cpe.Config)) cpe.Config {
-	cfg := cpe.Config{ACS: "http://" + b.addr + "/", DeviceID: b.id(), RetryWait: time.Millisecond, RebootTime: time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
+	cfg := cpe.Config{ACS: "http://" + b.addr + "/", DeviceID: b.id(), Tree: b.tree, RetryWait: time.Millisecond, RebootTime: time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg)
 	}
