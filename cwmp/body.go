@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // errEncoding is a Content-Encoding that is none of ours.
@@ -27,6 +29,22 @@ func putBody(b *bytes.Buffer) {
 		b.Reset()
 		bodies.Put(b)
 	}
+}
+
+// readMessage reads one message, nil for an empty body, and the hash of its bytes. It keeps neither them nor a place for a large one: the
+// POST may be held for minutes.
+func (sv *Server) readMessage(r *http.Request, limit int64) (env *Envelope, sum uint64, err error) {
+	b := bodies.Get().(*bytes.Buffer)
+	defer putBody(b)
+	release, err := sv.readBody(r, b, limit)
+	defer release()
+	if err != nil || len(bytes.Trim(b.Bytes(), " \t\r\n\x00")) == 0 {
+		return nil, 0, err
+	}
+	if env, err = Decode(b.Bytes(), r.Header.Get("Content-Type")); err != nil {
+		return nil, 0, err
+	}
+	return env, xxhash.Sum64(b.Bytes()), nil
 }
 
 // readBody reads a body, inflated, into b. Beyond MaxFirstBody it first waits for one of few places. release gives it back.

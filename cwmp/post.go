@@ -1,7 +1,6 @@
 package cwmp
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -12,8 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // ServeHTTP takes one POST of a CPE (TR-069 3.7).
@@ -51,21 +48,13 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s != nil && s.receiving() {
 		limit = sv.opts.MaxBody
 	}
-	b := bodies.Get().(*bytes.Buffer)
-	defer putBody(b)
-	release, err := sv.readBody(r, b, limit)
-	defer release()
+	env, sum, err := sv.readMessage(r, limit)
 	if err != nil {
 		sv.reject(w, r, s, err)
 		return
 	}
-	if len(bytes.Trim(b.Bytes(), " \t\r\n\x00")) == 0 {
+	if env == nil {
 		sv.meet(w, r, s, nil)
-		return
-	}
-	env, err := Decode(b.Bytes(), r.Header.Get("Content-Type"))
-	if err != nil {
-		sv.reject(w, r, s, err)
 		return
 	}
 	if env.Repaired {
@@ -78,7 +67,7 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
-		sv.inform(w, r, c, env, xxhash.Sum64(b.Bytes()), who)
+		sv.inform(w, r, c, env, sum, who)
 		return
 	}
 	sv.meet(w, r, s, env)
