@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -103,14 +104,8 @@ func tell(what string, h *holder) (int64, error) {
 		return 0, nil
 	case "held":
 		return h.held.Load(), nil
-	case "inuse": // after what is garbage has gone, pools included, and stacks have shrunk
-		for range 3 {
-			runtime.GC()
-		}
-		debug.FreeOSMemory()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapInuse + m.StackInuse), nil
+	case "inuse":
+		return inuse(), nil
 	case "rss":
 		return procStatus("VmRSS:")
 	case "peak": // since it was last asked for
@@ -121,6 +116,24 @@ func tell(what string, h *holder) (int64, error) {
 		return n, os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 	}
 	return 0, fmt.Errorf("unknown question %q", what)
+}
+
+// inuse is what heap and stacks take after what is garbage has gone, pools included, and stacks have shrunk. A memtable that the store
+// writes out takes 60 MB for a second, which is given the time to pass.
+func inuse() int64 {
+	for last := int64(math.MaxInt64); ; time.Sleep(2 * time.Second) {
+		for range 3 {
+			runtime.GC()
+		}
+		debug.FreeOSMemory()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		now := int64(m.HeapInuse + m.StackInuse)
+		if now > last-1<<20 {
+			return now
+		}
+		last = now
+	}
 }
 
 // procStatus is a size in /proc/self/status, in bytes.
