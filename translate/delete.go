@@ -1,9 +1,11 @@
 package translate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"isthmus/cwmp"
@@ -64,7 +66,9 @@ func (d *Device) deleteRows(ctx context.Context, c cwmp.Caller, instances []stri
 	}
 	var n news
 	var tables []string
-	for i, row := range instances {
+	first := true
+	for _, i := range downward(instances) {
+		row := instances[i]
 		own := d.ownRow(row)
 		if own == "" {
 			out.set(i, usp.Errorf(usp.DeleteFailure, "%s cannot be deleted on this CPE", row))
@@ -73,11 +77,13 @@ func (d *Device) deleteRows(ctx context.Context, c cwmp.Caller, instances []stri
 		trust := d.doubt(agentParent(own))
 		_, err := cwmp.Call(ctx, c, &cwmp.DeleteObject{ObjectName: own, ParameterKey: token(d.p.random)})
 		var f *cwmp.Fault
+		sent := !first
+		first = false
 		if err != nil && !errors.As(err, &f) {
 			if !errors.Is(err, cwmp.ErrUnknownOutcome) {
 				trust()
 			}
-			if i == 0 {
+			if !sent {
 				return err
 			}
 			// What is done is done and told; the rest was not asked for, or has an unknown end.
@@ -95,10 +101,35 @@ func (d *Device) deleteRows(ctx context.Context, c cwmp.Caller, instances []stri
 			tables = append(tables, table)
 		}
 	}
+	for _, table := range tables {
+		if err := d.recheck(ctx, c, table, &n); err != nil {
+			d.p.log.Debug("a table could not be listed", "device", d.id, "table", table, "err", err)
+		}
+	}
 	if err := d.refreshCounts(ctx, c, tables, &n); err != nil {
 		d.p.log.Debug("row counts could not be read", "device", d.id, "err", err)
 	}
 	return d.tell(ctx, &n)
+}
+
+// downward orders rows so that of one table the highest number comes first: a CPE that fills the gap (row R21) moves none of the others
+// before it is their turn.
+func downward(instances []string) []int {
+	order := make([]int, len(instances))
+	first := map[string]int{}
+	for i, row := range instances {
+		order[i] = i
+		if _, ok := first[agentParent(row)]; !ok {
+			first[agentParent(row)] = i
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		tableA, tableB := agentParent(instances[a]), agentParent(instances[b])
+		_, numA := segment(strings.TrimSuffix(instances[a][len(tableA):], "."))
+		_, numB := segment(strings.TrimSuffix(instances[b][len(tableB):], "."))
+		return cmp.Or(cmp.Compare(first[tableA], first[tableB]), cmp.Compare(numB, numA))
+	})
+	return order
 }
 
 func (d *Device) ownRow(row string) string {

@@ -98,13 +98,16 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 		return err
 	}
 	var n news
+	var was identities
+	listed := time.Now().UnixMilli()
 	if root == deviceRoot {
 		names, err := listLevel(ctx, c, root, 0)
 		if err != nil {
 			return err
 		}
 		d.mu.Lock()
-		created, deleted := d.tree.listed(root, names, time.Now().UnixMilli())
+		was = d.leaving(root, names)
+		created, deleted := d.tree.listed(root, names, listed)
 		d.head.Device1 = !datamodel.BuildShape(d.names()).Device2()
 		d.mu.Unlock()
 		n.created, n.deleted = created, deleted
@@ -123,6 +126,7 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 	if err := d.values(ctx, c, read, &n); err != nil {
 		return err
 	}
+	n.created, n.deleted = d.renumbered(was, n.created, n.deleted, listed)
 	if err := d.learnInterval(ctx, c, root); err != nil {
 		return err
 	}

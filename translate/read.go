@@ -226,18 +226,19 @@ func (d *Device) list(ctx context.Context, c cwmp.Caller, object string, n *news
 		return errTooManyNames
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.tree == nil {
+		d.mu.Unlock()
 		return nil
 	}
-	now := time.Now()
+	now, was := time.Now(), d.leaving(object, names)
 	created, deleted := d.tree.listed(object, names, now.UnixMilli())
 	if d.lookedUp == nil || len(d.lookedUp) >= maxLookedUp {
 		d.lookedUp = map[string]time.Time{}
 	}
 	d.lookedUp[object] = now
-	n.created, n.deleted, n.names = append(n.created, created...), append(n.deleted, deleted...), true
-	return nil
+	n.names = true
+	d.mu.Unlock()
+	return d.rowNews(ctx, c, was, created, deleted, now.UnixMilli(), n)
 }
 
 const (

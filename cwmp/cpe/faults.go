@@ -20,6 +20,7 @@ type Faults struct {
 	SetFault     map[string]cwmp.FaultCode // parameters that cannot be set
 	NoGPVPartial bool                      // GetParameterValues of a partial path is 9005
 	NoGPNDeep    bool                      // GetParameterNames of the whole root is 9002
+	Renumber     bool                      // DeleteObject gives the rows that are left the numbers from 1 on
 	EmptyAnswer  map[string]bool           // RPCs answered with an empty POST
 	UpTime       string                    // is told in place of the time since its boot; "": that
 	StatusOne    bool                      // SetParameterValues, AddObject, DeleteObject answer Status 1

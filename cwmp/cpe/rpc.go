@@ -301,6 +301,9 @@ func (c *CPE) deleteObject(req *cwmp.DeleteObject) (cwmp.RPC, error) {
 		return nil, cwmp.NewFault(cwmp.FaultInvalidArguments)
 	}
 	c.tree = c.tree.remove(req.ObjectName)
+	if c.faults.Renumber {
+		c.tree = c.tree.renumber(table, 1)
+	}
 	for path := range c.changed {
 		if strings.HasPrefix(path, req.ObjectName) {
 			delete(c.changed, path)
