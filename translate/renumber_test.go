@@ -13,19 +13,19 @@ import (
 	"isthmus/usp/usppb"
 )
 
-// rows boots a CPE with the port mappings 1 to n, subscribed, and gives what they are to a Controller: ExternalPort by path.
+// rows boots a CPE with the port mappings 1 to n, subscribed, and gives what they are to a Controller: InternalPort, which is no key, by number.
 func (w *world) rows(n int) (c *cpe.CPE, id usp.EndpointID, is func(want ...string)) {
 	w.t.Helper()
 	c, id = w.boot(nil)
 	for i := 2; i <= n; i++ {
-		_, err := w.add(id, mappings, map[string]string{"ExternalPort": strconv.Itoa(8080 + i)})
+		_, err := w.add(id, mappings, map[string]string{"ExternalPort": strconv.Itoa(8080 + i), "InternalPort": strconv.Itoa(8080 + i)})
 		w.must(err)
 	}
 	w.subscribe(id, "created", "ObjectCreation", mappings, map[string]string{"Persistent": "true"})
 	w.subscribe(id, "deleted", "ObjectDeletion", mappings, map[string]string{"Persistent": "true"})
 	return c, id, func(want ...string) {
 		w.t.Helper()
-		got, err := w.get(id, mappings+"*.ExternalPort")
+		got, err := w.get(id, mappings+"*.InternalPort")
 		w.must(err)
 		var lines []string
 		for _, path := range slices.Sorted(maps.Keys(got)) {
@@ -65,13 +65,13 @@ func TestR21_RenumberedAtBoot(t *testing.T) {
 		first int
 		want  []string
 	}{
-		"all others":    {first: 11, want: []string{"11 8080", "12 8082", "13 8083"}},
-		"some the same": {first: 2, want: []string{"2 8080", "3 8082", "4 8083"}},
+		"all others":    {first: 11, want: []string{"11 80", "12 8082", "13 8083"}},
+		"some the same": {first: 2, want: []string{"2 80", "3 8082", "4 8083"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, nil)
 			c, id, is := w.rows(3)
-			is("1 8080", "2 8082", "3 8083")
+			is("1 80", "2 8082", "3 8083")
 			c.Renumber(mappings, tc.first)
 			n := c.Sessions()
 			c.Inform(cwmp.EventBoot)
@@ -90,7 +90,7 @@ func TestR21_RenumberedAtBoot(t *testing.T) {
 func TestR21_RenumberedByDelete(t *testing.T) {
 	w := newWorld(t, nil)
 	c, id, is := w.rows(6)
-	is("1 8080", "2 8082", "3 8083", "4 8084", "5 8085", "6 8086")
+	is("1 80", "2 8082", "3 8083", "4 8084", "5 8085", "6 8086")
 	c.SetFaults(cpe.Faults{Renumber: true})
 	resp, err := w.delete(id, mappings+"2.", mappings+"3.")
 	w.must(err)
@@ -99,7 +99,7 @@ func TestR21_RenumberedByDelete(t *testing.T) {
 			t.Errorf("%v", r)
 		}
 	}
-	is("1 8080", "2 8084", "3 8085", "4 8086") // of which 4 is another row
+	is("1 80", "2 8084", "3 8085", "4 8086") // of which 4 is another row
 	if told := w.told(id); !slices.Equal(told, []string{"-2.", "-3."}) && !slices.Equal(told, []string{"-3.", "-2."}) {
 		t.Errorf("told of %q", told)
 	}
@@ -109,11 +109,11 @@ func TestR21_RenumberedByDelete(t *testing.T) {
 func TestR21_RenumberedBehindOurBack(t *testing.T) {
 	w := newWorld(t, nil)
 	c, id, is := w.rows(3)
-	is("1 8080", "2 8082", "3 8083")
+	is("1 80", "2 8082", "3 8083")
 	c.SetFaults(cpe.Faults{Renumber: true})
 	w.must(c.Delete(mappings + "2."))
 	w.must(w.device(id).Refresh(w.ctx))
-	is("1 8080", "2 8083")
+	is("1 80", "2 8083")
 	if told := w.told(id); !slices.Equal(told, []string{"-3."}) {
 		t.Errorf("told of %q", told)
 	}
