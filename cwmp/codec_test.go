@@ -335,3 +335,22 @@ func TestRepairIsLinear(t *testing.T) {
 		}
 	}
 }
+
+// An InformResponse that is put together from what was encoded before is the one that Encode gives.
+func TestEncodeInformResponse(t *testing.T) {
+	for _, id := range []string{"", "1", "ABC123", "a&b", "Ü", "<ID>", strings.Repeat("9", 100)} {
+		for _, namespace := range []string{"", NamespaceV1_0, NamespaceV1_2, "urn:vendor"} {
+			for _, use := range []string{"", "1.4"} {
+				want, err := Encode(&Envelope{ID: id, UseCWMPVersion: use, Namespace: namespace, Body: &InformResponse{MaxEnvelopes: 1}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 2 {
+					if got, err := encodeInformResponse(id, use, namespace); err != nil || string(got) != string(want) {
+						t.Errorf("%q %q %q: %v\n%s\nwant\n%s", id, namespace, use, err, got, want)
+					}
+				}
+			}
+		}
+	}
+}

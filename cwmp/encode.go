@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/beevik/etree"
@@ -40,6 +41,34 @@ func Encode(e *Envelope) ([]byte, error) {
 	var b bytes.Buffer
 	root.WriteTo(&b, &writeSettings)
 	return b.Bytes(), nil
+}
+
+// informResponses are encoded InformResponses, all but their IDs, which are nearly all that differs: by what else does.
+var informResponses sync.Map // informResponseKey → [2]string
+
+type informResponseKey struct{ use, namespace string }
+
+// encodeInformResponse writes what is written most often.
+func encodeInformResponse(id, use, namespace string) ([]byte, error) {
+	encode := func(id string) ([]byte, error) {
+		return Encode(&Envelope{ID: id, UseCWMPVersion: use, Namespace: namespace, Body: &InformResponse{MaxEnvelopes: 1}})
+	}
+	if id == "" || strings.ContainsFunc(id, notAlphanumeric) {
+		return encode(id)
+	}
+	key := informResponseKey{use, published(namespace)}
+	around, ok := informResponses.Load(key)
+	if !ok {
+		const mark = "IdOfTheInform"
+		b, err := encode(mark)
+		if err != nil {
+			return nil, err
+		}
+		before, after, _ := strings.Cut(string(b), mark)
+		around, _ = informResponses.LoadOrStore(key, [2]string{before, after})
+	}
+	a := around.([2]string)
+	return append(append(append(make([]byte, 0, len(a[0])+len(id)+len(a[1])), a[0]...), id...), a[1]...), nil
 }
 
 // isName tells whether s will do as an element's name.

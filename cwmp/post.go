@@ -228,9 +228,7 @@ func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, e
 		return
 	}
 	a := answer{status: http.StatusOK}
-	a.body, err = Encode(&Envelope{
-		ID: env.ID, UseCWMPVersion: use, Namespace: env.Namespace, Body: &InformResponse{MaxEnvelopes: 1},
-	})
+	a.body, err = encodeInformResponse(env.ID, use, env.Namespace)
 	if err != nil {
 		s.cancel(err)
 	}

@@ -2,6 +2,7 @@ package cwmp
 
 import (
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/beevik/etree"
@@ -19,7 +20,9 @@ const (
 
 // scan decodes a message of the usual form; nil for any other. The strings in it are parts of text.
 func scan(text string) *Envelope {
-	s := scanner{in: text}
+	s := scanners.Get().(*scanner)
+	defer s.free()
+	s.in = text
 	var doc etree.Element
 	if s.element(&doc, 1); s.odd {
 		return nil
@@ -51,27 +54,51 @@ type scanner struct {
 	infos   []ParameterInfoStruct
 	skipped int // entries without name or value
 
-	// What elements are made of comes in slabs.
-	elements []etree.Element
-	texts    []etree.CharData
-	tokens   []etree.Token
+	// What the document of a small message is made of, which nothing refers to when the message has been read from it.
+	elements slab[etree.Element]
+	texts    slab[etree.CharData]
+	tokens   slab[etree.Token]
+	attrs    slab[etree.Attr]
 }
 
-// slab is how many tokens are made at a time: enough for an Inform.
-const slab = 24
+var scanners = sync.Pool{New: func() any { return new(scanner) }}
 
-func take[T any](from *[]T, n int) []T {
-	if len(*from) < n {
-		*from = make([]T, max(n, slab))
+func (s *scanner) free() {
+	s.elements.free()
+	s.texts.free()
+	s.tokens.free()
+	s.attrs.free()
+	*s = scanner{elements: s.elements, texts: s.texts, tokens: s.tokens, attrs: s.attrs}
+	scanners.Put(s)
+}
+
+// slab is room for values that are needed for a short time.
+type slab[T any] struct {
+	room []T
+	used int
+}
+
+// take gives n zero values: from the room, or new ones when that is used up.
+func (s *slab[T]) take(n int) []T {
+	const enough = 64 // for all but lists
+	if s.room == nil {
+		s.room = make([]T, enough)
 	}
-	taken := (*from)[:n:n]
-	*from = (*from)[n:]
-	return taken
+	if len(s.room)-s.used < n {
+		return make([]T, n)
+	}
+	s.used += n
+	return s.room[s.used-n : s.used : s.used]
+}
+
+func (s *slab[T]) free() {
+	clear(s.room[:s.used])
+	s.used = 0
 }
 
 // element reads the element that is next, into its parent.
 func (s *scanner) element(parent *etree.Element, depth int) {
-	el := &take(&s.elements, 1)[0]
+	el := &s.elements.take(1)[0]
 	if depth > maxDepth || !s.accept("<") {
 		s.odd = true
 		return
@@ -121,9 +148,9 @@ func (s *scanner) content(el *etree.Element, depth int) {
 		switch {
 		case end && !inner:
 			if text != "" {
-				t := &take(&s.texts, 1)[0]
+				t := &s.texts.take(1)[0]
 				t.Data = s.plain(text)
-				el.Child = take(&s.tokens, 1)[:0]
+				el.Child = s.tokens.take(1)[:0]
 				el.AddChild(t)
 			}
 			return
@@ -137,7 +164,7 @@ func (s *scanner) content(el *etree.Element, depth int) {
 			s.listInfos()
 		default:
 			if !inner {
-				el.Child = take(&s.tokens, few)[:0]
+				el.Child = s.tokens.take(few)[:0]
 			}
 			s.element(el, depth+1)
 		}
@@ -239,7 +266,7 @@ func (s *scanner) attribute(el *etree.Element) {
 		return
 	}
 	if el.Attr == nil {
-		el.Attr = make([]etree.Attr, 0, some)
+		el.Attr = s.attrs.take(some)[:0]
 	}
 	el.CreateAttr(name, s.plain(value))
 }

@@ -77,13 +77,20 @@ func decodeInform(b []byte) (informRecord, error) {
 // became another.
 func (r *informRecord) apply(t *tree, root string, changed func(change)) {
 	at := r.at.UnixMilli()
-	for _, p := range r.params {
-		n := t.get(p.Name)
+	if t.informed == nil || t.informedOf != r.hash || len(t.informed) != len(r.params) {
+		t.informed, t.informedOf = make([]*node, len(r.params)), r.hash
+		for i := range r.params {
+			t.informed[i] = t.get(r.params[i].Name)
+		}
+	}
+	for i := range r.params {
+		p, n := &r.params[i], t.informed[i]
 		switch {
 		case n == nil && (!strings.HasPrefix(p.Name, root) || t.size() >= maxNames):
 			continue
 		case n == nil:
 			n = t.put(p.Name)
+			t.informed[i] = n
 		case n.at > at:
 			continue // something younger is known
 		case n.value == p.Value && n.typ == p.Type:

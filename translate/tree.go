@@ -14,6 +14,10 @@ import (
 type tree struct {
 	root  *node
 	dirty bool // changed since the last snapshot
+
+	// informed are the nodes of the last Inform's parameters, nil for those that have none: the next Inform mostly says the same.
+	informed   []*node
+	informedOf uint64 // the Inform's hash
 }
 
 // node is an object, an instance or a parameter.
@@ -133,7 +137,7 @@ func (t *tree) remove(path string) {
 	name, num := segment(trimmed[i:])
 	if j, ok := parent.find(name, num); ok {
 		parent.kids = slices.Delete(parent.kids, j, j+1)
-		t.dirty = true
+		t.dirty, t.informed = true, nil
 	}
 }
 
@@ -311,6 +315,7 @@ func (t *tree) listed(object string, names []listedName, at int64) (created, del
 	}
 	if top := t.get(object); top != nil {
 		prune(top, seen)
+		t.informed = nil
 	}
 	top := t.put(object)
 	top.at = at
