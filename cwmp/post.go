@@ -420,12 +420,14 @@ func unavailable(w http.ResponseWriter, retryAfter int) {
 	write(w, answer{status: http.StatusServiceUnavailable})
 }
 
+var contentType = []string{"text/xml; charset=utf-8"}
+
 // write sends an answer with as few headers as HTTP allows: CPE have small buffers.
 func write(w http.ResponseWriter, a answer) {
 	h := w.Header()
 	h["Date"] = nil
 	if len(a.body) > 0 {
-		h["Content-Type"] = []string{"text/xml; charset=utf-8"}
+		h["Content-Type"] = contentType
 	}
 	if a.status != http.StatusNoContent {
 		h["Content-Length"] = []string{strconv.Itoa(len(a.body))}

@@ -29,7 +29,7 @@ func prepare(body []byte, contentType string) ([]byte, error) {
 	if label == "" {
 		label = declared
 	}
-	if label == "" && contentType != "" {
+	if label == "" && strings.Contains(contentType, "=") {
 		if _, params, err := mime.ParseMediaType(contentType); err == nil {
 			label = params["charset"]
 		}

@@ -289,25 +289,32 @@ func (p *Proxy) meet(ctx context.Context, id cwmp.DeviceID, from netip.Addr) (d 
 		defer d.mu.RUnlock()
 		return d, !d.stored, nil
 	}
+	d, err = p.welcome(ctx, id, from, n)
+	return d, true, err
+}
+
+// welcome makes the device of a CPE that is new; n are there already.
+func (p *Proxy) welcome(ctx context.Context, id cwmp.DeviceID, from netip.Addr, n int) (*Device, error) {
 	if max(len(id.OUI), len(id.ProductClass), len(id.SerialNumber), len(id.Manufacturer)) > maxIdentity {
-		return nil, false, &cwmp.Fault{Code: cwmp.FaultACSInvalidArguments, String: "DeviceId is too long"}
+		return nil, &cwmp.Fault{Code: cwmp.FaultACSInvalidArguments, String: "DeviceId is too long"}
 	}
 	eid, long, err := usp.AgentEndpointID(id.OUI, id.ProductClass, id.SerialNumber)
 	if err != nil {
-		return nil, false, &cwmp.Fault{Code: cwmp.FaultACSInvalidArguments, String: "DeviceId without OUI or SerialNumber"}
+		return nil, &cwmp.Fault{Code: cwmp.FaultACSInvalidArguments, String: "DeviceId without OUI or SerialNumber"}
 	}
 	if p.opts.MaxDevices > 0 && n >= p.opts.MaxDevices {
 		p.m.refused.WithLabelValues("max_devices").Inc()
-		return nil, false, &cwmp.Refused{Status: http.StatusServiceUnavailable, RetryAfter: fullRetry,
+		return nil, &cwmp.Refused{Status: http.StatusServiceUnavailable, RetryAfter: fullRetry,
 			Reason: fmt.Sprintf("%d devices are known, which is all that cwmp.max_devices allows", n)}
 	}
 	if !p.news.admit(from, time.Now()) {
 		p.m.refused.WithLabelValues("rate").Inc()
-		return nil, false, &cwmp.Refused{Status: http.StatusServiceUnavailable, RetryAfter: newRetry,
+		return nil, &cwmp.Refused{Status: http.StatusServiceUnavailable, RetryAfter: newRetry,
 			Reason: fmt.Sprintf("more new devices from %s than cwmp.new_devices_per_second allows", from)}
 	}
-	if d, err = p.newDevice(ctx, eid); err != nil {
-		return nil, false, err
+	d, err := p.newDevice(ctx, eid)
+	if err != nil {
+		return nil, err
 	}
 	d.head = head{OUI: strings.Clone(id.OUI), ProductClass: strings.Clone(id.ProductClass), SerialNumber: strings.Clone(id.SerialNumber),
 		Manufacturer: strings.Clone(id.Manufacturer), Root: deviceRoot, Since: time.Now().UTC().Truncate(time.Second)}
@@ -317,7 +324,7 @@ func (p *Proxy) meet(ctx context.Context, id cwmp.DeviceID, from netip.Addr) (d 
 	d.attach()
 	p.enter(d)
 	p.log.Info("new device", "device", d.id, "manufacturer", id.Manufacturer)
-	return d, true, nil
+	return d, nil
 }
 
 func (p *Proxy) byID(id cwmp.DeviceID) *Device {
