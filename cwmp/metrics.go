@@ -21,6 +21,7 @@ type serverMetrics struct {
 	idMismatches    prometheus.Counter
 	panics          prometheus.Counter
 	handshakes      prometheus.Counter
+	repeated        prometheus.Counter
 }
 
 func newServerMetrics(r prometheus.Registerer) *serverMetrics {
@@ -48,10 +49,11 @@ func newServerMetrics(r prometheus.Registerer) *serverMetrics {
 		skipped:      sole("skipped_entries_total", "List entries from CPE without name or value."),
 		idMismatches: sole("id_mismatches_total", "Answers of CPE with another cwmp:ID than the request's."),
 		panics:       sole("panics_total", "Panics contained to one session."),
+		repeated:     sole("repeated_informs_total", "Informs that came again because their InformResponse was lost."),
 		handshakes:   sole("handshakes_failed_total", "TLS connections that ended before their handshake was done; what only looks whether the port is open is among them."),
 	}
 	if r != nil {
-		r.MustRegister(m.active, m.authentications, m.sessions, m.informs, m.rpcs, m.malformed, m.refused, m.repaired, m.skipped, m.idMismatches, m.panics, m.handshakes)
+		r.MustRegister(m.active, m.authentications, m.sessions, m.informs, m.rpcs, m.malformed, m.refused, m.repaired, m.skipped, m.idMismatches, m.panics, m.repeated, m.handshakes)
 	}
 	return m
 }

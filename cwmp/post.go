@@ -212,6 +212,7 @@ func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, e
 	}
 	if former, body := sv.repeated(m, sum); former != nil {
 		s.cancel(ErrSessionClosed)
+		sv.metrics.repeated.Inc()
 		greet(w, c, former, body)
 		return
 	}

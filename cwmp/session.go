@@ -414,6 +414,6 @@ func (s *Session) await(req RPC, id string, body []byte) (RPC, error) {
 			return x.env.Body, nil
 		}
 		s.end(ErrUnexpectedAnswer)
-		return nil, fmt.Errorf("%s answered with %s: %w", req.Name(), x.env.Body.Name(), ErrUnexpectedAnswer)
+		return nil, fmt.Errorf("%s answered with %s: %w, %w", req.Name(), x.env.Body.Name(), ErrUnexpectedAnswer, ErrUnknownOutcome)
 	}
 }

@@ -99,14 +99,23 @@ func TestFaultsSocket(t *testing.T) {
 func (b *bed) closes(t *testing.T, post int) {
 	t.Helper()
 	d, p := b.boot(t, nil)
-	old := d.Value(ssid)
 	d.SetFaults(cpe.Faults{CloseAfterPost: post})
+	settles(t, d, p)
+}
+
+// settles has a Controller set a CPE that goes wrong meanwhile: what it is told is true, and what it reads then is what the CPE has.
+func settles(t *testing.T, d *cpe.CPE, p *peer) {
+	t.Helper()
+	old := d.Value(ssid)
 	_, err := p.try(set("Device.WiFi.SSID.1.", "SSID", "wanted"))
 	d.SetFaults(cpe.Faults{})
 	got := d.Value(ssid)
-	switch e := (*usp.Error)(nil); {
+	var e *usp.Error
+	switch {
 	case err == nil && got != "wanted":
 		t.Errorf("the Controller was told that it is set, the CPE has %q", got)
+	case err != nil && !errors.As(err, &e):
+		t.Errorf("the Controller was told nothing: %v", err)
 	case errors.As(err, &e) && e.Code < usp.Unreachable && got != old:
 		t.Errorf("the Controller was told %v, and the CPE has %q", err, got)
 	}
