@@ -283,10 +283,10 @@ func (d *Device) waitDiscovery(ctx context.Context) error {
 		return uspError(err, reading)
 	}
 	select {
-	case <-known:
+	case <-known: // a session learns the model before it serves anybody
 		return nil
-	case <-ctx.Done():
-		return d.unreachable("the data model of the CPE is not known yet")
+	default:
+		return d.unreachable("the CPE does not let its data model be read")
 	}
 }
 
