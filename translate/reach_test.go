@@ -132,7 +132,7 @@ func stunCPE(u *connreq.UDP, change func(*cpe.Config)) func(*cpe.Config) {
 	}
 }
 
-func methodsTried(t *testing.T, w *world, id usp.EndpointID) string {
+func methodsTried(t testing.TB, w *world, id usp.EndpointID) string {
 	t.Helper()
 	d, ok := w.p.Device(id)
 	if !ok {

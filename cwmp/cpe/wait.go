@@ -93,6 +93,11 @@ func (c *CPE) Failures() int {
 	return c.failures
 }
 
+// WaitValue waits until a parameter that the CPE finds out by itself, such as where it can be reached, has a value.
+func (c *CPE) WaitValue(ctx context.Context, path string) error {
+	return c.wait(ctx, func() bool { return c.tree.value(path) != "" })
+}
+
 // WaitSessions waits until n sessions have ended since the CPE was made.
 func (c *CPE) WaitSessions(ctx context.Context, n int) error {
 	return c.wait(ctx, func() bool { return c.sessions >= n })
