@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -70,7 +71,14 @@ func TestPeers(t *testing.T) {
 	t.Run("cwmp-sim_TR-098", func(t *testing.T) {
 		t.Parallel()
 		startCWMPSim(t, acs, "--serial", "SIM098", "--oui", "00D09E", "--product-class", "IGD", "--device-root", "InternetGatewayDevice")
-		onlyIdentity(t, onboarded(ctx, t, c, "ops::00D09E-IGD-SIM098"), "SIM098")
+		p := onboarded(ctx, t, c, "ops::00D09E-IGD-SIM098")
+		onlyIdentity(t, p, "SIM098")
+		p.reboots(t) // by a Connection Request
+		onlyIdentity(t, p, "SIM098")
+	})
+	t.Run("cwmp-sim_fleet", func(t *testing.T) {
+		t.Parallel()
+		cwmpSimFleet(ctx, t, c, acs)
 	})
 	t.Run("SimulaTR69", func(t *testing.T) {
 		t.Parallel()
@@ -84,7 +92,9 @@ func TestPeers(t *testing.T) {
 		t.Parallel()
 		// Without a model of ours it is a gateway of 1,002 paths, dumped from a real one.
 		startGenieACSSim(t, acs, "-s", "98")
-		onlyIdentity(t, onboarded(ctx, t, c, "ops::202BC1-BM632w-000098"), "000098")
+		p := onboarded(ctx, t, c, "ops::202BC1-BM632w-000098")
+		onlyIdentity(t, p, "000098")
+		p.refused(t, reboot(), usp.CommandFailure) // by a Connection Request
 	})
 }
 
@@ -286,6 +296,40 @@ func cwmpSim(ctx context.Context, t *testing.T, c *controller.Controller, acs st
 
 	p.reboots(t)
 	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed")
+}
+
+// fleetSize is how many CPE of each root are in one process of cwmp-sim.
+const fleetSize = 5
+
+// cwmpSimFleet drives several CPE of both roots that have one address and one Connection Request port: none is taken for another.
+func cwmpSimFleet(ctx context.Context, t *testing.T, c *controller.Controller, acs string) {
+	count := strconv.Itoa(fleetSize)
+	startCWMPSim(t, acs, "--model", absolute(t, gateway), "--serial", "FLEET{i}", "--oui", "00D09E", "--count", count,
+		"--model", "default", "--serial", "FLEET{i}", "--oui", "00D09E", "--product-class", "IGD", "--device-root", "InternetGatewayDevice", "--count", count)
+	for i := range 2 * fleetSize {
+		serial := "FLEET" + strconv.Itoa(i)
+		if i >= fleetSize {
+			p := onboarded(ctx, t, c, usp.EndpointID("ops::00D09E-IGD-"+serial))
+			onlyIdentity(t, p, serial)
+			if i == fleetSize { // one that boots takes its time
+				p.reboots(t)
+			}
+			continue
+		}
+		p := onboarded(ctx, t, c, usp.EndpointID("ops::00D09E-PeerGateway-"+serial))
+		p.has(t, get("Device.DeviceInfo."), "Device.DeviceInfo.SerialNumber = "+serial)
+		p.sets(t, serial)
+		p.same(t, add("Device.NAT.PortMapping."), "created Device.NAT.PortMapping.2.")
+		p.same(t, remove("Device.NAT.PortMapping.2."), "deleted Device.NAT.PortMapping.2.")
+	}
+	for i := range fleetSize { // what was written to one is at no other
+		serial := "FLEET" + strconv.Itoa(i)
+		p := &peer{ctx: ctx, agent: c.Agent(usp.EndpointID("ops::00D09E-PeerGateway-" + serial))}
+		p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = "+serial)
+		if i == 0 {
+			p.reboots(t)
+		}
+	}
 }
 
 // simulaTR69 drives SimulaTR69, which keeps to the rules but for M Reboot: of a reboot it says 1 BOOT alone (S9).
