@@ -105,3 +105,37 @@ func (d *Device) announce() {
 		d.booted = nil
 	}
 }
+
+// payBoot raises the Boot! that is owed; it is on disk on return, and the head is the caller's to put.
+func (d *Device) payBoot(ctx context.Context, first bool) error {
+	d.mu.RLock()
+	info := d.head.Owed
+	d.mu.RUnlock()
+	if info == nil {
+		return nil
+	}
+	if !first {
+		d.p.reboot(d) // before Boot!, which then is the first thing said over the new connection
+	}
+	if err := d.agent.Boot(ctx, *info); err != nil {
+		return fmt.Errorf("raising Boot! of %s: %w", d.id, err)
+	}
+	d.mu.Lock()
+	d.head.Owed = nil
+	d.mu.Unlock()
+	return nil
+}
+
+// payOwed raises a Boot! that had to wait: what the boot has ended was told, or the session is over and nothing more will be.
+func (d *Device) payOwed(ctx context.Context) error {
+	d.mu.RLock()
+	owed := d.head.Owed != nil
+	d.mu.RUnlock()
+	if !owed {
+		return nil
+	}
+	if err := d.payBoot(ctx, false); err != nil {
+		return err
+	}
+	return d.putHead(context.WithoutCancel(ctx))
+}

@@ -37,6 +37,9 @@ type Device struct {
 	journals   map[string]bool      // rows that are not complete
 	lookedUp   map[string]time.Time // tables that were listed because somebody asked for a row that is not there
 
+	operations []*operation // commands that run at the CPE, the oldest first; nil: none
+	pressing   bool         // a session is worth asking for: one of them has not had its turn
+
 	queue    []*job
 	wake     chan struct{}
 	session  *cwmp.Session // open now; from the Inform to the end
@@ -58,31 +61,32 @@ type Device struct {
 
 // head is what is always in memory, and on disk, of a device. It is written when something in it changes that somebody relies on.
 type head struct {
-	OUI          string    `json:"oui"`
-	ProductClass string    `json:"product_class,omitempty"`
-	SerialNumber string    `json:"serial_number"`
-	Manufacturer string    `json:"manufacturer,omitempty"`
-	Long         string    `json:"long,omitempty"` // the long form behind a uuid:: Endpoint ID
-	Root         string    `json:"root"`
-	Device1      bool      `json:"device_1,omitempty"` // the root is Device., the data model TR-181 Issue 1
-	ModelName    string    `json:"model_name,omitempty"`
-	Software     string    `json:"software_version,omitempty"`
-	Hardware     string    `json:"hardware_version,omitempty"`
-	URL          string    `json:"connection_request_url,omitempty"`
-	Loopback     bool      `json:"loopback,omitempty"` // the Inform came from loopback
-	UDP          string    `json:"udp_connection_request_address,omitempty"`
-	Bound        string    `json:"udp_binding,omitempty"` // where the STUN server has seen the CPE since it told UDP
-	NAT          bool      `json:"nat_detected,omitempty"`
-	JID          string    `json:"conn_req_jabber_id,omitempty"`
-	Reach        uint8     `json:"reach,omitempty"` // bits of reachParams that the CPE has, and reachKnown
-	Interval     int       `json:"periodic_inform_interval,omitempty"`
-	Since        time.Time `json:"since"`
-	Shape        string    `json:"shape,omitempty"` // hash; empty until discovered
-	ShapeOf      string    `json:"shape_of,omitempty"`
-	RPCs         []string  `json:"rpcs,omitempty"`
-	StaleBefore  int64     `json:"stale_before,omitempty"` // Unix ms: values and listings read before are not trusted
-	Pending      *pending  `json:"pending,omitempty"`
-	Notified     []string  `json:"notified,omitempty"` // own parameters that the CPE was told to report
+	OUI          string          `json:"oui"`
+	ProductClass string          `json:"product_class,omitempty"`
+	SerialNumber string          `json:"serial_number"`
+	Manufacturer string          `json:"manufacturer,omitempty"`
+	Long         string          `json:"long,omitempty"` // the long form behind a uuid:: Endpoint ID
+	Root         string          `json:"root"`
+	Device1      bool            `json:"device_1,omitempty"` // the root is Device., the data model TR-181 Issue 1
+	ModelName    string          `json:"model_name,omitempty"`
+	Software     string          `json:"software_version,omitempty"`
+	Hardware     string          `json:"hardware_version,omitempty"`
+	URL          string          `json:"connection_request_url,omitempty"`
+	Loopback     bool            `json:"loopback,omitempty"` // the Inform came from loopback
+	UDP          string          `json:"udp_connection_request_address,omitempty"`
+	Bound        string          `json:"udp_binding,omitempty"` // where the STUN server has seen the CPE since it told UDP
+	NAT          bool            `json:"nat_detected,omitempty"`
+	JID          string          `json:"conn_req_jabber_id,omitempty"`
+	Reach        uint8           `json:"reach,omitempty"` // bits of reachParams that the CPE has, and reachKnown
+	Interval     int             `json:"periodic_inform_interval,omitempty"`
+	Since        time.Time       `json:"since"`
+	Shape        string          `json:"shape,omitempty"` // hash; empty until discovered
+	ShapeOf      string          `json:"shape_of,omitempty"`
+	RPCs         []string        `json:"rpcs,omitempty"`
+	StaleBefore  int64           `json:"stale_before,omitempty"` // Unix ms: values and listings read before are not trusted
+	Pending      *pending        `json:"pending,omitempty"`
+	Owed         *agent.BootInfo `json:"owed,omitempty"`     // a Boot! that comes after the results of what the boot has ended
+	Notified     []string        `json:"notified,omitempty"` // own parameters that the CPE was told to report
 	// Quarantine is set while two CPE inform under the DeviceId.
 	Quarantine *quarantine `json:"quarantine,omitempty"`
 	// Raised are the events of an Inform whose InformResponse the CPE is not known to have seen: a repetition raises nothing.

@@ -334,13 +334,21 @@ func (m *models) lock(ctx context.Context) error {
 
 func (m *models) unlock() { <-m.mu }
 
-// modelKey names a model: the shape, and whether the CPE can be reset, which is all that the RPCs decide.
+// modelKey names a model: the shape, and those RPCs that make a difference.
 func modelKey(hash string, rpcs []string) string {
-	if len(rpcs) == 0 || slices.Contains(rpcs, "FactoryReset") {
-		return hash + "+reset"
+	if len(rpcs) == 0 {
+		return hash + " unknown"
+	}
+	for _, name := range datamodel.Methods {
+		if slices.Contains(rpcs, name) {
+			hash += " " + name
+		}
 	}
 	return hash
 }
+
+// tokenLength is that of what token makes.
+const tokenLength = 24
 
 // token is a fresh CommandKey or ParameterKey: unique, and within the 32 characters that CWMP allows.
 func token(random func() [12]byte) string {

@@ -35,7 +35,7 @@ type Detail struct {
 	InSession       bool
 	Queued          int
 	Attempts        []Attempt // the last round of Connection Requests, in order
-	PendingCommand  string    // a command whose end the CPE has not reported; empty: none
+	Running         []string  // commands whose end the CPE has not reported, the oldest first
 	Events          []string  // of the last Inform since the process started
 	Cached          int       // parameters in memory; 0 where the tree is not loaded
 	Subscribed      int       // paths that subscriptions ask for
@@ -146,10 +146,14 @@ func (p *Proxy) Device(id usp.EndpointID) (Detail, bool) {
 		t.Reset = Reset{d.given.Resets.Last, d.given.Resets.From}
 	}
 	if d.head.Pending != nil {
-		t.PendingCommand = "Device.Reboot()"
+		command := "Device.Reboot()"
 		if d.head.Pending.Reset {
-			t.PendingCommand = "Device.FactoryReset()"
+			command = "Device.FactoryReset()"
 		}
+		t.Running = append(t.Running, command)
+	}
+	for _, op := range d.operations {
+		t.Running = append(t.Running, op.Command)
 	}
 	t.ModelName, _ = d.identity(deviceInfo + "ModelName")
 	for _, e := range d.inform.events {

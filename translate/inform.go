@@ -203,14 +203,20 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 		}
 	}
 	if boot && !repeated {
-		if !first {
-			d.p.reboot(d) // before Boot!, which then is the first thing said over the new connection
-		}
-		if err := d.agent.Boot(ctx, info); err != nil {
-			return fmt.Errorf("raising Boot! of %s: %w", d.id, err)
+		d.mu.Lock()
+		d.head.Owed = &info
+		d.mu.Unlock()
+		changed = true
+		if first || asked || len(d.sent()) == 0 {
+			if err := d.payBoot(ctx, first); err != nil {
+				return err
+			}
 		}
 	}
 	if asked && !repeated {
+		if err := d.abandon(ctx, "the CPE was reset"); err != nil {
+			return fmt.Errorf("ending what the reset of %s has ended: %w", d.id, err)
+		}
 		if err := d.agent.Reset(ctx); err != nil {
 			return fmt.Errorf("resetting the Agent %s: %w", d.id, err)
 		}
@@ -357,7 +363,14 @@ func (p *Proxy) Run(ctx context.Context, s *cwmp.Session) {
 	if hasEvent(s.Inform, cwmp.EventHeartbeat) {
 		return // nothing but liveness: a CPE in standby is not to be kept awake
 	}
-	err := d.missed(ctx, s)
+	err := d.look(ctx, s)
+	if err := d.payOwed(ctx); err != nil {
+		p.log.Error("Boot! could not be raised", "device", d.id, "err", err)
+		return
+	}
+	if err == nil {
+		err = d.missed(ctx, s)
+	}
 	if err == nil {
 		err = d.prepare(ctx, s)
 	}
@@ -413,9 +426,12 @@ func (p *Proxy) End(s *cwmp.Session, err error) {
 		return
 	}
 	d.session, d.served = nil, false
-	waiting := len(d.queue) > 0
+	waiting := d.waits()
 	d.used = time.Now()
 	d.mu.Unlock()
+	if err := d.payOwed(p.ctx); err != nil {
+		p.log.Error("Boot! could not be raised", "device", d.id, "err", err)
+	}
 	if err := d.save(p.ctx); err != nil {
 		p.log.Error("cache could not be kept", "device", d.id, "err", err)
 	}

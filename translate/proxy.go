@@ -42,6 +42,8 @@ type Options struct {
 	MaxAge     time.Duration
 	Rules      []AgeRule
 	ServeStale time.Duration
+	// ExpireAfter is how long an asynchronous command may take whose end the CPE does not report; 0: a day.
+	ExpireAfter time.Duration
 	// MaxDevices bounds the devices known; beyond it an unknown CPE gets 503. 0: no bound.
 	MaxDevices int
 	// NewDevicesPerSecond bounds the unknown CPE that are taken in from one source address; beyond it they get 503. 0: no bound.
@@ -92,14 +94,16 @@ type Proxy struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 	closing  atomic.Bool
+	started  atomic.Bool // CPE may be asked for sessions
 	stopping chan struct{}
 
-	mu      sync.RWMutex
-	byCPE   map[cpeKey]*Device
-	devices map[usp.EndpointID]*Device
-	order   []usp.EndpointID // sorted; nil after a change
-	warm    map[*Device]struct{}
-	methods map[string][]string // lists of RPC methods that devices share
+	mu        sync.RWMutex
+	byCPE     map[cpeKey]*Device
+	devices   map[usp.EndpointID]*Device
+	order     []usp.EndpointID // sorted; nil after a change
+	warm      map[*Device]struct{}
+	operating map[*Device]struct{} // those with operations
+	methods   map[string][]string  // lists of RPC methods that devices share
 }
 
 // cpeKey identifies a CPE by its DeviceId (TR-069 A.3.3.1); Manufacturer is not part of the identity.
@@ -111,12 +115,13 @@ func keyOf(id cwmp.DeviceID) cpeKey { return cpeKey{id.OUI, id.ProductClass, id.
 func New(ctx context.Context, opts Options) (*Proxy, error) {
 	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), ages: newAges(opts.MaxAge, opts.Rules),
 		models: newModels(), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
-		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{},
+		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{}, operating: map[*Device]struct{}{},
 		methods: map[string][]string{}, wants: opts.Provision.wants()}
 	p.m = newMetrics(opts.Registerer, p)
 	if p.connreq == nil {
 		p.connreq = &connreq.Client{}
 	}
+	p.opts.ExpireAfter = cmp.Or(opts.ExpireAfter, defaultExpiry)
 	p.opts.ConnectionRequest.Timeout = cmp.Or(opts.ConnectionRequest.Timeout, defaultTimeout)
 	if p.opts.View == nil {
 		p.opts.View = func(root string) View {
@@ -212,7 +217,8 @@ func (p *Proxy) resume(ctx context.Context) error {
 		p.restoreGiven(ctx),
 		each(store.Row, func(d *Device, _ string) { subscribed[d] = true }),
 		each(store.Notification, func(d *Device, _ string) { notifying[d] = true }),
-		each(store.Journal, func(d *Device, id string) { d.noteJournal(id) }))
+		each(store.Journal, func(d *Device, id string) { d.noteJournal(id) }),
+		p.restoreOperations(ctx))
 	if err != nil {
 		return err
 	}
@@ -227,6 +233,16 @@ func (p *Proxy) resume(ctx context.Context) error {
 	for d := range notifying {
 		if err := d.agent.Resume(ctx); err != nil {
 			return fmt.Errorf("notifications of %s: %w", d.id, err)
+		}
+	}
+	for d := range p.operating {
+		if err := d.orphaned(ctx); err != nil {
+			return fmt.Errorf("operations of %s: %w", d.id, err)
+		}
+	}
+	for _, d := range p.devices {
+		if err := d.payOwed(ctx); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -355,6 +371,13 @@ func (p *Proxy) Start() {
 		}
 	})
 	p.wg.Go(p.sweep)
+	p.started.Store(true)
+	p.mu.RLock()
+	operating := slices.Collect(maps.Keys(p.operating))
+	p.mu.RUnlock()
+	for _, d := range operating {
+		d.press()
+	}
 	for _, d := range p.all() { // without the lock: an Agent that is about to raise something may need it first
 		d.agent.Connect()
 	}
@@ -438,6 +461,9 @@ func (p *Proxy) Do(ctx context.Context, id, from usp.EndpointID, req *usppb.Msg)
 func (p *Proxy) Request(ctx context.Context, s *cwmp.Session, req cwmp.RPC) (cwmp.RPC, error) {
 	switch m := req.(type) {
 	case *cwmp.TransferComplete:
+		if err := p.reported(ctx, s, m); err != nil {
+			return nil, err
+		}
 		return &cwmp.TransferCompleteResponse{}, nil
 	case *cwmp.AutonomousTransferComplete:
 		if err := p.transferred(ctx, s, m); err != nil {

@@ -151,7 +151,7 @@ func (r *round) run() {
 	if d.opened == r.opened {
 		d.opened = nil
 	}
-	open, waiting, came := d.session != nil, len(d.queue) > 0, r.came()
+	open, waiting, came := d.session != nil, d.waits(), r.came()
 	d.conclude(came)
 	d.mu.Unlock()
 	d.p.m.connectionRequests.WithLabelValues(outcomeOf(err, came || open)).Inc()

@@ -36,6 +36,7 @@ func (p *Proxy) sweep() {
 			return
 		case <-tick.C:
 		}
+		p.overdue(time.Now())
 		before := p.warmDevices()
 		for _, d := range before {
 			d.unload(p.ctx, idleTree)

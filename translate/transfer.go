@@ -27,19 +27,7 @@ func (p *Proxy) transferred(ctx context.Context, s *cwmp.Session, m *cwmp.Autono
 	if d == nil || d.isOutsider(s) {
 		return nil
 	}
-	args := map[string]string{
-		"Command": "", "CommandKey": "", "Requestor": "", "Affected": "",
-		"TransferType": "Upload", "TransferURL": cutTo(m.TransferURL, maxTransferURL),
-		"StartTime": eventTime(m.StartTime), "CompleteTime": eventTime(m.CompleteTime),
-		"FaultCode": "0", "FaultString": "", "CheckSumAlgorithm": "Unknown", "CheckSum": "",
-	}
-	if m.IsDownload {
-		args["TransferType"] = "Download"
-	}
-	if f := m.FaultStruct; f.FaultCode != 0 {
-		args["FaultCode"] = strconv.Itoa(int(faultCode(f.FaultCode, operating)))
-		args["FaultString"] = cutTo(fmt.Sprintf(cwmpFault+"%d %s", f.FaultCode, f.FaultString), maxFaultString)
-	}
+	args := transferArgs(m.TransferURL, m.IsDownload, m.FaultStruct, m.StartTime, m.CompleteTime)
 	said := xxhash.Sum64String(fmt.Sprint(args))
 	d.mu.Lock()
 	again := d.transfer == said
@@ -55,6 +43,24 @@ func (p *Proxy) transferred(ctx context.Context, s *cwmp.Session, m *cwmp.Autono
 	d.transfer = said
 	d.mu.Unlock()
 	return nil
+}
+
+// transferArgs are the arguments of TransferComplete! for a transfer that nobody asked for.
+func transferArgs(url string, download bool, f cwmp.FaultStruct, start, end time.Time) map[string]string {
+	args := map[string]string{
+		"Command": "", "CommandKey": "", "Requestor": "", "Affected": "",
+		"TransferType": "Upload", "TransferURL": cutTo(url, maxTransferURL),
+		"StartTime": eventTime(start), "CompleteTime": eventTime(end),
+		"FaultCode": "0", "FaultString": "", "CheckSumAlgorithm": "Unknown", "CheckSum": "",
+	}
+	if download {
+		args["TransferType"] = "Download"
+	}
+	if f.FaultCode != 0 {
+		args["FaultCode"] = strconv.Itoa(int(faultCode(f.FaultCode, operating)))
+		args["FaultString"] = cutTo(fmt.Sprintf(cwmpFault+"%d %s", f.FaultCode, f.FaultString), maxFaultString)
+	}
+	return args
 }
 
 func eventTime(t time.Time) string {

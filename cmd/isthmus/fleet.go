@@ -31,13 +31,9 @@ func (f fleet) Device(id string) (*admin.Detail, bool) {
 	if !ok {
 		return nil, false
 	}
-	pending := []string{}
-	if d.PendingCommand != "" {
-		pending = append(pending, d.PendingCommand)
-	}
 	return &admin.Detail{
 		Device: deviceOf(&d.Summary), HardwareVersion: d.HardwareVersion, ModelName: d.ModelName, FirstInform: moment(d.Since),
-		RPCMethods: notNil(d.RPCMethods), Discovered: d.Discovered, InSession: d.InSession, PendingOperations: pending,
+		RPCMethods: notNil(d.RPCMethods), Discovered: d.Discovered, InSession: d.InSession, PendingOperations: notNil(d.Running),
 		Queued: d.Queued, ConnectionRequest: lastTry(d.Attempts), Reset: admin.Reset{Time: moment(d.Reset.Time), From: sourceText(d.Reset.From)},
 		Events: notNil(d.Events), Cache: admin.Cache{Parameters: d.Cached}, SubscribedPaths: d.Subscribed,
 	}, true

@@ -120,6 +120,7 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 		Provision:           provision(c),
 		Linger:              time.Duration(c.CWMP.Session.Linger),
 		MaxAge:              time.Duration(c.Cache.MaxAge),
+		ExpireAfter:         time.Duration(c.Operations.ExpireAfter),
 		ServeStale:          time.Duration(c.Cache.ServeStale),
 		MaxDevices:          c.CWMP.MaxDevices,
 		NewDevicesPerSecond: c.CWMP.NewDevicesPerSecond,

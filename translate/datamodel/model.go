@@ -24,6 +24,7 @@ func Model(s *Shape, rpcs []string) *agent.Model {
 	m.addRoot(rpcs)
 	if s.Device2() {
 		m.addTree()
+		m.addCommands(rpcs)
 		m.addKeys()
 	} else {
 		m.addIdentity()

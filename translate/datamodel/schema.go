@@ -85,6 +85,14 @@ func LookupObject(generic string) (Object, bool) {
 	return Object{}, false
 }
 
+// LookupCommand finds a Device:2 command by its generic path: "Device.DeviceInfo.FirmwareImage.{i}.Download()".
+func LookupCommand(generic string) (Command, bool) {
+	if c := tables().command(generic); c != nil {
+		return *c, true
+	}
+	return Command{}, false
+}
+
 // Commands lists the commands of an object, by its generic path. The caller must not change them.
 func Commands(object string) []Command { return tables().commands[object] }
 

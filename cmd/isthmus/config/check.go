@@ -30,6 +30,7 @@ func (l *loader) check(c *Config) {
 	l.positiveDuration("cwmp.connection_request.timeout", c.CWMP.ConnectionRequest.Timeout)
 	l.positiveDuration("cwmp.session.timeout", c.CWMP.Session.Timeout)
 	l.positiveDuration("usp.request_timeout", c.USP.RequestTimeout)
+	l.positiveDuration("operations.expire_after", c.Operations.ExpireAfter)
 	if c.DataDir == "" {
 		l.add("data_dir", "is empty: name the directory of the store")
 	}

@@ -230,7 +230,7 @@ type Rule struct {
 
 // Operations bounds asynchronous commands.
 type Operations struct {
-	ExpireAfter Duration `yaml:"expire_after" later:""`
+	ExpireAfter Duration `yaml:"expire_after"`
 }
 
 // Notifications bounds subscriptions.

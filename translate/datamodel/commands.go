@@ -1,0 +1,31 @@
+package datamodel
+
+import "slices"
+
+// addCommands adds the commands of the objects that the CPE has, as far as they can be carried out there.
+func (m *modeller) addCommands(rpcs []string) {
+	for _, o := range m.order {
+		if o.Path == rootDevice {
+			continue // addRoot's
+		}
+		for _, c := range m.schema.commands[o.Path] {
+			if c.offered(rpcs) {
+				o.Commands = append(o.Commands, c.CommandDef)
+			}
+		}
+	}
+}
+
+// offered says whether a CPE that answers GetRPCMethods with rpcs (none: unknown) can carry out a command of an object that it has.
+func (c *Command) offered(rpcs []string) bool {
+	switch c.Class + " " + c.Target {
+	case "rpc Download":
+		return len(rpcs) == 0 || slices.Contains(rpcs, c.Target) // it is required (TR-069 A.3.2.8)
+	case "rpc Upload":
+		return slices.Contains(rpcs, c.Target)
+	}
+	return false
+}
+
+// Methods are the RPCs whose presence among what a CPE answers to GetRPCMethods makes a difference to its Model.
+var Methods = []string{"FactoryReset", "Download", "Upload"}

@@ -1,0 +1,284 @@
+package translate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"isthmus/cwmp"
+	"isthmus/usp"
+	"isthmus/usp/agent"
+)
+
+// The file types of TR-069 (A.3.2.8, A.4.1.5). Those for uploads end in the number of a row; a CPE of CWMP 1.0 or 1.1, or without the table, knows
+// the ones without.
+const (
+	firmwareUpgrade  = "1 Firmware Upgrade Image"
+	storedFirmware   = "6 Stored Firmware Image"
+	configDownload   = "3 Vendor Configuration File"
+	configUpload     = "3 Vendor Configuration File "
+	configUploadOld  = "1 Vendor Configuration File"
+	vendorLog        = "4 Vendor Log File "
+	vendorLogOld     = "2 Vendor Log File"
+	maxTransferField = 256 // characters of URL, Username, Password and TargetFileName
+)
+
+// transfer is the kind of the commands that are a Download or an Upload.
+type transfer struct {
+	upload   bool
+	fileType string // of an upload with the number of a row behind it
+	old      string // what is tried where the CPE does not know fileType
+}
+
+// transferOf is the kind of a command by its name.
+func transferOf(command string) kind {
+	switch command {
+	case "Download()":
+		return transfer{fileType: firmwareUpgrade}
+	case "Restore()":
+		return transfer{fileType: configDownload}
+	case "Backup()":
+		return transfer{upload: true, fileType: configUpload, old: configUploadOld}
+	case "Upload()":
+		return transfer{upload: true, fileType: vendorLog, old: vendorLogOld}
+	}
+	return nil
+}
+
+// What begin notes down of a transfer.
+const (
+	memoType = "file_type"
+	memoSize = "file_size"
+)
+
+func (t transfer) begin(_ context.Context, d *Device, op *operation) error {
+	for _, name := range []string{"URL", "Username", "Password", "TargetFileName"} {
+		if utf8.RuneCountInString(op.Args[name]) > maxTransferField {
+			return needsRelay("%s is longer than the %d characters that CWMP has for it", name, maxTransferField)
+		}
+	}
+	if op.Args["URL"] == "" {
+		return usp.Errorf(usp.InvalidArguments, "URL is empty")
+	}
+	if op.Args["CheckSum"] != "" {
+		return needsRelay("CWMP cannot verify a CheckSum")
+	}
+	op.Memo = map[string]string{memoType: t.fileType, memoSize: "0"}
+	if size := op.Args["FileSize"]; size != "" {
+		n, err := strconv.ParseUint(size, 10, 32)
+		if err != nil {
+			return usp.Errorf(usp.InvalidArguments, "FileSize must be from 0 to 4294967295")
+		}
+		op.Memo[memoSize] = strconv.FormatUint(n, 10)
+	}
+	switch {
+	case t.upload:
+		d.mu.RLock()
+		row := d.view().Row(objectOf(op.Command))
+		d.mu.RUnlock()
+		number := row[strings.LastIndexByte(strings.TrimSuffix(row, "."), '.')+1:]
+		op.Memo[memoType] = t.fileType + strings.TrimSuffix(number, ".")
+	case t.fileType == firmwareUpgrade:
+		switch activate := op.Args["AutoActivate"]; activate {
+		case "true", "1":
+		case "false", "0":
+			op.Memo[memoType] = storedFirmware
+		default:
+			return usp.Errorf(usp.InvalidArguments, "AutoActivate is no boolean: %q", activate)
+		}
+	}
+	return nil
+}
+
+// needsRelay refuses what only a transfer relay could do.
+func needsRelay(format string, args ...any) *usp.Error {
+	return usp.Errorf(usp.InvalidArguments, "%s: the file would have to go through isthmus (transfers.listen), which is not in this version",
+		fmt.Sprintf(format, args...))
+}
+
+// lane: one firmware at a time, and one transfer of any other object.
+func (t transfer) lane(op *operation) string {
+	if t.fileType == firmwareUpgrade {
+		return firmwareLane
+	}
+	return objectOf(op.Command)
+}
+
+const firmwareLane = "firmware"
+
+func (t transfer) send(ctx context.Context, c cwmp.Caller, d *Device, op *operation) (*outcome, error) {
+	var status int
+	var start, end time.Time
+	if t.upload {
+		u := &cwmp.Upload{CommandKey: op.Token, FileType: op.Memo[memoType], URL: op.Args["URL"], Username: op.Args["Username"], Password: op.Args["Password"]}
+		resp, err := cwmp.Call(ctx, c, u)
+		if f := (*cwmp.Fault)(nil); errors.As(err, &f) && f.Code == cwmp.FaultInvalidArguments {
+			u.FileType = t.old
+			resp, err = cwmp.Call(ctx, c, u)
+		}
+		if err != nil {
+			return nil, err
+		}
+		status, start, end = resp.Status, resp.StartTime, resp.CompleteTime
+	} else {
+		size, err := strconv.Atoi(op.Memo[memoSize])
+		if err != nil {
+			return nil, fmt.Errorf("FileSize: %w", err)
+		}
+		resp, err := cwmp.Call(ctx, c, &cwmp.Download{CommandKey: op.Token, FileType: op.Memo[memoType], URL: op.Args["URL"],
+			Username: op.Args["Username"], Password: op.Args["Password"], FileSize: size, TargetFileName: op.Args["TargetFileName"]})
+		if err != nil {
+			return nil, err
+		}
+		status, start, end = resp.Status, resp.StartTime, resp.CompleteTime
+	}
+	if status != 0 {
+		return nil, nil
+	}
+	return t.claimed(ctx, c, d, op, start, end)
+}
+
+// claimed is for a CPE that says that a transfer is done already, which is true of few (row S15): it is believed where the transfer is in no list of
+// those under way, and a firmware only when the CPE has booted.
+func (t transfer) claimed(ctx context.Context, c cwmp.Caller, d *Device, op *operation, start, end time.Time) (*outcome, error) {
+	queued, err := d.queuedTransfers(ctx, c)
+	if f := (*cwmp.Fault)(nil); err != nil && !errors.As(err, &f) {
+		return nil, nil // sent it is; the rest is to be told later
+	}
+	if slices.Contains(queued, op.Token) {
+		return nil, nil
+	}
+	d.mu.Lock()
+	op.Claimed = true
+	d.mu.Unlock()
+	if op.Memo[memoType] == firmwareUpgrade {
+		if err := d.putOperation(context.WithoutCancel(ctx), op); err != nil {
+			d.p.log.Error("what the CPE says of a firmware could not be kept", "device", d.id, "err", err)
+		}
+		return nil, nil
+	}
+	return t.ended(op, cwmp.FaultStruct{}, start, end), nil
+}
+
+// queuedTransfers lists the CommandKeys of the transfers that the CPE has not done, as far as it has an RPC for that.
+func (d *Device) queuedTransfers(ctx context.Context, c cwmp.Caller) (keys []string, err error) {
+	d.mu.RLock()
+	rpcs := d.head.RPCs
+	d.mu.RUnlock()
+	switch {
+	case slices.Contains(rpcs, "GetAllQueuedTransfers"):
+		var resp *cwmp.GetAllQueuedTransfersResponse
+		if resp, err = cwmp.Call(ctx, c, &cwmp.GetAllQueuedTransfers{}); err == nil {
+			for _, t := range resp.TransferList {
+				keys = append(keys, t.CommandKey)
+			}
+		}
+	case slices.Contains(rpcs, "GetQueuedTransfers"):
+		var resp *cwmp.GetQueuedTransfersResponse
+		if resp, err = cwmp.Call(ctx, c, &cwmp.GetQueuedTransfers{}); err == nil {
+			for _, t := range resp.TransferList {
+				keys = append(keys, t.CommandKey)
+			}
+		}
+	}
+	return keys, err
+}
+
+// look: a firmware is there when the CPE says that it runs another than before, whatever became of TransferComplete (row S13), or when it has booted
+// and had said that it was done.
+func (t transfer) look(_ context.Context, _ cwmp.Caller, d *Device, op *operation, in *cwmp.Inform) (*outcome, error) {
+	if op.Memo[memoType] != firmwareUpgrade {
+		return nil, nil
+	}
+	d.mu.RLock()
+	done := op.Claimed && d.rebooted
+	d.mu.RUnlock()
+	if done {
+		return t.ended(op, cwmp.FaultStruct{}, time.Time{}, time.Time{}), nil
+	}
+	return t.expire(d, op), nil
+}
+
+func (transfer) poll(*operation) time.Duration { return 0 }
+
+func (transfer) cancel(ctx context.Context, c cwmp.Caller, d *Device, op *operation) error {
+	d.mu.RLock()
+	can := slices.Contains(d.head.RPCs, "CancelTransfer")
+	d.mu.RUnlock()
+	if !can {
+		return usp.Errorf(usp.CommandFailure, "the CPE cannot cancel a transfer that it has begun")
+	}
+	_, err := cwmp.Call(ctx, c, &cwmp.CancelTransfer{CommandKey: op.Token})
+	return err
+}
+
+func (t transfer) expire(d *Device, op *operation) *outcome {
+	d.mu.RLock()
+	replaced := op.Software != "" && d.head.Software != op.Software
+	d.mu.RUnlock()
+	if op.Memo[memoType] != firmwareUpgrade || !replaced {
+		return nil
+	}
+	return t.ended(op, cwmp.FaultStruct{}, time.Time{}, time.Time{})
+}
+
+// ended is the outcome of a transfer, with its TransferComplete!.
+func (t transfer) ended(op *operation, f cwmp.FaultStruct, start, end time.Time) *outcome {
+	args := transferArgs(op.Args["URL"], !t.upload, f, start, end)
+	args["Command"], args["CommandKey"], args["Requestor"], args["Affected"] = op.Command, op.CommandKey, string(op.Controller), op.object()
+	out := &outcome{}
+	if f.FaultCode != 0 {
+		out = failed(f.FaultCode, f.FaultString)
+	}
+	out.events = []agent.Happening{&agent.Event{Object: "Device.LocalAgent.", Name: agent.TransferComplete, Args: args}}
+	return out
+}
+
+// reported takes a TransferComplete. Whatever it is of, the CPE is answered, or it would repeat it for ever (row S14).
+func (p *Proxy) reported(ctx context.Context, s *cwmp.Session, m *cwmp.TransferComplete) error {
+	d := p.byID(s.Inform.DeviceId)
+	if d == nil || d.isOutsider(s) {
+		return nil
+	}
+	op, t := d.transferOf(m.CommandKey)
+	if op == nil {
+		p.log.Debug("a transfer has ended that nobody waits for", "device", d.id)
+		return nil
+	}
+	if err := d.complete(ctx, op, t.ended(op, m.FaultStruct, m.StartTime, m.CompleteTime)); err != nil {
+		return fmt.Errorf("ending a transfer of %s: %w", d.id, err)
+	}
+	return nil
+}
+
+// transferOf finds the transfer that a CommandKey of the CPE means: the one that has it, or that has it in full where the CPE has cut it, or the only
+// one there is (rows S13, S14). A key that has the form of ours, but is not known, is of a transfer that is over.
+func (d *Device) transferOf(key string) (*operation, transfer) {
+	var open []*operation
+	for _, op := range d.sent() {
+		if t, ok := op.kind.(transfer); ok {
+			if op.Token == key {
+				return op, t
+			}
+			open = append(open, op)
+		}
+	}
+	cut := slices.DeleteFunc(slices.Clone(open), func(op *operation) bool { return !strings.HasPrefix(op.Token, key) })
+	switch {
+	case key != "" && len(cut) == 1:
+		open = cut
+	case len(open) != 1 || isToken(key):
+		return nil, transfer{}
+	}
+	return open[0], open[0].kind.(transfer)
+}
+
+// isToken says whether a CommandKey could be one of ours.
+func isToken(key string) bool {
+	return len(key) == tokenLength && strings.Trim(key, "0123456789abcdef") == ""
+}
