@@ -48,6 +48,8 @@ func CheckTarget(s string) error {
 		return usp.Errorf(usp.InvalidValue, "a path in Targets is longer than %d characters", maxReference)
 	case p.Segments[0].Name != "Device":
 		return usp.Errorf(usp.InvalidValue, "%s does not begin with Device.", s)
+	case len(p.Segments) == 1 && p.Kind != usp.ObjectPath:
+		return usp.Errorf(usp.InvalidValue, "%s names nothing: write Device., with its final dot, for everything", s)
 	case p.IsSchema() || slices.ContainsFunc(p.Segments, func(s usp.Segment) bool { return s.Follow }):
 		return usp.Errorf(usp.InvalidValue, "%s: a target has neither {i} nor references", s)
 	}

@@ -31,7 +31,7 @@ func TestTargets(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, s := range []string{"", "X.", "Device.X.Row.{i}.", "Device.X.Row.1.Ref+.Name", "Device.X.[", "Device..X"} {
+	for _, s := range []string{"", "X.", "Device.X.Row.{i}.", "Device.X.Row.1.Ref+.Name", "Device.X.[", "Device..X", "Device", "Device()"} {
 		if CheckTarget(s) == nil {
 			t.Errorf("%q is taken", s)
 		}

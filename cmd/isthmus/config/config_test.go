@@ -96,6 +96,7 @@ func TestProblems(t *testing.T) {
 				"isthmus.yaml:11: usp.roles.reader[2].oder: unknown key"}},
 		{"roles of the wrong shape", "usp:\n  roles:\n    a: text\n    b: [1]\n    c: [{ order: -1, targets: Device. }]\n",
 			[]string{"isthmus.yaml:3: usp.roles.a: must be a list", "isthmus.yaml:4: usp.roles.b[0]: must be a section", "isthmus.yaml:4: usp.roles.b[0].targets: is missing", "isthmus.yaml:5: usp.roles.c[0].order", "isthmus.yaml:5: usp.roles.c[0].targets: must be a list"}},
+		{"role with a target that names nothing", "usp:\n  roles:\n    a: [{ targets: [Device], param: r--- }]\n", []string{"isthmus.yaml:3: usp.roles.a[0].targets[0]: Device names nothing: write Device."}},
 		{"role without targets", "usp:\n  roles:\n    a: [{ targets: [], param: r--- }]\n", []string{"isthmus.yaml:3: usp.roles.a[0].targets: is empty"}},
 		{"rule outside Device:2", "cache:\n  rules:\n    - { path: InternetGatewayDevice.DeviceInfo., max_age: 1h }\n", []string{"isthmus.yaml:3: cache.rules[0].path: must be a Device:2 path"}},
 		{"rule with a partial wildcard", "cache:\n  rules:\n    - { path: Device.WiFi*., max_age: 1h }\n", []string{`isthmus.yaml:3: cache.rules[0].path: has the segment "WiFi*"`}},
