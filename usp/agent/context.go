@@ -126,7 +126,7 @@ func (a *Agent) readContext(x *sessionContext) {
 			if !x.up && !x.renew && len(x.turn) == 0 && a.contexts[x.peer] == x {
 				delete(a.contexts, x.peer)
 			}
-			due := a.st != nil && !a.contextDue(a.st.rows.controller(x.peer), time.Now()).IsZero()
+			due := a.st != nil && (len(a.orphans()) > 0 || !a.contextDue(a.st.rows.controller(x.peer), time.Now()).IsZero())
 			a.mu.Unlock()
 			if due {
 				a.reschedule()

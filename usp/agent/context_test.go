@@ -285,3 +285,33 @@ func TestContextOfADeletedController(t *testing.T) {
 		equal(t, len(r.a.contexts), 0)
 	})
 }
+
+// TestContextOfAControllerDeletedMeanwhile: nor is anything left where a Record of it was being read then.
+func TestContextOfAControllerDeletedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		k := r.talk()
+		k.asks(getReq("Device.LocalAgent.EndpointID"))
+		r.a.mu.Lock()
+		x := r.a.contexts[ctl1]
+		r.a.mu.Unlock()
+		if err := x.takeTurn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, records := k.records(getReq("Device.LocalAgent.EndpointID"))
+		k.say(records...)
+		synctest.Wait()
+		deleted := make(chan struct{})
+		go func() {
+			defer close(deleted)
+			r.a.Do(t.Context(), "self::isthmus", usp.NewRequest("1", delReq(false, controllerTable+"1.")))
+		}()
+		synctest.Wait()
+		x.giveTurn()
+		<-deleted
+		synctest.Wait()
+		r.a.mu.Lock()
+		defer r.a.mu.Unlock()
+		equal(t, len(r.a.contexts), 0)
+	})
+}
