@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"isthmus/usp"
+	"isthmus/usp/usppb"
 )
 
 const (
@@ -147,14 +148,34 @@ func TestTP469_2_17_OperationAllowed(t *testing.T) {
 	}
 }
 
+// Without send_resp, too, the Controller is told what it was denied, and of nothing else.
 func TestTP469_2_18_OperationDenied(t *testing.T) {
 	e := shared(t)
-	g, _ := e.invite(on("Device.", "CommandEvent", "r-x-"), on("Device.Reboot(),"+controllerTable, "CommandEvent", "r---"))
-	for _, command := range []string{"Device.Reboot()", e.own() + "SendOnBoardRequest()"} {
+	g, role := e.invite(on("Device.", "CommandEvent", "r-x-"), on("Device.Reboot(),"+controllerTable, "CommandEvent", "r---"))
+	commands := []string{"Device.Reboot()", e.own() + "SendOnBoardRequest()"}
+	for _, command := range commands {
 		if r := g.operate(command, "", nil); r.GetCmdFailure().GetErrCode() != denied {
 			e.Errorf("%v", r)
 		}
 	}
+	const silent = "proto::silent"
+	e.added(controllerTable, req("EndpointID", silent), req("Enable", "true"), req("AssignedRole", role))
+	w := e.dialHand(silent)
+	for _, command := range append(commands, "Device.ScheduleTimer()") { // of which the last is allowed
+		id := unique("silent")
+		b, err := usp.EncodeRecord(silent, e.w.id, "", usp.NewRequest(id, &usppb.Request{ReqType: &usppb.Request_Operate{
+			Operate: &usppb.Operate{Command: command, InputArgs: map[string]string{"DelaySeconds": "3600"}}}}))
+		e.must(err)
+		if w.send(b); !slices.Contains(commands, command) {
+			break
+		}
+		if r := w.answer(id).GetBody().GetResponse().GetOperateResp().GetOperationResults(); len(r) != 1 || r[0].GetCmdFailure().GetErrCode() != denied {
+			e.Errorf("without send_resp: %v", r)
+		}
+	}
+	id := unique("barrier")
+	w.send(w.record(silent, e.w.id, id, "Device.LocalAgent.EndpointID"))
+	w.answer(id) // fails where there is one to the last Operate before it
 }
 
 func TestTP469_2_19_ValueChangeAllowed(t *testing.T) {
