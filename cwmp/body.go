@@ -34,49 +34,68 @@ func putBody(b *bytes.Buffer) {
 // readMessage reads one message, nil for an empty body, and the hash of its bytes. It keeps neither them nor a place for a large one: the
 // POST may be held for minutes.
 func (sv *Server) readMessage(r *http.Request, limit int64) (env *Envelope, sum uint64, err error) {
-	b := bodies.Get().(*bytes.Buffer)
-	defer putBody(b)
-	release, err := sv.readBody(r, b, limit)
+	body, release, err := sv.readBody(r, limit)
 	defer release()
-	if err != nil || len(bytes.Trim(b.Bytes(), " \t\r\n\x00")) == 0 {
+	if err != nil || strings.Trim(body, " \t\r\n\x00") == "" {
 		return nil, 0, err
 	}
-	if env, err = Decode(b.Bytes(), r.Header.Get("Content-Type")); err != nil {
+	if env, err = decode(body, r.Header.Get("Content-Type")); err != nil {
 		return nil, 0, err
 	}
-	return env, xxhash.Sum64(b.Bytes()), nil
+	return env, xxhash.Sum64String(body), nil
 }
 
-// readBody reads a body, inflated, into b. Beyond MaxFirstBody it first waits for one of few places. release gives it back.
-func (sv *Server) readBody(r *http.Request, b *bytes.Buffer, limit int64) (release func(), err error) {
+// readBody reads a body, inflated. Beyond MaxFirstBody it first waits for one of few places. release gives it back.
+func (sv *Server) readBody(r *http.Request, limit int64) (body string, release func(), err error) {
 	release = func() {}
 	if r.ContentLength > limit {
-		return release, ErrTooLarge
+		return "", release, ErrTooLarge
 	}
 	in, err := inflate(r)
 	if err != nil {
-		return release, err
+		return "", release, err
 	}
+	b := bodies.Get().(*bytes.Buffer)
+	defer putBody(b)
 	first := min(limit, sv.opts.MaxFirstBody)
 	n, err := b.ReadFrom(io.LimitReader(in, first+1))
-	if err == nil && n > first && limit > first {
+	if err == nil && n > first {
+		if limit == first {
+			return "", release, ErrTooLarge
+		}
 		select {
 		case sv.large <- struct{}{}:
 			release = func() { <-sv.large }
 		case <-r.Context().Done():
-			return release, context.Cause(r.Context())
+			return "", release, context.Cause(r.Context())
 		}
-		var more int64
-		more, err = b.ReadFrom(io.LimitReader(in, limit-n+1))
-		n += more
+		body, err = readLarge(b, in, r.ContentLength, limit)
+	} else {
+		body = b.String()
 	}
-	switch {
-	case err == nil && n > limit:
-		err = ErrTooLarge
-	case errors.As(err, new(flate.CorruptInputError)), errors.Is(err, gzip.ErrChecksum), errors.Is(err, zlib.ErrChecksum):
+	if errors.As(err, new(flate.CorruptInputError)) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, zlib.ErrChecksum) {
 		err = fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return release, err
+	return body, release, err
+}
+
+// readLarge reads what follows on what b has, to the end of the body: into memory that is as large as the body, if that was announced, and
+// is never copied.
+func readLarge(b *bytes.Buffer, in io.Reader, announced, limit int64) (string, error) {
+	const chunk = 64 << 10
+	var body strings.Builder
+	body.Grow(int(max(announced, int64(b.Len()))))
+	for b.Len() > 0 {
+		body.Write(b.Bytes())
+		if int64(body.Len()) > limit {
+			return "", ErrTooLarge
+		}
+		b.Reset()
+		if _, err := b.ReadFrom(io.LimitReader(in, chunk)); err != nil {
+			return "", err
+		}
+	}
+	return body.String(), nil
 }
 
 // inflate undoes the Content-Encoding of a request (TR-069 3.4.5 lets a CPE use gzip and deflate).

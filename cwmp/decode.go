@@ -1,7 +1,6 @@
 package cwmp
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -69,18 +68,22 @@ func kind[T any, M interface {
 // send: any prefix, any namespace, wrong counts, missing types, control characters; of several envelopes the first. Strings of the result
 // may share one memory as large as the message: clone what is to be kept. The error is ErrMalformed, ErrDoctype or ErrLimit.
 func Decode(body []byte, contentType string) (*Envelope, error) {
+	return decode(string(body), contentType)
+}
+
+func decode(body, contentType string) (*Envelope, error) {
 	text, err := prepare(body, contentType)
 	if err != nil {
 		return nil, err
 	}
-	if e := scan(string(text)); e != nil {
+	if e := scan(text); e != nil {
 		return e, nil
 	}
 	return decodeWhole(text)
 }
 
 // decodeWhole decodes any message through etree.
-func decodeWhole(text []byte) (*Envelope, error) {
+func decodeWhole(text string) (*Envelope, error) {
 	e := new(Envelope)
 	root, err := parse(text, false)
 	if errors.Is(err, ErrMalformed) {
@@ -95,9 +98,9 @@ func decodeWhole(text []byte) (*Envelope, error) {
 }
 
 // parse returns the first Envelope.
-func parse(text []byte, permissive bool) (*etree.Element, error) {
+func parse(text string, permissive bool) (*etree.Element, error) {
 	doc := etree.Document{ReadSettings: etree.ReadSettings{Permissive: permissive, MaxDepth: maxDepth}}
-	err := doc.ReadFromBytes(text)
+	err := doc.ReadFromString(text)
 	if errors.Is(err, etree.ErrMaxDepth) {
 		return nil, fmt.Errorf("%w: more than %d levels", ErrLimit, maxDepth)
 	}
@@ -111,7 +114,7 @@ func parse(text []byte, permissive bool) (*etree.Element, error) {
 	if root == nil {
 		return nil, fmt.Errorf("%w: no Envelope", ErrMalformed)
 	}
-	if bytes.Contains(text, []byte("href")) {
+	if strings.Contains(text, "href") {
 		return root, resolve(root)
 	}
 	return root, nil

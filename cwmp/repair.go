@@ -1,7 +1,6 @@
 package cwmp
 
 import (
-	"bytes"
 	"mime"
 	"strconv"
 	"strings"
@@ -12,19 +11,19 @@ import (
 
 // prepare turns a body into what follows the prolog, in UTF-8. The XML declaration goes: encoding/xml would refuse what it may
 // say (another charset, version 1.1), and it has done its duty.
-func prepare(body []byte, contentType string) ([]byte, error) {
+func prepare(body, contentType string) (string, error) {
 	label := ""
 	switch {
-	case bytes.HasPrefix(body, []byte("\xEF\xBB\xBF")):
+	case strings.HasPrefix(body, "\xEF\xBB\xBF"):
 		body, label = body[3:], "utf-8"
-	case bytes.HasPrefix(body, []byte("\xFE\xFF")):
+	case strings.HasPrefix(body, "\xFE\xFF"):
 		body, label = transcode(body[2:], "utf-16be"), "utf-8"
-	case bytes.HasPrefix(body, []byte("\xFF\xFE")):
+	case strings.HasPrefix(body, "\xFF\xFE"):
 		body, label = transcode(body[2:], "utf-16le"), "utf-8"
 	}
 	text, declared, err := skipProlog(body)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if label == "" {
 		label = declared
@@ -41,12 +40,12 @@ func prepare(body []byte, contentType string) ([]byte, error) {
 }
 
 // transcode leaves text alone where the label is unknown or a lie.
-func transcode(text []byte, label string) []byte {
+func transcode(text, label string) string {
 	enc, _ := charset.Lookup(label)
 	if enc == nil {
 		return text
 	}
-	utf, err := enc.NewDecoder().Bytes(text)
+	utf, err := enc.NewDecoder().String(text)
 	if err != nil {
 		return text
 	}
@@ -55,26 +54,26 @@ func transcode(text []byte, label string) []byte {
 
 // skipProlog returns what follows declaration, comments and blanks, and the encoding that the declaration names. A DOCTYPE can only
 // stand here: none is ever parsed.
-func skipProlog(text []byte) (rest []byte, encoding string, err error) {
+func skipProlog(text string) (rest, encoding string, err error) {
 	for {
-		text = bytes.TrimLeft(text, " \t\r\n\x00")
+		text = strings.TrimLeft(text, " \t\r\n\x00")
 		end := ""
 		switch {
-		case bytes.HasPrefix(text, []byte("<!--")):
+		case strings.HasPrefix(text, "<!--"):
 			end = "-->"
-		case bytes.HasPrefix(text, []byte("<!")):
-			return nil, "", ErrDoctype
-		case bytes.HasPrefix(text, []byte("<?")):
+		case strings.HasPrefix(text, "<!"):
+			return "", "", ErrDoctype
+		case strings.HasPrefix(text, "<?"):
 			end = "?>"
 		default:
 			return text, encoding, nil
 		}
-		inside, after, found := bytes.Cut(text, []byte(end))
+		inside, after, found := strings.Cut(text, end)
 		if !found {
-			return nil, "", ErrMalformed
+			return "", "", ErrMalformed
 		}
-		if bytes.HasPrefix(inside, []byte("<?xml")) {
-			encoding = declaredEncoding(string(inside))
+		if strings.HasPrefix(inside, "<?xml") {
+			encoding = declaredEncoding(inside)
 		}
 		text = after
 	}
@@ -95,45 +94,46 @@ func declaredEncoding(declaration string) string {
 
 // repair makes of text what encoding/xml takes: characters that XML forbids go, written out or as references, bytes that are not
 // UTF-8 are read as Latin-1, and what follows the first Envelope is cut.
-func repair(text []byte) []byte {
+func repair(text string) string {
 	text = cutEnvelope(text)
-	out := make([]byte, 0, len(text))
+	var out strings.Builder
+	out.Grow(len(text))
 	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRune(text[i:])
+		r, n := utf8.DecodeRuneInString(text[i:])
 		switch {
 		case r == utf8.RuneError && n == 1:
 			if latin1 := rune(text[i]); isChar(latin1) {
-				out = utf8.AppendRune(out, latin1)
+				out.WriteRune(latin1)
 			}
 		case r == '&':
 			n = max(forbiddenReference(text[i:]), 1)
 			if n == 1 {
-				out = append(out, '&')
+				out.WriteByte('&')
 			}
 		case isChar(r):
-			out = append(out, text[i:i+n]...)
+			out.WriteString(text[i : i+n])
 		}
 		i += n
 	}
-	return out
+	return out.String()
 }
 
 // cutEnvelope cuts what follows the first end tag of an Envelope.
-func cutEnvelope(text []byte) []byte {
+func cutEnvelope(text string) string {
 	const name = "Envelope"
 	for at := 0; ; {
-		i := bytes.Index(text[at:], []byte(name))
+		i := strings.Index(text[at:], name)
 		if i < 0 {
 			return text
 		}
 		before := text[at : at+i]
 		at += i + len(name)
-		start := bytes.LastIndexByte(before, '<')
-		if start < 0 || !bytes.HasPrefix(before[start:], []byte("</")) {
+		start := strings.LastIndexByte(before, '<')
+		if start < 0 || !strings.HasPrefix(before[start:], "</") {
 			continue
 		}
-		after := bytes.TrimLeft(text[at:], " \t\r\n")
-		if bytes.HasPrefix(after, []byte(">")) {
+		after := strings.TrimLeft(text[at:], " \t\r\n")
+		if strings.HasPrefix(after, ">") {
 			return text[:len(text)-len(after)+1]
 		}
 		at = len(text) - len(after)
@@ -141,12 +141,12 @@ func cutEnvelope(text []byte) []byte {
 }
 
 // forbiddenReference returns the length of a character reference to what is no character of XML, or 0.
-func forbiddenReference(text []byte) int {
+func forbiddenReference(text string) int {
 	const longest = len("&#x0010FFFF;")
-	if !bytes.HasPrefix(text, []byte("&#")) {
+	if !strings.HasPrefix(text, "&#") {
 		return 0
 	}
-	end := bytes.IndexByte(text[:min(longest, len(text))], ';')
+	end := strings.IndexByte(text[:min(longest, len(text))], ';')
 	if end < 0 {
 		return 0
 	}

@@ -71,7 +71,7 @@ func TestScannerAgreesWithEtree(t *testing.T) {
 			if (got != nil) != c.scanned {
 				t.Errorf("read by the scanner: %v, want %v", got != nil, c.scanned)
 			}
-			want, err := decodeWhole(body)
+			want, err := decodeWhole(string(body))
 			if got == nil {
 				return
 			}
@@ -92,7 +92,7 @@ func TestScannerReadsNames(t *testing.T) {
 		`<ParameterInfoStruct><Name> A.B </Name></ParameterInfoStruct><ParameterInfoStruct><Name/><Writable>0</Writable></ParameterInfoStruct></ParameterList>` +
 		"</c:GetParameterNamesResponse>\n</s:Body></s:Envelope>\n")
 	got := scan(string(body))
-	want, err := decodeWhole(body)
+	want, err := decodeWhole(string(body))
 	if err != nil || got == nil {
 		t.Fatal(got, err)
 	}
@@ -133,7 +133,7 @@ func FuzzScan(f *testing.F) {
 		if got == nil {
 			return
 		}
-		want, err := decodeWhole(body)
+		want, err := decodeWhole(string(body))
 		if err != nil {
 			t.Fatalf("the scanner read what etree refuses: %v\n%q", err, body)
 		}
