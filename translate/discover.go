@@ -108,7 +108,7 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 		d.mu.Lock()
 		was = d.leaving(root, names)
 		created, deleted := d.tree.listed(root, names, listed)
-		d.head.Device1 = !datamodel.BuildShape(d.names()).Device2()
+		d.head.Device1 = !datamodel.Device2(func(name string) bool { return d.tree.get(name) != nil })
 		d.mu.Unlock()
 		n.created, n.deleted = created, deleted
 	} else if err := d.identityNames(ctx, c, root); err != nil {
@@ -119,7 +119,7 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 	view := d.view()
 	d.tree.walk(root, 0, func(path string, k *node) {
 		if k.param && len(view.Params(path)) > 0 {
-			read = append(read, strings.Clone(path))
+			read = append(read, path)
 		}
 	})
 	d.mu.RUnlock()
@@ -217,9 +217,9 @@ func (d *Device) learn(ctx context.Context, old *datamodel.Shape) error {
 
 // names lists what the CPE has. d.mu is held.
 func (d *Device) names() []datamodel.Name {
-	var names []datamodel.Name
+	names := make([]datamodel.Name, 0, d.tree.size())
 	d.tree.walk(d.head.Root, 0, func(path string, n *node) {
-		names = append(names, datamodel.Name{Path: strings.Clone(path), Writable: n.writable, Type: n.typ})
+		names = append(names, datamodel.Name{Path: path, Writable: n.writable, Type: n.typ})
 	})
 	return names
 }

@@ -125,7 +125,7 @@ func (pl *planner) add(p *plan, q agent.Query) {
 			}
 			for _, shown := range pl.view.Params(path) {
 				if !pl.fresh(shown, k.at) {
-					p.values = append(p.values, strings.Clone(path))
+					p.values = append(p.values, path)
 					return
 				}
 			}

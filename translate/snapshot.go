@@ -28,11 +28,21 @@ var (
 var errSnapshot = errors.New("snapshot is damaged")
 
 func encodeTree(t *tree) []byte {
-	var b []byte
+	b := make([]byte, 0, t.root.encoded())
 	for _, k := range t.root.kids {
 		b = appendNode(b, k, 0)
 	}
 	return snapshotEncoder.EncodeAll(b, []byte{snapshotVersion})
+}
+
+// encoded is at least as many bytes as a node and all below it take in a snapshot: large values are not to be copied as it grows.
+func (n *node) encoded() int {
+	const numbers = 1 + 4*binary.MaxVarintLen32 + binary.MaxVarintLen64 // flags, depth and lengths, time
+	size := numbers + len(n.name) + len(n.typ) + len(n.value)
+	for _, k := range n.kids {
+		size += k.encoded()
+	}
+	return size
 }
 
 func appendNode(b []byte, n *node, depth int) []byte {

@@ -143,7 +143,7 @@ func (t *tree) remove(path string) {
 
 // walk calls f for every node that matches a path, in tree order: a parameter for a parameter path; for an object path the object
 // and everything below it down to depth levels (0: all). "*" matches instance numbers. The path given to f has its final dot for
-// objects and is valid only during the call of f unless copied.
+// objects.
 func (t *tree) walk(path string, depth int, f func(path string, n *node)) {
 	object := strings.HasSuffix(path, ".")
 	if !strings.Contains(path, "*") {
@@ -213,6 +213,24 @@ func below(n *node, at string, depth int, f func(string, *node)) {
 			below(k, at+k.name+".", depth, f)
 		case depth > 1:
 			below(k, at+k.name+".", depth-1, f)
+		}
+	}
+}
+
+// rows calls f for the rows that there are at an object and below, in tree order.
+func (t *tree) rows(object string, f func(path string)) {
+	if n := t.get(object); n != nil {
+		n.rows(object, f)
+	}
+}
+
+func (n *node) rows(at string, f func(string)) {
+	if n.num != 0 {
+		f(at)
+	}
+	for _, k := range n.kids {
+		if !k.param {
+			k.rows(at+k.name+".", f)
 		}
 	}
 }
@@ -295,11 +313,7 @@ func (n *node) unlisted() {
 func (t *tree) listed(object string, names []listedName, at int64) (created, deleted []string) {
 	before := map[string]bool{}
 	known := t.listedAt(object) != 0
-	t.walk(object, 0, func(p string, n *node) {
-		if n.num != 0 && !n.param {
-			before[p] = true
-		}
-	})
+	t.rows(object, func(p string) { before[p] = true })
 	seen := map[*node]bool{}
 	for _, l := range names {
 		if !strings.HasPrefix(l.path, object) {
@@ -320,10 +334,7 @@ func (t *tree) listed(object string, names []listedName, at int64) (created, del
 	top := t.put(object)
 	top.at = at
 	t.dirty = true
-	t.walk(object, 0, func(p string, n *node) {
-		if n.num == 0 || n.param {
-			return
-		}
+	t.rows(object, func(p string) {
 		if !before[p] {
 			created = append(created, p)
 		}

@@ -161,9 +161,9 @@ func (s *Shape) has(generic string) bool {
 }
 
 // Device2 says whether the tree is a Device:2 one, rather than InternetGatewayDevice or Device:1.
-func (s *Shape) Device2() bool {
-	if !s.has(rootDevice) {
-		return false
-	}
-	return s.has("Device.RootDataModelVersion") || !s.has("Device.DeviceSummary") && !s.has("Device.LAN.")
+func (s *Shape) Device2() bool { return Device2(s.has) }
+
+// Device2 is Shape.Device2 for a tree that is no Shape yet: has tells whether it has a name.
+func Device2(has func(name string) bool) bool {
+	return has(rootDevice) && (has("Device.RootDataModelVersion") || !has("Device.DeviceSummary") && !has("Device.LAN."))
 }
