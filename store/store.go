@@ -36,6 +36,7 @@ const (
 	Notification Kind = 'n' // a Notify that has not been delivered; ID orders them
 	Operation    Kind = 'o' // a command that runs; ID is its CommandKey
 	Journal      Kind = 'j' // what has to be undone or verified at the CPE; ID names the step
+	Attributes   Kind = 'a' // one a device: which parameters it was told to report
 	Secret       Kind = 'p' // one a device: what isthmus wrote to the CPE unasked, passwords among it; nothing shows it
 )
 

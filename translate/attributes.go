@@ -2,12 +2,14 @@ package translate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"isthmus/cwmp"
+	"isthmus/store"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 )
@@ -15,37 +17,61 @@ import (
 // interest is what the Agent's subscriptions ask for.
 type interest = agent.Interest
 
-// adoption is how long isthmus tries to have the CPE take over a changed subscription (MaxSubscriptionChangeAdoptionTime).
-const adoption = 10 * time.Second
+const (
+	// adoption is how long isthmus tries to have the CPE take over a changed subscription (MaxSubscriptionChangeAdoptionTime).
+	adoption = 10 * time.Second
+	// attributesBatch is how many parameters one SetParameterAttributes has.
+	attributesBatch = 64
+	// maxAttributeCalls bounds the RPCs by which the parameters are found that a CPE refuses to report.
+	maxAttributeCalls = 64
+)
 
-// maxNotified bounds the parameters of one CPE that are watched by active notification; a subscription to a whole tree would have
-// the CPE call for every counter.
-const maxNotified = 128
+// told is what a CPE was told to report, and how it took that: the record of kind store.Attributes. It is immutable once in a Device.
+type told struct {
+	Active   []string `json:"active,omitempty"`   // own parameters, sorted
+	Refused  []string `json:"refused,omitempty"`  // own parameters whose active notification the CPE refused, sorted
+	Software string   `json:"software,omitempty"` // of the CPE then
+	Silent   bool     `json:"silent,omitempty"`   // it has kept a change to itself since
+	Polled   bool     `json:"polled,omitempty"`   // something of it is to be compared
+}
+
+func (t *told) equal(o *told) bool {
+	return slices.Equal(t.Active, o.Active) && slices.Equal(t.Refused, o.Refused) && t.Software == o.Software && t.Silent == o.Silent && t.Polled == o.Polled
+}
 
 // setInterest takes over what the subscriptions ask for and has the CPE told, now if it can be reached, else in its next session.
 func (d *Device) setInterest(i agent.Interest) {
 	d.mu.Lock()
 	d.interest = i
 	d.attributes = true
-	discovered := d.model != nil
+	idle := d.model == nil || d.adopting || d.p.closing.Load()
+	d.adopting = d.adopting || !idle
 	d.mu.Unlock()
-	if !discovered || d.p.closing.Load() {
-		return
+	if !idle {
+		d.p.wg.Go(d.adopt)
 	}
-	d.p.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(d.p.ctx, adoption)
-		defer cancel()
-		err := d.do(ctx, &job{talk: func(ctx context.Context, c cwmp.Caller) error {
-			return d.notifyAttributes(ctx, c, false)
-		}})
-		if err != nil {
-			d.p.log.Info("notification attributes are set in the next session", "device", d.id, "err", err)
-		}
-	})
 }
 
-// notifyAttributes makes the CPE report what is subscribed: active notification for the parameters of ValueChange subscriptions, none
-// for those that lost their last one. again says that the CPE has forgotten what it was told.
+// adopt has the CPE told what is subscribed while that changes. There is one for a device at most.
+func (d *Device) adopt() {
+	for {
+		ctx, cancel := context.WithTimeout(d.p.ctx, adoption)
+		err := d.do(ctx, &job{talk: func(ctx context.Context, c cwmp.Caller) error { return d.notifyAttributes(ctx, c, false) }})
+		cancel()
+		d.mu.Lock()
+		if d.adopting = err == nil && d.attributes; !d.adopting {
+			d.mu.Unlock()
+			if err != nil {
+				d.p.log.Info("notification attributes are set in the next session", "device", d.id, "err", err)
+			}
+			return
+		}
+		d.mu.Unlock()
+	}
+}
+
+// notifyAttributes makes the CPE report what is subscribed: active notification for what no subscription asked for before, none for what
+// has lost its last one. What it refuses is compared. again says that the CPE has forgotten what it was told.
 func (d *Device) notifyAttributes(ctx context.Context, c cwmp.Caller, again bool) error {
 	d.mu.RLock()
 	idle := !d.attributes && !again
@@ -56,69 +82,199 @@ func (d *Device) notifyAttributes(ctx context.Context, c cwmp.Caller, again bool
 	if err := d.load(ctx); err != nil {
 		return err
 	}
+	before, err := d.loadTold(ctx)
+	if err != nil {
+		return err
+	}
+	now := *before
 	d.mu.Lock()
 	d.attributes = false // what is subscribed from here on is for the next to tell
-	had := d.head.Notified
-	if again {
-		had = nil
+	w := d.watched()
+	var off []string
+	if !again {
+		off = dropped(now.Active, w.active, d.tree)
 	}
-	want := d.watched()
+	if again || now.Software != d.head.Software {
+		now = told{Software: d.head.Software} // another firmware may have lost them, and refuse less
+		d.watch.proven, d.watch.suspected = false, time.Time{}
+	}
+	now.Active = both(now.Active, w.active)
+	now.Refused = both(now.Refused, w.active)
 	d.mu.Unlock()
-	var spa cwmp.SetParameterAttributes
-	change := func(names, not []string, value int) {
-		for _, n := range names {
-			if !slices.Contains(not, n) {
-				spa.ParameterList = append(spa.ParameterList, cwmp.SetParameterAttributesStruct{Name: n, NotificationChange: true, Notification: value})
-			}
+	var on []string
+	for _, name := range w.active {
+		if !has(now.Active, name) && !has(now.Refused, name) {
+			on = append(on, name)
 		}
 	}
-	change(had, want, cwmp.NotificationOff)
-	change(want, had, cwmp.NotificationActive)
-	if len(spa.ParameterList) > 0 {
-		var f *cwmp.Fault
-		if _, err := cwmp.Call(ctx, c, &spa); err != nil {
-			if !errors.As(err, &f) {
-				d.mu.Lock()
-				d.attributes = true
-				d.mu.Unlock()
-				return err
-			}
-			d.p.log.Info("the CPE refuses notification, changes are seen when values are read", "device", d.id, "err", err)
+	s := attributeSetter{d: d, c: c}
+	err = s.set(ctx, off, cwmp.NotificationOff)
+	if err != nil {
+		now.Active = append(now.Active, off...) // as far as is known
+	} else {
+		s.taken, s.refused = nil, nil
+		err = s.set(ctx, on, cwmp.NotificationActive)
+		now.Active, now.Refused = append(now.Active, s.taken...), append(now.Refused, s.refused...)
+	}
+	slices.Sort(now.Active)
+	slices.Sort(now.Refused)
+	if len(s.refused) > 0 {
+		d.p.log.Info("the CPE refuses active notification, changes are seen by comparing", "device", d.id, "parameters", len(s.refused), "err", s.why)
+	}
+	d.mu.Lock()
+	d.attributes = d.attributes || err != nil
+	d.watch.take(w, &now, time.Now())
+	if now.Polled = d.watch.polled(&now); !now.Polled && len(now.Active) == 0 {
+		now = told{}
+	}
+	d.mu.Unlock()
+	return errors.Join(err, d.keepTold(ctx, before, &now))
+}
+
+// dropped are the parameters of had that are not wanted any more, as far as they are there.
+func dropped(had, want []string, t *tree) (off []string) {
+	for _, name := range had {
+		if !has(want, name) && t.get(name) != nil {
+			off = append(off, name)
+		}
+	}
+	return off
+}
+
+// has says whether a sorted list has a name.
+func has(sorted []string, name string) bool {
+	_, ok := slices.BinarySearch(sorted, name)
+	return ok
+}
+
+// both gives the names that are in both of two sorted lists.
+func both(a, b []string) (out []string) {
+	for _, name := range a {
+		if has(b, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// attributeSetter sets notification attributes and finds out by halving which of them the CPE refuses, since SetParameterAttributes is done as a
+// whole or not at all (TR-069 A.3.2.4).
+type attributeSetter struct {
+	d              *Device
+	c              cwmp.Caller
+	calls          int
+	taken, refused []string
+	why            error // the last refusal
+}
+
+func (s *attributeSetter) set(ctx context.Context, names []string, notification int) error {
+	for batch := range slices.Chunk(names, attributesBatch) {
+		if err := s.setBatch(ctx, batch, notification); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *attributeSetter) setBatch(ctx context.Context, names []string, notification int) error {
+	if s.calls >= maxAttributeCalls {
+		s.refused = append(s.refused, names...)
+		return nil
+	}
+	s.calls++
+	var spa cwmp.SetParameterAttributes
+	for _, name := range names {
+		spa.ParameterList = append(spa.ParameterList, cwmp.SetParameterAttributesStruct{Name: name, NotificationChange: true, Notification: notification})
+	}
+	_, err := cwmp.Call(ctx, s.c, &spa)
+	var f *cwmp.Fault
+	switch {
+	case err == nil:
+		s.taken = append(s.taken, names...)
+		return nil
+	case !errors.As(err, &f):
+		return err
+	}
+	s.why = err
+	if f.Code == cwmp.FaultMethodNotSupported {
+		s.calls = maxAttributeCalls
+	}
+	if len(names) == 1 || f.Code == cwmp.FaultMethodNotSupported {
+		s.refused = append(s.refused, names...)
+		return nil
+	}
+	half := len(names) / 2
+	if err := s.setBatch(ctx, names[:half], notification); err != nil {
+		return err
+	}
+	return s.setBatch(ctx, names[half:], notification)
+}
+
+// loadTold gives what the CPE was told.
+func (d *Device) loadTold(ctx context.Context) (*told, error) {
+	d.mu.RLock()
+	t := d.told
+	d.mu.RUnlock()
+	if t != nil {
+		return t, nil
+	}
+	t = &told{}
+	b, err := d.p.store.Get(ctx, d.key(store.Attributes, ""))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return nil, fmt.Errorf("reading what %s was told: %w", d.id, err)
+	default:
+		if err := json.Unmarshal(b, t); err != nil {
+			d.p.log.Error("what the CPE was told is damaged, telling it anew", "device", d.id, "err", err)
+			t = &told{}
 		}
 	}
 	d.mu.Lock()
-	same := slices.Equal(d.head.Notified, want)
-	d.head.Notified = want
-	d.mu.Unlock()
-	if same {
-		return nil
+	if d.tree != nil { // else nobody would forget it again
+		d.told = t
 	}
-	return d.putHead(context.WithoutCancel(ctx))
+	d.mu.Unlock()
+	return t, nil
 }
 
-// watched lists the CPE's own parameters that ValueChange subscriptions are about. d.mu is held.
-func (d *Device) watched() []string {
-	var names []string
-	view := d.view()
-	for _, ref := range d.interest.ValueChange {
-		p, err := usp.ParsePath(ref)
+// keepTold puts what the CPE was told on disk where that has changed, and sees to its being polled.
+func (d *Device) keepTold(ctx context.Context, before, now *told) error {
+	d.p.polls.set(d, now.Polled)
+	if before.equal(now) {
+		return nil
+	}
+	op := store.Op{Key: d.key(store.Attributes, "")}
+	if !now.equal(&told{}) {
+		b, err := json.Marshal(now)
 		if err != nil {
-			continue
+			return fmt.Errorf("what %s was told: %w", d.id, err)
 		}
-		for _, need := range view.Needs(agent.Query{Path: p.Query()}) {
-			d.tree.walk(need.path, need.depth, func(path string, n *node) {
-				if !n.param || len(names) >= maxNotified || slices.Contains(names, path) {
-					return
-				}
-				for _, shown := range view.Params(path) {
-					if def := d.param(shown); def != nil && !def.Quiet {
-						names = append(names, strings.Clone(path))
-						return
-					}
-				}
-			})
+		op.Value = b
+	}
+	if err := d.p.store.Write(context.WithoutCancel(ctx), d.lease, op); err != nil {
+		return fmt.Errorf("keeping what %s was told: %w", d.id, err)
+	}
+	d.mu.Lock()
+	if d.told = now; d.tree == nil {
+		d.told = nil
+	}
+	d.mu.Unlock()
+	return nil
+}
+
+// restoreTold has every CPE that was told something looked after: polled, and told anew what is subscribed in its next session.
+func (p *Proxy) restoreTold(ctx context.Context) error {
+	for item, err := range p.store.All(ctx, store.Attributes) {
+		if err != nil {
+			return fmt.Errorf("reading what CPE were told: %w", err)
+		}
+		if d := p.devices[usp.EndpointID(item.Key.Device)]; d != nil {
+			var t told
+			err := json.Unmarshal(item.Value, &t)
+			d.attributes = true
+			p.polls.set(d, err == nil && t.Polled)
 		}
 	}
-	slices.Sort(names)
-	return names
+	return nil
 }

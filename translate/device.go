@@ -33,7 +33,11 @@ type Device struct {
 	model      *agent.Model // nil: not discovered
 	known      chan struct{}
 	interest   interest
-	attributes bool                 // the CPE has to be told what is subscribed
+	attributes bool  // the CPE has to be told what is subscribed
+	adopting   bool  // somebody is at it
+	told       *told // nil: not loaded
+	watch      watching
+	polling    bool                 // a poll is under way
 	journals   map[string]bool      // rows that are not complete
 	lookedUp   map[string]time.Time // tables that were listed because somebody asked for a row that is not there
 
@@ -85,8 +89,7 @@ type head struct {
 	RPCs         []string        `json:"rpcs,omitempty"`
 	StaleBefore  int64           `json:"stale_before,omitempty"` // Unix ms: values and listings read before are not trusted
 	Pending      *pending        `json:"pending,omitempty"`
-	Owed         *agent.BootInfo `json:"owed,omitempty"`     // a Boot! that comes after the results of what the boot has ended
-	Notified     []string        `json:"notified,omitempty"` // own parameters that the CPE was told to report
+	Owed         *agent.BootInfo `json:"owed,omitempty"` // a Boot! that comes after the results of what the boot has ended
 	// Quarantine is set while two CPE inform under the DeviceId.
 	Quarantine *quarantine `json:"quarantine,omitempty"`
 	// Raised are the events of an Inform whose InformResponse the CPE is not known to have seen: a repetition raises nothing.
@@ -227,7 +230,7 @@ func (d *Device) unload(ctx context.Context, idle time.Duration) {
 	if d.tree == nil || d.held > 0 || d.session != nil || len(d.queue) > 0 || d.tree.dirty || time.Since(d.used) < idle {
 		return
 	}
-	d.tree, d.lookedUp = nil, nil
+	d.tree, d.lookedUp, d.told = nil, nil, nil
 	d.p.unloaded(d)
 }
 

@@ -13,7 +13,6 @@ import (
 	"isthmus/cwmp"
 	"isthmus/store"
 	"isthmus/translate/datamodel"
-	"isthmus/usp"
 	"isthmus/usp/agent"
 )
 
@@ -35,10 +34,6 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 		if err := d.discover(ctx, c); err != nil {
 			return fmt.Errorf("reading the data model: %w", err)
 		}
-	} else if rebooted {
-		if err := d.recount(ctx, c); err != nil {
-			return fmt.Errorf("listing subscribed tables: %w", err)
-		}
 	}
 	if err := d.learnReach(ctx, c, s.Inform); err != nil {
 		return fmt.Errorf("reading how the CPE can be reached: %w", err)
@@ -46,41 +41,10 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 	if contested {
 		return nil
 	}
-	return d.notifyAttributes(ctx, c, hasEvent(s.Inform, cwmp.EventBootstrap))
-}
-
-// recount lists the tables whose rows are subscribed to: a CPE that has booted may have others than before, and says nothing of it.
-func (d *Device) recount(ctx context.Context, c cwmp.Caller) error {
-	d.mu.RLock()
-	refs := d.interest.Objects
-	d.mu.RUnlock()
-	if len(refs) == 0 {
-		return nil
+	if err := d.attend(ctx, c, s.Inform, rebooted, learn); err != nil {
+		return fmt.Errorf("looking after subscriptions: %w", err)
 	}
-	if err := d.load(ctx); err != nil {
-		return err
-	}
-	var tables []string
-	for _, ref := range refs {
-		p, err := usp.ParsePath(ref)
-		if err != nil {
-			continue
-		}
-		for _, need := range d.view().Needs(agent.Query{Path: p.Query(), RowsOnly: true}) {
-			table, _, _ := strings.Cut(need.path, "*")
-			if strings.HasSuffix(table, ".") {
-				tables = append(tables, table)
-			}
-		}
-	}
-	slices.Sort(tables)
-	var n news
-	for _, table := range slices.Compact(tables) {
-		if err := d.list(ctx, c, table, &n); err != nil {
-			return err
-		}
-	}
-	return d.tell(ctx, &n)
+	return nil
 }
 
 // discover reads all names and values of a CPE. Nothing of it is seen before all of it is known.

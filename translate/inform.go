@@ -124,7 +124,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 	d.mu.Lock()
 	boot = boot || d.inform.restarted(rec.upTime)
 	d.rebooted = boot
-	d.session, d.served = s, d.asking || hasEvent(in, cwmp.EventConnectionRequest)
+	d.session, d.served = s, (d.asking || hasEvent(in, cwmp.EventConnectionRequest)) && !d.unhurried()
 	d.contact.made()
 	if d.opened != nil {
 		close(d.opened)
@@ -134,7 +134,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 		}
 	}
 	unchanged := rec.hash == d.inform.hash && !boot && !bootstrap && !d.inform.at.IsZero()
-	watched := len(d.interest.ValueChange) > 0
+	watched := len(d.interest.ValueChange)+len(d.interest.Objects) > 0
 	due := !unchanged || now.Sub(d.saved) > informSaved
 	d.mu.Unlock()
 	raising := watched && !unchanged
@@ -151,15 +151,13 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 
 	d.mu.Lock()
 	var happened []agent.Happening
-	view := d.view()
 	if d.tree != nil {
 		dirty := d.tree.dirty
 		var changes []change
 		rec.apply(d.tree, d.head.Root, func(c change) { changes = append(changes, c) })
-		for _, c := range changes {
-			for _, p := range view.Params(c.path) {
-				happened = append(happened, d.valueChange(view, p, c))
-			}
+		if watched {
+			happened = d.valueChanges(changes)
+			d.countsChanged(changes)
 		}
 		d.tree.dirty = dirty // the Inform's own record keeps these values
 	}
@@ -185,9 +183,6 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 		if d.head.Pending == nil || over {
 			d.announce()
 		}
-	}
-	if !watched {
-		happened = nil
 	}
 	d.mu.Unlock()
 

@@ -14,6 +14,7 @@ type metrics struct {
 	contested          prometheus.Gauge
 	restless           prometheus.Counter
 	attempts           *prometheus.CounterVec
+	polls              *prometheus.CounterVec
 	discovery          prometheus.Histogram
 	provisioned        *prometheus.CounterVec
 	resets             *prometheus.CounterVec
@@ -52,6 +53,8 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 			Help: "Settings of cwmp.provision that were to be written to a CPE, by what came of it."}, []string{"setting", "outcome"}),
 		resets: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_reset_claims_total",
 			Help: "Resets that CPE with the fleet's credentials claimed after they had shown their own, by what came of it."}, []string{"outcome"}),
+		polls: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_polls_total",
+			Help: "Polls of what CPE do not report by themselves, by what came of it."}, []string{"outcome"}),
 		discovery: f.NewHistogram(prometheus.HistogramOpts{Name: "isthmus_discovery_duration_seconds",
 			Help: "Time to read the data model of a CPE.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300}}),
 	}

@@ -44,6 +44,8 @@ type Options struct {
 	ServeStale time.Duration
 	// ExpireAfter is how long an asynchronous command may take whose end the CPE does not report; 0: a day.
 	ExpireAfter time.Duration
+	// PollInterval is how often is read what is subscribed and what the CPE does not report; 0: only when it informs.
+	PollInterval time.Duration
 	// MaxDevices bounds the devices known; beyond it an unknown CPE gets 503. 0: no bound.
 	MaxDevices int
 	// NewDevicesPerSecond bounds the unknown CPE that are taken in from one source address; beyond it they get 503. 0: no bound.
@@ -85,6 +87,7 @@ type Proxy struct {
 	models  *models
 	traces  *traces
 	news    *newcomers
+	polls   polls
 	wants   [settings]string // what Options.Provision comes to
 
 	// staleBefore is when the process last came back from a crash, in Unix milliseconds: what the cache held then is not trusted.
@@ -215,6 +218,7 @@ func (p *Proxy) resume(ctx context.Context) error {
 	}
 	err := errors.Join(
 		p.restoreGiven(ctx),
+		p.restoreTold(ctx),
 		each(store.Row, func(d *Device, _ string) { subscribed[d] = true }),
 		each(store.Notification, func(d *Device, _ string) { notifying[d] = true }),
 		each(store.Journal, func(d *Device, id string) { d.noteJournal(id) }),
@@ -378,6 +382,7 @@ func (p *Proxy) Start() {
 	for _, d := range operating {
 		d.press()
 	}
+	p.wg.Go(p.poll)
 	for _, d := range p.all() { // without the lock: an Agent that is about to raise something may need it first
 		d.agent.Connect()
 	}

@@ -16,8 +16,9 @@ type job struct {
 	ctx context.Context
 	// talk says what to ask. What it learns goes into variables that the requester reads only when do has returned nil or talk's
 	// error: a requester whose deadline passes while talk runs must not touch them.
-	talk func(ctx context.Context, c cwmp.Caller) error
-	last bool // the session ends after this job: the CPE acts when it ends
+	talk  func(ctx context.Context, c cwmp.Caller) error
+	last  bool // the session ends after this job: the CPE acts when it ends
+	polls bool // nobody waits for it
 	// guarded by Device.mu
 	wrote bool // an RPC that changes something has left
 	known bool // the outcome is settled, and a success: what talk still does is for the cache
@@ -143,7 +144,7 @@ func (d *Device) serve(ctx context.Context, s *cwmp.Session) bool {
 		c := &caller{d: d, next: s, job: j, ex: exchangeOf(j.ctx)}
 		err := j.talk(j.ctx, c)
 		d.mu.Lock()
-		d.served = true
+		d.served = d.served || !j.polls
 		lost := errors.Is(err, cwmp.ErrSessionClosed) || errors.Is(err, cwmp.ErrUnknownOutcome)
 		if lost && !j.wrote && !j.again && j.ctx.Err() == nil && !d.p.closing.Load() {
 			// Nothing was changed, so nothing is lost by asking once more in the next session.
@@ -157,6 +158,9 @@ func (d *Device) serve(ctx context.Context, s *cwmp.Session) bool {
 		d.finish(j, err)
 		if j.last && err == nil {
 			return false
+		}
+		if err := d.notifyAttributes(ctx, &caller{d: d, next: s}, false); err != nil { // of rows that this job has made or found
+			d.p.log.Info("notification attributes are set in the next session", "device", d.id, "err", err)
 		}
 	}
 }

@@ -203,6 +203,13 @@ func (d *Device) fetch(ctx context.Context, c cwmp.Caller, queries []agent.Query
 	if err := d.values(ctx, c, p.values, &news); err != nil {
 		return err
 	}
+	d.mu.RLock()
+	t := d.told
+	d.mu.RUnlock()
+	d.suspect(t, &news)
+	if err := d.follow(ctx, c, &news); err != nil {
+		return err
+	}
 	return d.tell(ctx, &news)
 }
 
@@ -210,7 +217,9 @@ func (d *Device) fetch(ctx context.Context, c cwmp.Caller, queries []agent.Query
 type news struct {
 	created, deleted []string
 	values           []change
-	names            bool // names were listed
+	names            bool              // names were listed
+	listed           []string          // below these objects
+	late             []agent.Happening // what was held back
 }
 
 // change is a parameter of the CPE that has another value than the one known before.
@@ -236,7 +245,7 @@ func (d *Device) list(ctx context.Context, c cwmp.Caller, object string, n *news
 		d.lookedUp = map[string]time.Time{}
 	}
 	d.lookedUp[object] = now
-	n.names = true
+	n.names, n.listed = true, append(n.listed, object)
 	d.mu.Unlock()
 	return d.rowNews(ctx, c, was, created, deleted, now.UnixMilli(), n)
 }
@@ -398,15 +407,14 @@ func (d *Device) tell(ctx context.Context, n *news) error {
 			return err
 		}
 	}
-	d.mu.RLock()
-	var happened []agent.Happening
+	d.mu.Lock()
+	happened := n.late
 	view := d.view()
 	if len(d.interest.ValueChange) > 0 {
-		for _, c := range n.values {
-			for _, p := range view.Params(c.path) {
-				happened = append(happened, d.valueChange(view, p, c))
-			}
-		}
+		happened = append(happened, d.valueChanges(n.values)...)
+	}
+	if len(n.created)+len(n.deleted) > 0 && len(d.interest.ValueChange)+len(d.interest.Objects) > 0 {
+		d.attributes = true // wildcards and searches follow the rows
 	}
 	if len(d.interest.Objects) > 0 {
 		for _, own := range n.created {
@@ -420,7 +428,7 @@ func (d *Device) tell(ctx context.Context, n *news) error {
 			}
 		}
 	}
-	d.mu.RUnlock()
+	d.mu.Unlock()
 	if len(happened) == 0 {
 		return nil
 	}

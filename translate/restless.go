@@ -72,7 +72,7 @@ func (p *Proxy) Standing(m *cwmp.Inform) cwmp.Standing {
 	defer d.mu.Unlock()
 	d.haste.now(time.Now(), d.head.Interval)
 	switch {
-	case d.wanted():
+	case d.wanted() && !d.unhurried():
 		return cwmp.Wanted
 	case !d.haste.since.IsZero():
 		return cwmp.Restless

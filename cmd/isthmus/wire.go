@@ -122,6 +122,7 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 		MaxAge:              time.Duration(c.Cache.MaxAge),
 		ExpireAfter:         time.Duration(c.Operations.ExpireAfter),
 		ServeStale:          time.Duration(c.Cache.ServeStale),
+		PollInterval:        time.Duration(c.Notifications.PollInterval),
 		MaxDevices:          c.CWMP.MaxDevices,
 		NewDevicesPerSecond: c.CWMP.NewDevicesPerSecond,
 		Logger:              i.log,

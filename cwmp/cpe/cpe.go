@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -457,12 +458,56 @@ func (c *CPE) change(path, value string) {
 		return
 	}
 	c.tree = c.tree.set(path, value)
+	c.report(path, n)
+}
+
+// report tells the ACS of a changed value, if it wants to know. c.mu is held.
+func (c *CPE) report(path string, n *node) {
+	if c.faults.Mute {
+		return
+	}
 	switch n.notification {
 	case notificationActive:
 		c.notify(path)
 		c.want()
 	case notificationPassive, passiveAndLightweight, passiveAndActiveLightweight:
 		c.notify(path)
+	}
+}
+
+// AddRow makes a row, as somebody on the LAN side would, and gives its instance number.
+func (c *CPE) AddRow(table string) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.tree.find(table)
+	if n == nil || !n.table || n.template == nil || len(n.kids) >= maxRows {
+		return 0, fmt.Errorf("cpe: no row can be made in %q", table)
+	}
+	var instance int
+	c.tree, instance = c.tree.add(table)
+	c.counted(table)
+	return instance, nil
+}
+
+// RemoveRow deletes a row, as somebody on the LAN side would.
+func (c *CPE) RemoveRow(row string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	table, _ := splitLast(row)
+	n := c.tree.find(table)
+	if n == nil || !n.table || c.tree.find(row) == nil {
+		return fmt.Errorf("cpe: no row %q", row)
+	}
+	c.tree = c.tree.remove(row)
+	c.counted(table)
+	return nil
+}
+
+// counted reports the number of a table's rows. c.mu is held.
+func (c *CPE) counted(table string) {
+	count := strings.TrimSuffix(table, ".") + "NumberOfEntries"
+	if n := c.tree.find(count); n != nil {
+		c.report(count, n)
 	}
 }
 

@@ -18,6 +18,8 @@ type Faults struct {
 	MaxGPV       int                       // GetParameterValues of more names is 9004
 	RPCFault     map[string]cwmp.FaultCode // RPCs that are never carried out
 	SetFault     map[string]cwmp.FaultCode // parameters that cannot be set
+	NotifyFault  map[string]cwmp.FaultCode // parameters that cannot be notified
+	Mute         bool                      // changes are not notified, whatever the attributes say
 	NoGPVPartial bool                      // GetParameterValues of a partial path is 9005
 	NoGPNDeep    bool                      // GetParameterNames of the whole root is 9002
 	Renumber     bool                      // DeleteObject gives the rows that are left the numbers from 1 on

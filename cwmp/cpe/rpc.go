@@ -245,6 +245,9 @@ func (c *CPE) setAttributes(req *cwmp.SetParameterAttributes) (cwmp.RPC, error) 
 		if a.NotificationChange && (a.Notification < 0 || a.Notification > notificationMax) {
 			return nil, cwmp.NewFault(cwmp.FaultInvalidArguments)
 		}
+		if code := c.faults.NotifyFault[a.Name]; code != 0 && a.NotificationChange && a.Notification != 0 {
+			return nil, cwmp.NewFault(code)
+		}
 		var forced bool
 		err := c.parameters([]string{a.Name}, func(path string, n *node) {
 			notification := a.Notification

@@ -99,8 +99,12 @@ type Invocation struct {
 type Happening interface{ happening() }
 
 // ValueChange says that a parameter has a new value, whoever changed it.
-// Old is what it was before, empty where that cannot be told; Thresholds go by it.
-type ValueChange struct{ Path, Value, Old string }
+// Old is what it was before, empty where that cannot be told; Thresholds go by it. Quiet says that it is a counter or clock: only Subscriptions
+// that name the parameter itself, not an object above it, are told.
+type ValueChange struct {
+	Path, Value, Old string
+	Quiet            bool
+}
 
 // ObjectCreation says that a row is there that was not.
 type ObjectCreation struct {

@@ -144,10 +144,10 @@ type matcher struct {
 }
 
 func (m *matcher) wants(rs *rowSet, path string, h Happening) bool {
-	kind, subject := "", ""
+	kind, subject, named := "", "", false
 	switch h := h.(type) {
 	case *ValueChange:
-		kind, subject = valueChange, h.Path
+		kind, subject, named = valueChange, h.Path, h.Quiet
 	case *ObjectCreation:
 		kind, subject = objectCreation, h.Path
 	case *ObjectDeletion:
@@ -172,7 +172,7 @@ func (m *matcher) wants(rs *rowSet, path string, h Happening) bool {
 				return true
 			}
 		default:
-			if covers(pattern, subject) {
+			if covers(pattern, subject) && (!named || same(pattern, subject)) {
 				return true
 			}
 		}

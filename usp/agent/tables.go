@@ -113,7 +113,7 @@ var ownModel, byPath = link(append([]*table{
 		quiet(computed("UpTime", TypeUnsignedInt, func(v *view, _ string) string { return itoa(v.upTime()) })),
 		computed("SupportedProtocols", TypeString, func(v *view, _ string) string { return v.agent.fleet.protocols }),
 		computed("AdvertisedDeviceSubtypes", TypeString, func(*view, string) string { return "" }),
-		computed("MaxSubscriptionChangeAdoptionTime", TypeUnsignedInt, func(*view, string) string { return "5" }),
+		computed("MaxSubscriptionChangeAdoptionTime", TypeUnsignedInt, func(*view, string) string { return "10" }),
 		computed("SupportedFingerprintAlgorithms", TypeString, func(*view, string) string { return fingerprintNames }),
 		computed("SupportedThresholdOperator", TypeString, func(*view, string) string { return strings.Join(thresholdOperators, ",") }),
 		counts("MTP"), counts("Controller"), counts("Subscription"), counts("Request"), counts("Threshold"), counts("Certificate"),

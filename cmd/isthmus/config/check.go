@@ -23,6 +23,9 @@ const placeholder = "{endpoint_id}"
 // maxSecretFile bounds a file that holds a password or token.
 const maxSecretFile = 64 << 10
 
+// minPoll is the least time between two polls of a CPE: each may be a session of its own.
+const minPoll = 10 * time.Second
+
 // check looks at what no single key can tell.
 func (l *loader) check(c *Config) {
 	l.positive("cwmp.max_devices", c.CWMP.MaxDevices)
@@ -31,6 +34,9 @@ func (l *loader) check(c *Config) {
 	l.positiveDuration("cwmp.session.timeout", c.CWMP.Session.Timeout)
 	l.positiveDuration("usp.request_timeout", c.USP.RequestTimeout)
 	l.positiveDuration("operations.expire_after", c.Operations.ExpireAfter)
+	if d := time.Duration(c.Notifications.PollInterval); d != 0 && d < minPoll {
+		l.add("notifications.poll_interval", "%s is too often: write at least %s, or 0s to compare only when a CPE informs", d, minPoll)
+	}
 	if c.DataDir == "" {
 		l.add("data_dir", "is empty: name the directory of the store")
 	}

@@ -233,9 +233,9 @@ type Operations struct {
 	ExpireAfter Duration `yaml:"expire_after"`
 }
 
-// Notifications bounds subscriptions.
+// Notifications says how subscriptions are served. PollInterval 0 compares what a CPE does not report when it informs, and only then.
 type Notifications struct {
-	PollInterval     Duration `yaml:"poll_interval" later:""`
+	PollInterval     Duration `yaml:"poll_interval"`
 	MaxSubscriptions int      `yaml:"max_subscriptions"`
 }
 

@@ -56,6 +56,7 @@ func TestProblems(t *testing.T) {
 		{"negative duration", "cache: { max_age: -1s }\n", []string{"isthmus.yaml:1: cache.max_age: -1s is negative"}},
 		{"zero where there must be time", "usp: { request_timeout: 0s }\n", []string{"isthmus.yaml:1: usp.request_timeout: must be more than 0s"}},
 		{"an operation without time", "operations: { expire_after: 0s }\n", []string{"isthmus.yaml:1: operations.expire_after: must be more than 0s"}},
+		{"too frequent a poll", "notifications: { poll_interval: 1s }\n", []string{"isthmus.yaml:1: notifications.poll_interval: 1s is too often: write at least 10s, or 0s"}},
 		{"number for text", "data_dir: 5\n", []string{`isthmus.yaml:1: data_dir: must be text, not a number (write "5" in quotes)`}},
 		{"number for a secret", "cwmp:\n  connection_request: { username: u, password: 12345 }\n", []string{"isthmus.yaml:2: cwmp.connection_request.password: must be text, not a number (put it in quotes)"}},
 		{"text for a number", "cwmp: { max_devices: \"many\" }\n", []string{"isthmus.yaml:1: cwmp.max_devices: must be a whole number, not text"}},
