@@ -146,8 +146,8 @@ func (t transfer) send(ctx context.Context, c cwmp.Caller, d *Device, op *operat
 // claimed is for a CPE that says that a transfer is done already, which is true of few (row S15): it is believed where the transfer is in no list of
 // those under way, and a firmware only when the CPE has booted.
 func (t transfer) claimed(ctx context.Context, c cwmp.Caller, d *Device, op *operation, start, end time.Time) (*outcome, error) {
-	queued, err := d.queuedTransfers(ctx, c)
-	if f := (*cwmp.Fault)(nil); err != nil && !errors.As(err, &f) {
+	queued, _, err := d.queuedTransfers(ctx, c)
+	if err != nil && !isFault(err) {
 		return nil, nil // sent it is; the rest is to be told later
 	}
 	if slices.Contains(queued, op.Token) {
@@ -157,16 +157,18 @@ func (t transfer) claimed(ctx context.Context, c cwmp.Caller, d *Device, op *ope
 	op.Claimed = true
 	d.mu.Unlock()
 	if op.Memo[memoType] == firmwareUpgrade {
-		if err := d.putOperation(context.WithoutCancel(ctx), op); err != nil {
-			d.p.log.Error("what the CPE says of a firmware could not be kept", "device", d.id, "err", err)
-		}
 		return nil, nil
 	}
 	return t.ended(op, cwmp.FaultStruct{}, start, end), nil
 }
 
-// queuedTransfers lists the CommandKeys of the transfers that the CPE has not done, as far as it has an RPC for that.
-func (d *Device) queuedTransfers(ctx context.Context, c cwmp.Caller) (keys []string, err error) {
+func isFault(err error) bool {
+	var f *cwmp.Fault
+	return errors.As(err, &f)
+}
+
+// queuedTransfers lists the CommandKeys of the transfers that the CPE has not done; known is false where it has no RPC for that.
+func (d *Device) queuedTransfers(ctx context.Context, c cwmp.Caller) (keys []string, known bool, err error) {
 	d.mu.RLock()
 	rpcs := d.head.RPCs
 	d.mu.RUnlock()
@@ -185,23 +187,33 @@ func (d *Device) queuedTransfers(ctx context.Context, c cwmp.Caller) (keys []str
 				keys = append(keys, t.CommandKey)
 			}
 		}
+	default:
+		return nil, false, nil
 	}
-	return keys, err
+	return keys, err == nil, err
 }
 
 // look: a firmware is there when the CPE says that it runs another than before, whatever became of TransferComplete (row S13), or when it has booted
 // and had said that it was done.
-func (t transfer) look(_ context.Context, _ cwmp.Caller, d *Device, op *operation, in *cwmp.Inform) (*outcome, error) {
-	if op.Memo[memoType] != firmwareUpgrade {
-		return nil, nil
-	}
+func (t transfer) look(ctx context.Context, c cwmp.Caller, d *Device, op *operation, _ *cwmp.Inform) (*outcome, error) {
 	d.mu.RLock()
-	done := op.Claimed && d.rebooted
+	done, answered := op.Claimed && d.rebooted, op.Answered
 	d.mu.RUnlock()
 	if done {
 		return t.ended(op, cwmp.FaultStruct{}, time.Time{}, time.Time{}), nil
 	}
-	return t.expire(d, op), nil
+	if out := t.expire(d, op); out != nil || answered {
+		return out, nil
+	}
+	// A Download is never repeated blindly (row S7).
+	queued, known, err := d.queuedTransfers(ctx, c)
+	switch {
+	case err != nil && !isFault(err):
+		return nil, err
+	case known && !slices.Contains(queued, op.Token):
+		return nil, errNotBegun
+	}
+	return nil, nil
 }
 
 func (transfer) poll(*operation) time.Duration { return 0 }

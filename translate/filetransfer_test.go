@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"isthmus/cwmp"
+	"isthmus/cwmp/cpe"
 	"isthmus/usp"
 	"isthmus/usp/usppb"
 )
@@ -146,5 +147,129 @@ func (w *world) idleOperations(id usp.EndpointID) {
 	}
 	for item, err := range w.st.List(w.ctx, string(id), 'o') {
 		w.t.Errorf("record %q is left (%v)", item.Key.ID, err)
+	}
+}
+
+// Rows S13, S14 and S16: TransferComplete comes before the Download is answered, in the session that the file was fetched in, twice, without a key,
+// or never. The Controller is told of the end once.
+func TestS13_14_16_TransferComplete(t *testing.T) {
+	for name, faults := range map[string]cpe.Faults{
+		"in the session": {TransferInSession: true},
+		"early":          {TransferInSession: true, TransferEarly: true},
+		"twice":          {TransferReport: cpe.ReportTwice},
+		"keyless":        {TransferReport: cpe.ReportKeyless},
+		"never":          {TransferReport: cpe.ReportNever},
+		"unanswered":     {CloseOn: "Download"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			url, _ := files(t)
+			c, id := w.boot(func(cfg *cpe.Config) { cfg.Faults = faults })
+			w.watch(id)
+			w.begin(id, downloadCommand, "fw", firmware(url))
+			if done := w.notified(1, completed("fw")).GetOperComplete(); done.GetReqOutputArgs() == nil {
+				t.Errorf("OperationComplete %v", done)
+			}
+			w.notified(1, bootEvent)
+			w.must(c.WaitIdle(w.in(deadline)))
+			w.want(id, softwareVersion, "2.0.0")
+			// What comes late is of no interest any more, with and without the key.
+			sent, err := c.WaitCall(w.in(deadline), "Download", 1)
+			w.must(err)
+			for _, key := range []string{sent.Request.(*cwmp.Download).CommandKey, ""} {
+				sessions := c.Sessions()
+				c.Send(&cwmp.TransferComplete{CommandKey: key, FaultStruct: cwmp.FaultStruct{FaultCode: 9010}}, cwmp.EventTransferComplete)
+				w.must(c.WaitSessions(w.in(deadline), sessions+1))
+			}
+			w.begin(id, backupCommand, "later", map[string]string{"URL": url + "/up", "Username": "", "Password": ""})
+			if faults.TransferReport != cpe.ReportNever {
+				w.notified(1, completed("later"))
+			}
+			if n := w.peer.count(completed("fw")); n != 1 {
+				t.Errorf("%d times OperationComplete", n)
+			}
+			if n := len(c.Calls("Download")); n != 1 {
+				t.Errorf("%d Downloads", n)
+			}
+		})
+	}
+}
+
+// Row S14: the CommandKey is cut, and a transfer that is over is not taken for the one that runs.
+func TestS14_CommandKeys(t *testing.T) {
+	w := newWorld(t, nil)
+	url, _ := files(t)
+	c, id := w.boot(func(cfg *cpe.Config) { cfg.Faults.TransferReport = cpe.ReportNever })
+	w.watch(id)
+	upload := map[string]string{"URL": url + "/up", "Username": "", "Password": ""}
+	key := func(n int) string {
+		sent, err := c.WaitCall(w.in(deadline), "Upload", n)
+		w.must(err)
+		return sent.Request.(*cwmp.Upload).CommandKey
+	}
+	say := func(key string, code cwmp.FaultCode) {
+		sessions := c.Sessions()
+		c.Send(&cwmp.TransferComplete{CommandKey: key, FaultStruct: cwmp.FaultStruct{FaultCode: code}}, cwmp.EventTransferComplete)
+		w.must(c.WaitSessions(w.in(deadline), sessions+1))
+		w.must(c.WaitIdle(w.in(deadline)))
+	}
+	w.begin(id, backupCommand, "one", upload)
+	first := key(1)
+	w.begin(id, logCommand, "two", upload)
+	second := key(2)
+	say("", 0) // which one?
+	say(first[:16], 0)
+	if done := w.notified(1, completed("one")).GetOperComplete(); done.GetReqOutputArgs() == nil {
+		t.Errorf("OperationComplete %v", done)
+	}
+	say(first, 9011)
+	if n := w.peer.count(completed("two")); n != 0 {
+		t.Errorf("the second is over: %s", w.peer.log())
+	}
+	say(second, 9011)
+	done := w.notified(1, completed("two")).GetOperComplete().GetCmdFailure()
+	if done.GetErrCode() != uint32(usp.CommandFailure) || !strings.Contains(done.GetErrMsg(), "9011") {
+		t.Errorf("cmd_failure %v", done)
+	}
+	w.idleOperations(id)
+}
+
+// Row S15: Status 0 is believed of a file that is in no list of those under way, and of a firmware once the CPE has booted.
+func TestS15_DownloadStatus(t *testing.T) {
+	done := func(_, response cwmp.RPC) cwmp.RPC {
+		switch r := response.(type) {
+		case *cwmp.DownloadResponse:
+			r.Status = 0
+		case *cwmp.UploadResponse:
+			r.Status = 0
+		}
+		return response
+	}
+	for name, faults := range map[string]cpe.Faults{
+		"true":  {Answer: done, TransferInSession: true, TransferReport: cpe.ReportNever},
+		"false": {Answer: done},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			url, taken := files(t)
+			_, id := w.boot(func(cfg *cpe.Config) { cfg.Faults = faults })
+			w.watch(id)
+			args := map[string]string{"URL": url + "/up", "Username": "", "Password": ""}
+			w.begin(id, backupCommand, "backup", args)
+			w.notified(1, completed("backup"))
+			select {
+			case <-taken:
+			default:
+				t.Error("the Controller was told before the file was there")
+			}
+			w.begin(id, downloadCommand, "fw", firmware(url))
+			w.notified(1, completed("fw"))
+			w.notified(1, bootEvent)
+			if got := w.order(); !strings.HasSuffix(got, "OperationComplete Boot!") {
+				t.Errorf("the order is %s", got)
+			}
+		})
 	}
 }

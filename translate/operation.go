@@ -3,6 +3,7 @@ package translate
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,7 +38,8 @@ type operation struct {
 	// Device.mu guards the rest. What is not in memory alone is on disk before it counts.
 	Sent     time.Time `json:"sent,omitzero"`              // zero: queued
 	Software string    `json:"software_version,omitempty"` // of the CPE, then
-	Claimed  bool      `json:"claimed,omitempty"`          // the CPE has answered that it is done already
+	Answered bool      `json:"answered,omitempty"`         // the CPE has taken it
+	Claimed  bool      `json:"claimed,omitempty"`          // and says that it is done already
 
 	kind    kind
 	tried   *cwmp.Session // the last session that it was to be sent in
@@ -58,7 +60,8 @@ type kind interface {
 	// send sets the CPE to work, in a session, which ends afterwards. With a nil outcome the end is awaited. An error that is a *cwmp.Fault or an
 	// *usp.Error ends the operation; after cwmp.ErrUnknownOutcome it counts as sent; after any other it is sent in a later session.
 	send(ctx context.Context, c cwmp.Caller, d *Device, op *operation) (*outcome, error)
-	// look says at the start of a session, after the CPE has said what it has to say, whether an operation that was sent is over; a nil outcome is no.
+	// look says at the start of a session, after the CPE has said what it has to say, whether an operation that was sent is over; a nil outcome is
+	// no. errNotBegun says that one whose answer was lost has not reached the CPE.
 	look(ctx context.Context, c cwmp.Caller, d *Device, op *operation, in *cwmp.Inform) (*outcome, error)
 	// poll is after how long without a look at an operation that was sent the CPE is asked for a session; 0 is never.
 	poll(op *operation) time.Duration
@@ -67,6 +70,9 @@ type kind interface {
 	// expire is the outcome of what was sent and has not ended in time, as far as that can be told; nil is that it cannot.
 	expire(d *Device, op *operation) *outcome
 }
+
+// errNotBegun is the error of look where an operation is to be sent again.
+var errNotBegun = errors.New("the CPE has not begun")
 
 // outcome is how an operation has ended. Events are raised before its OperationComplete.
 type outcome struct {

@@ -191,6 +191,12 @@ func (d *Device) carryOut(ctx context.Context, c cwmp.Caller, op *operation) err
 	case out != nil:
 		return d.complete(ctx, op, out)
 	}
+	d.mu.Lock()
+	op.Answered = true
+	d.mu.Unlock()
+	if err := d.putOperation(context.WithoutCancel(ctx), op); err != nil {
+		return err
+	}
 	if err := d.agent.Activate(ctx, op.Request); !errors.Is(err, agent.ErrNoRequest) {
 		return err
 	}
@@ -222,6 +228,9 @@ func (d *Device) sent() []*operation {
 func (d *Device) look(ctx context.Context, s *cwmp.Session) error {
 	for _, op := range d.sent() {
 		out, err := op.kind.look(ctx, &caller{d: d, next: s}, d, op, s.Inform)
+		if errors.Is(err, errNotBegun) {
+			err = d.setSent(ctx, op, time.Time{})
+		}
 		if err != nil {
 			return err
 		}

@@ -29,9 +29,24 @@ type Faults struct {
 	// Answer makes of what an RPC would be answered with what it is; it must not call the CPE. nil: as it is.
 	Answer func(req, response cwmp.RPC) cwmp.RPC
 
+	TransferInSession bool // a file is moved before the Download or Upload is answered
+	TransferEarly     bool // and a TransferComplete sent before that, too
+	TransferReport    TransferReport
+
 	ConnReq ConnReqMode
 	Charset string // "iso-8859-1" is the one known
 }
+
+// TransferReport is how the end of a transfer is told.
+type TransferReport int
+
+// The ways to tell of the end of a transfer.
+const (
+	ReportOnce TransferReport = iota
+	ReportTwice
+	ReportKeyless // without CommandKey, times and FaultString
+	ReportNever
+)
 
 // ConnReqMode is what becomes of Connection Requests.
 type ConnReqMode int

@@ -296,6 +296,14 @@ func (s *session) serve(ctx context.Context, request *cwmp.Envelope) (*cwmp.Enve
 	response, drop := s.answer(request.Body)
 	empty := response == nil
 	s.record(request.Body, response)
+	s.mu.Lock()
+	now, early := s.faults.TransferInSession, s.faults.TransferEarly
+	s.mu.Unlock()
+	if now {
+		if err := s.transferNow(ctx, early); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case drop:
 		return nil, errFault

@@ -131,12 +131,7 @@ func (c *CPE) finish(t *transfer, start time.Time, version string, err error) {
 	if errors.As(err, &fault) {
 		complete.FaultStruct = cwmp.FaultStruct{FaultCode: fault.Code, FaultString: fault.String}
 	}
-	r := &request{rpc: complete}
-	if len(c.requests) < maxRequests {
-		c.requests = append(c.requests, r)
-		c.addEvent(event{code: cwmp.EventTransferComplete, until: r})
-		c.addEvent(event{code: t.event, key: t.key, until: r})
-	}
+	c.announce(complete, t.event)
 	if err != nil || t.fileType != firmwareImage || !t.download {
 		c.want()
 		return
@@ -152,6 +147,51 @@ func (c *CPE) finish(t *transfer, start time.Time, version string, err error) {
 		return
 	}
 	install()
+}
+
+// announce queues a TransferComplete with its events. c.mu is held.
+func (c *CPE) announce(complete *cwmp.TransferComplete, code string) {
+	times := 1
+	switch c.faults.TransferReport {
+	case ReportNever:
+		return
+	case ReportTwice:
+		times = 2
+	case ReportKeyless:
+		complete = &cwmp.TransferComplete{FaultStruct: cwmp.FaultStruct{FaultCode: complete.FaultStruct.FaultCode}}
+	}
+	for range times {
+		if len(c.requests) >= maxRequests {
+			return
+		}
+		r := &request{rpc: complete}
+		c.requests = append(c.requests, r)
+		c.addEvent(event{code: cwmp.EventTransferComplete, until: r})
+		c.addEvent(event{code: code, key: complete.CommandKey, until: r})
+	}
+}
+
+// transferNow carries out the transfers that have just been accepted, and reports them where early says so.
+func (s *session) transferNow(ctx context.Context, early bool) error {
+	s.mu.Lock()
+	var accepted []*transfer
+	for _, t := range s.transfers {
+		if t.state == stateWaiting && t.timer == nil {
+			accepted = append(accepted, t)
+		}
+	}
+	s.mu.Unlock()
+	for _, t := range accepted {
+		start := time.Now()
+		version, err := s.carryOut(ctx, t)
+		s.mu.Lock()
+		s.finish(t, start, version, err)
+		s.mu.Unlock()
+	}
+	if !early {
+		return nil
+	}
+	return s.ownRequests(ctx)
 }
 
 func (c *CPE) cancelTransfer(req *cwmp.CancelTransfer) (cwmp.RPC, error) {
