@@ -18,8 +18,8 @@ import (
 // away is a CPE that no Connection Request reaches: what it is to do waits for its Inform.
 func away(cfg *cpe.Config) { cfg.Faults.ConnReq = cpe.ConnReqDrop }
 
-// inform has the CPE begin a session.
-func (w *world) inform(c *cpe.CPE) {
+// contact has the CPE begin a session.
+func (w *world) contact(c *cpe.CPE) {
 	w.t.Helper()
 	sessions := c.Sessions()
 	c.Inform(cwmp.EventPeriodic)
@@ -97,8 +97,8 @@ func TestOperationOverRestarts(t *testing.T) {
 	w.want(id, request+".Status", "Requested")
 	w.restart(func(*Options) {})
 	w.want(id, request+".CommandKey", "log")
-	w.inform(c)
-	w.inform(c) // a session each: the CPE acts when one ends
+	w.contact(c)
+	w.contact(c) // a session each: the CPE acts when one ends
 	w.want(id, request+".Status", "Active")
 	w.restart(func(*Options) {})
 	for n, want := range []string{"3 Vendor Configuration File 1", "4 Vendor Log File 1"} {
@@ -110,7 +110,7 @@ func TestOperationOverRestarts(t *testing.T) {
 	}
 	w.notified(1, completed("backup"))
 	w.notified(1, completed("log"))
-	w.inform(c)
+	w.contact(c)
 	if n := len(c.Calls("Upload")); n != 2 {
 		t.Errorf("%d Uploads", n)
 	}
@@ -211,8 +211,8 @@ func TestOperationQueue(t *testing.T) {
 	t.Cleanup(server.Close)
 	first := w.begin(id, downloadCommand, "first", firmware(server.URL))
 	second := w.begin(id, strings.Replace(downloadCommand, "1", "2", 1), "second", firmware(server.URL))
-	w.inform(c)
-	w.inform(c)
+	w.contact(c)
+	w.contact(c)
 	w.want(id, first+".Status", "Active")
 	w.want(id, second+".Status", "Requested")
 	for i := range maxOperations - 2 {
@@ -257,7 +257,7 @@ func TestOperationExpires(t *testing.T) {
 	w.watch(id)
 	upload := map[string]string{"URL": url + "/up", "Username": "", "Password": ""}
 	w.begin(id, backupCommand, "silent", upload)
-	w.inform(c)
+	w.contact(c)
 	w.begin(id, logCommand, "unsent", upload)
 	w.p.overdue(time.Now().Add(defaultExpiry - time.Minute))
 	if n := w.peer.count(func(n *usppb.Notify) bool { return n.GetOperComplete() != nil }); n != 0 {
