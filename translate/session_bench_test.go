@@ -2,6 +2,7 @@ package translate
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	ws "github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"isthmus/cwmp"
@@ -21,38 +23,102 @@ import (
 	"isthmus/store/badger"
 	"isthmus/usp"
 	"isthmus/usp/agent"
+	"isthmus/usp/usppb"
 )
 
 // BenchmarkInformSession measures what a session of nothing but an Inform of 25 parameters costs the proxy, store on disk and metrics on,
-// against a bare net/http handler that answers the same two requests with fixed bytes. The server under test is a process of its own, so
-// that cpu-ns/session is its CPU alone (getrusage), whatever the load costs. With Digest each session begins with a 401, which the bare
-// handler of "bare-digest" gives as well.
+// against a bare net/http handler that reads the same requests and answers them with fixed bytes; with Digest both begin with a 401.
+// Each server is a process of its own, so that cpu-ns/session is its CPU alone (getrusage), whatever the load costs. The two take turns,
+// and x-bare is the ratio of all that they took: what else runs on the machine slows both. "value-change" raises a Notify that is kept until
+// the Controller, which is not there, has answered it.
 func BenchmarkInformSession(b *testing.B) {
 	for _, c := range []struct {
-		name    string
-		mode    string
-		changed int
-	}{{"bare", "bare", 0}, {"unchanged", "proxy", 0}, {"3-differ", "proxy", 3}, {"bare-digest", "bare-digest", 0}, {"digest", "digest", 0}} {
+		name, mode, bare, event string
+		changed                 int
+	}{
+		{"unchanged", "proxy", "bare", cwmp.EventPeriodic, 0},
+		{"3-differ", "proxy", "bare", cwmp.EventPeriodic, 3},
+		{"value-change", "notify", "bare", cwmp.EventValueChange, 3},
+		{"digest", "digest", "bare-digest", cwmp.EventPeriodic, 0},
+	} {
 		b.Run(c.name, func(b *testing.B) {
-			s := startServer(b, c.mode)
-			load := cpe.SessionLoad{ACS: s.url, Sessions: 500, Concurrency: 4, Devices: 500, Events: []string{cwmp.EventPeriodic}, Changed: c.changed}
-			if strings.HasSuffix(c.mode, "digest") {
-				load.Username, load.Password = benchUser, benchPassword
-			}
-			run := func(n int) {
-				load.Sessions = n
-				st, err := load.Run(b.Context())
-				if err != nil || st.Failures > 0 {
+			const (
+				devices = 500
+				turn    = 2 * devices // no value of a device is that of its last session
+				fewest  = 10 * turn   // so that collections of garbage count
+			)
+			bare, proxy := startServer(b, c.bare), startServer(b, c.mode)
+			run := func(s *benchServer) int64 {
+				before := s.cpu(b)
+				load := cpe.SessionLoad{ACS: s.url[strings.LastIndexByte(s.url, ' ')+1:], Sessions: turn, Concurrency: 4, Devices: devices, Events: []string{c.event}, Changed: c.changed}
+				if c.mode == "digest" {
+					load.Username, load.Password = benchUser, benchPassword
+				}
+				if st, err := load.Run(b.Context()); err != nil || st.Failures > 0 {
 					b.Fatalf("%d sessions failed: %v", st.Failures, err)
 				}
+				return s.cpu(b) - before
 			}
-			run(1500) // every device is known and its data model read
-			before := s.cpu(b)
+			warm := func() {
+				for _, s := range []*benchServer{bare, proxy} {
+					run(s)
+				}
+			}
+			warm() // every device is known and its data model read
+			if c.mode == "notify" {
+				subscribeAll(b, proxy, devices)
+				warm() // the attributes are set
+			}
+			var bares, proxies int64
+			sessions := 0
 			b.ResetTimer()
-			run(max(b.N, 500))
+			for ; sessions < max(b.N, fewest); sessions += turn {
+				bares += run(bare)
+				proxies += run(proxy)
+			}
 			b.StopTimer()
-			b.ReportMetric(float64(s.cpu(b)-before)/float64(max(b.N, 500)), "cpu-ns/session")
+			b.ReportMetric(float64(proxies)/float64(sessions), "cpu-ns/session")
+			b.ReportMetric(float64(bares)/float64(sessions), "bare-cpu-ns/session")
+			b.ReportMetric(float64(proxies)/float64(bares), "x-bare")
 		})
+	}
+}
+
+// subscribeAll has the Controller subscribe to a counter of each device that SessionLoad changes.
+func subscribeAll(b *testing.B, s *benchServer, devices int) {
+	b.Helper()
+	agents, _, _ := strings.Cut(s.url, " ")
+	for n := 1; n <= devices; n++ {
+		id := usp.EndpointID(fmt.Sprintf("ops::00D09E-Gateway-%06d", n))
+		record, err := usp.EncodeRecord(testController, id, usp.RecordVersion, usp.NewRequest("subscribe",
+			&usppb.Request{ReqType: &usppb.Request_Add{Add: &usppb.Add{CreateObjs: []*usppb.Add_CreateObject{{
+				ObjPath: "Device.LocalAgent.Subscription.", ParamSettings: []*usppb.Add_CreateParamSetting{
+					{Param: "ID", Value: "counter"}, {Param: "NotifType", Value: "ValueChange"}, {Param: "Enable", Value: "true"},
+					{Param: "NotifRetry", Value: "true"}, {Param: "ReferenceList", Value: "Device.WiFi.SSID.1.Stats.BytesSent"},
+				},
+			}}}}}))
+		if err != nil {
+			b.Fatal(err)
+		}
+		c, _, err := (&ws.Dialer{Subprotocols: []string{"v1.usp"}}).Dial(strings.Replace(agents, string(benchAgent), string(id), 1), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := c.WriteMessage(ws.BinaryMessage, record); err != nil {
+			b.Fatal(err)
+		}
+		for answered := false; !answered; { // other Records may come before
+			_, got, err := c.ReadMessage()
+			if err != nil {
+				b.Fatal(err)
+			}
+			if answered = bytes.Contains(got, []byte("subscribe")); answered && !bytes.Contains(got, []byte("Device.LocalAgent.Subscription.1.")) {
+				b.Fatalf("subscribe: %q", got)
+			}
+		}
+		if err := c.Close(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
@@ -159,7 +225,7 @@ func serveForBenchmark(mode, dir string) error {
 				return err
 			}
 			addr += " " + acs
-		case "refresh":
+		case "refresh", "notify":
 			if addr, err = serveAgents(p); err != nil {
 				return err
 			}
