@@ -167,8 +167,11 @@ func (g *gate) basic(encoded string) (user, outcome string) {
 	return user, authOK
 }
 
-// vouches says whether who may be the CPE of an Inform.
+// vouches says whether who may be the CPE of an Inform, if that says which CPE it is.
 func (g *gate) vouches(who *caller, r *http.Request, m *Inform) (outcome string, retryAfter int) {
+	if m.DeviceId.OUI == "" || m.DeviceId.SerialNumber == "" {
+		return authOK, 0 // it is refused for that
+	}
 	if g.Certificate && !g.certified(r, m.DeviceId) {
 		return authCertificate, 0
 	}

@@ -449,6 +449,24 @@ func TestA12_ForeignDeviceId(t *testing.T) {
 	})
 }
 
+// A12: an Inform that does not say whose it is gets Fault 8003, whoever has authenticated: no credentials would make it a CPE's.
+func TestA12_NoDeviceId(t *testing.T) {
+	for _, user := range [][2]string{{fleetUser, fleetPassword}, {"s1", "one"}} {
+		_, addr := start(t, &acs{}, &ServerOptions{Auth: testAuth(Digest)})
+		for _, id := range []DeviceID{{OUI: "00AA11"}, {SerialNumber: "S1"}, {}} {
+			c := dial(t, addr)
+			c.header = respond(t, c.empty().challenge(t), user[0], user[1], 1)
+			m := testInform()
+			m.DeviceId = id
+			r := c.post("1", m)
+			r.want(t, "Fault")
+			if f := r.env.Body.(*Fault); f.Code != FaultACSInvalidArguments {
+				t.Errorf("%s, %+v: %v", user[0], id, f)
+			}
+		}
+	}
+}
+
 // A nonce is good for a minute, on every connection; a late answer gets another with stale=true, whatever its password.
 func TestDigestStaleNonce(t *testing.T) {
 	hd := &acs{}
