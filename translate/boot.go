@@ -86,11 +86,11 @@ func (d *Device) missed(ctx context.Context, s *cwmp.Session) error {
 	info := agent.BootInfo{Cause: p.Cause, CommandKey: p.CommandKey, Reason: cmp.Or(p.Reason, "Unknown"),
 		FirmwareUpdated: h.ShapeOf != "" && h.ShapeOf != h.Software}
 	h.StaleBefore, d.inform.upTime, d.rebooted = time.Now().UnixMilli(), up, true
+	h.Owed = &info
 	d.announce()
 	d.mu.Unlock()
-	d.p.reboot(d)
-	if err := d.agent.Boot(ctx, info); err != nil {
-		return fmt.Errorf("raising Boot! of %s: %w", d.id, err)
+	if err := d.payBoot(ctx, false); err != nil {
+		return err
 	}
 	if err := d.forgotten(ctx, false, false); err != nil {
 		return err

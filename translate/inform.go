@@ -369,13 +369,15 @@ func (p *Proxy) Run(ctx context.Context, s *cwmp.Session) {
 	if err == nil {
 		err = d.prepare(ctx, s)
 	}
+	var f *cwmp.Fault
+	refused := errors.As(err, &f)
 	if err != nil {
 		p.log.Warn("session could not be used", "device", d.id, "session", s.ID, "err", err)
-		var f *cwmp.Fault
-		if !errors.As(err, &f) {
+		if !refused {
 			return
 		}
 	}
+	p.bear(d, s, refused, time.Now())
 	for owing := true; owing; {
 		owing = d.provision(ctx, s)
 		if !d.serve(ctx, s) {

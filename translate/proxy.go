@@ -107,6 +107,7 @@ type Proxy struct {
 	warm      map[*Device]struct{}
 	operating map[*Device]struct{} // those with operations
 	methods   map[string][]string  // lists of RPC methods that devices share
+	shy       map[*Device]retrial  // that refused RPCs after a boot
 }
 
 // cpeKey identifies a CPE by its DeviceId (TR-069 A.3.3.1); Manufacturer is not part of the identity.
@@ -119,7 +120,7 @@ func New(ctx context.Context, opts Options) (*Proxy, error) {
 	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), ages: newAges(opts.MaxAge, opts.Rules),
 		models: newModels(), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
 		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{}, operating: map[*Device]struct{}{},
-		methods: map[string][]string{}, wants: opts.Provision.wants()}
+		methods: map[string][]string{}, shy: map[*Device]retrial{}, wants: opts.Provision.wants()}
 	p.m = newMetrics(opts.Registerer, p)
 	if p.connreq == nil {
 		p.connreq = &connreq.Client{}

@@ -37,6 +37,7 @@ func (p *Proxy) sweep() {
 		case <-tick.C:
 		}
 		p.overdue(time.Now())
+		p.askAgain(time.Now())
 		before := p.warmDevices()
 		for _, d := range before {
 			d.unload(p.ctx, idleTree)

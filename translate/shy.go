@@ -1,0 +1,58 @@
+package translate
+
+import (
+	"time"
+
+	"isthmus/cwmp"
+)
+
+// Some CPE take no RPCs for minutes after they have booted, or fail each (row S17). They are asked for a session again in the hour that
+// follows; after that they are tried whenever they come by themselves.
+
+const (
+	firstPatience = time.Minute // until the first try; doubled by each
+	maxPatience   = time.Hour   // for all tries
+	askedAtOnce   = 100         // CPE of one sweep: a region that has booted is not asked as one
+)
+
+// retrial says when a CPE is asked next.
+type retrial struct {
+	since, next time.Time
+	wait        time.Duration
+}
+
+// bear notes whether a CPE let itself be prepared.
+func (p *Proxy) bear(d *Device, s *cwmp.Session, refused bool, now time.Time) {
+	d.mu.RLock()
+	booted := d.rebooted || hasEvent(s.Inform, cwmp.EventBootstrap)
+	d.mu.RUnlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !refused:
+		delete(p.shy, d)
+	case booted:
+		p.shy[d] = retrial{since: now, next: now.Add(firstPatience), wait: firstPatience}
+	}
+}
+
+// askAgain asks those for a session whose time has come.
+func (p *Proxy) askAgain(now time.Time) {
+	var due []*Device
+	p.mu.Lock()
+	for d, b := range p.shy {
+		if now.Before(b.next) || len(due) == askedAtOnce {
+			continue
+		}
+		b.wait *= 2
+		b.next = now.Add(b.wait)
+		if p.shy[d] = b; b.next.Sub(b.since) > maxPatience {
+			delete(p.shy, d)
+		}
+		due = append(due, d)
+	}
+	p.mu.Unlock()
+	for _, d := range due {
+		d.ask()
+	}
+}
