@@ -116,6 +116,9 @@ func (d *Device) notifyAttributes(ctx context.Context, c cwmp.Caller, again bool
 		err = s.set(ctx, on, cwmp.NotificationActive)
 		now.Active, now.Refused = append(now.Active, s.taken...), append(now.Refused, s.refused...)
 	}
+	if err == nil {
+		err = d.baseline(ctx, c, on)
+	}
 	slices.Sort(now.Active)
 	slices.Sort(now.Refused)
 	if len(s.refused) > 0 {
@@ -129,6 +132,23 @@ func (d *Device) notifyAttributes(ctx context.Context, c cwmp.Caller, again bool
 	}
 	d.mu.Unlock()
 	return errors.Join(err, d.keepTold(ctx, before, &now))
+}
+
+// baseline reads what is to be watched and has never been read: without it a first report would be no change.
+func (d *Device) baseline(ctx context.Context, c cwmp.Caller, names []string) error {
+	d.mu.RLock()
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		n := d.tree.get(name)
+		return n == nil || n.at != 0
+	})
+	d.mu.RUnlock()
+	var n news
+	err := d.values(ctx, c, names, &n)
+	var f *cwmp.Fault
+	if errors.As(err, &f) {
+		return nil
+	}
+	return errors.Join(err, d.tell(ctx, &n))
 }
 
 // dropped are the parameters of had that are not wanted any more, as far as they are there.

@@ -157,7 +157,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 		rec.apply(d.tree, d.head.Root, func(c change) { changes = append(changes, c) })
 		if watched {
 			happened = d.valueChanges(changes)
-			d.countsChanged(changes)
+			d.watch.count(d.countsOf(changes))
 		}
 		d.tree.dirty = dirty // the Inform's own record keeps these values
 	}

@@ -308,6 +308,10 @@ func TestWildcardFollowsRows(t *testing.T) {
 	_, err = w.delete(id, row.GetInstantiatedPath())
 	w.must(err)
 	w.must(c.WaitIdle(w.in(deadline)))
+	n, err := c.AddRow(ssids)
+	w.must(err)
+	w.attribute(c, fmt.Sprintf("%s%d.SSID", ssids, n), cwmp.NotificationActive)
+	w.must(c.WaitIdle(w.in(deadline)))
 	w.unsubscribe(id, "any")
 	w.attribute(c, ssid, cwmp.NotificationOff)
 	if got := attributes(c)[path]; got != cwmp.NotificationActive {

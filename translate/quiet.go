@@ -1,0 +1,57 @@
+package translate
+
+import (
+	"time"
+
+	"isthmus/usp/agent"
+)
+
+// valueChanges are the changes of Device:2 parameters that changes at the CPE come to. d.mu is held.
+func (d *Device) valueChanges(changes []change) (happened []agent.Happening) {
+	view := d.view()
+	for _, c := range changes {
+		for _, p := range view.Params(c.path) {
+			v := d.valueChange(view, p, c)
+			if def := d.param(p); def != nil && def.Quiet {
+				if v.Quiet = true; !d.ripe(v, time.Now()) {
+					continue
+				}
+			}
+			happened = append(happened, v)
+		}
+	}
+	return happened
+}
+
+// ripe says whether a counter or clock is told: if a subscription names it, and once in the interval of the poll, which tells what is left
+// out here. d.mu is held.
+func (d *Device) ripe(v *agent.ValueChange, now time.Time) bool {
+	x := &d.watch
+	last, named := x.quiet[v.Path]
+	if !named || !last.at.IsZero() && now.Sub(last.at) < d.p.verifyEvery() {
+		return false
+	}
+	if !last.at.IsZero() {
+		v.Old = last.value
+	}
+	x.quiet[v.Path] = quietValue{v.Value, now}
+	return true
+}
+
+// quietChanges are the counters and clocks that stopped at another value than the one told. d.mu is held.
+func (d *Device) quietChanges(now time.Time) (late []agent.Happening) {
+	view := d.view()
+	for path, last := range d.watch.quiet {
+		if last.at.IsZero() {
+			continue
+		}
+		for _, o := range view.Render(d.tree, agent.Query{Path: path}) {
+			for _, p := range o.Params {
+				if v := (&agent.ValueChange{Path: path, Value: p.Value, Quiet: true}); p.Value != last.value && d.ripe(v, now) {
+					late = append(late, v)
+				}
+			}
+		}
+	}
+	return late
+}
