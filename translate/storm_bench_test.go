@@ -23,6 +23,7 @@ import (
 
 const (
 	stormMode = "storm"
+	herdSize  = 10_000
 	liveSSID  = "Device.WiFi.SSID.2.SSID" // never answered from the cache
 
 	stormTime    = 60 * time.Second
@@ -57,21 +58,72 @@ func BenchmarkStorm(b *testing.B) {
 		rate := trial / time.Since(start).Seconds()
 		b.ReportMetric(rate, "sustained/s")
 
-		storm := exec.Command(os.Args[0], "-test.run=^$")
-		storm.Env = append(os.Environ(), serverMode+"="+stormMode, "ISTHMUS_TEST_DIR="+acs+" "+strconv.FormatFloat(rate*1.5, 'f', 1, 64))
-		storm.Stdout, storm.Stderr = os.Stderr, os.Stderr
-		if err := storm.Start(); err != nil {
-			b.Fatal(err)
-		}
+		s.ask(b, "peak")
+		storm := startStorm(b, fmt.Sprint(acs, " ", int(rate*1.5*stormTime.Seconds()), " ", rate*1.5))
 		for end := time.Now().Add(stormTime); time.Now().Before(end); {
 			g.both()
 		}
 		liveStorm, _ := g.report("storm")
+		<-storm
+		b.ReportMetric(liveStorm/live, "live-p95-ratio")
+		b.ReportMetric(float64(s.ask(b, "peak")>>20), "peak-rss-MB")
+	}
+}
+
+// BenchmarkHerd has 10,000 CPE that nobody knows boot at the same moment, and once they are all known, boot at the same moment again, as
+// after a power cut. Who is sent away comes again by the schedule of TR-069 3.2.1.1, whatever Retry-After says, as most CPE do. The
+// Gets of BenchmarkStorm go meanwhile. It reports how long it takes until all have been served.
+func BenchmarkHerd(b *testing.B) {
+	for range b.N {
+		s := startServer(b, "live")
+		u, acs, _ := strings.Cut(s.url, " ")
+		c, _, err := (&ws.Dialer{Subprotocols: []string{"v1.usp"}}).Dial(u, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { _ = c.Close() })
+		g := getter{b: b, c: c}
+		for range idleGets {
+			g.both()
+		}
+		live, _ := g.report("idle")
+		for _, when := range []string{"first", "again"} {
+			s.ask(b, "peak")
+			start := time.Now()
+			herd := startStorm(b, fmt.Sprint(acs, " ", herdSize, " 0"))
+			for over := false; !over; {
+				g.both()
+				select {
+				case <-herd:
+					over = true
+				default:
+				}
+			}
+			b.ReportMetric(time.Since(start).Seconds(), when+"-s")
+			liveHerd, _ := g.report(when)
+			b.ReportMetric(liveHerd/live, when+"-live-p95-ratio")
+			b.ReportMetric(float64(s.ask(b, "peak")>>20), when+"-peak-rss-MB")
+		}
+	}
+}
+
+// startStorm starts the process that makes a storm; the channel is closed when it has ended.
+func startStorm(b *testing.B, what string) <-chan struct{} {
+	b.Helper()
+	storm := exec.Command(os.Args[0], "-test.run=^$")
+	storm.Env = append(os.Environ(), serverMode+"="+stormMode, "ISTHMUS_TEST_DIR="+what)
+	storm.Stdout, storm.Stderr = os.Stderr, os.Stderr
+	if err := storm.Start(); err != nil {
+		b.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
 		if err := storm.Wait(); err != nil {
 			b.Error(err)
 		}
-		b.ReportMetric(liveStorm/live, "live-p95-ratio")
-	}
+	}()
+	return ended
 }
 
 // getter asks over one WebSocket.
@@ -135,18 +187,23 @@ func (g *getter) report(when string) (live, cached float64) {
 	return live, cached
 }
 
-// stormForBenchmark is the process that makes the storm; what says the ACS and the rate.
+// stormForBenchmark is the process that makes a storm; what says the ACS, how many CPE and the rate, 0 for all at once, and then until all
+// have been served.
 func stormForBenchmark(_, what string) error {
 	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10); err != nil {
 		return err
 	}
 	var acs string
+	var n int
 	var rate float64
-	if _, err := fmt.Sscan(what, &acs, &rate); err != nil {
+	if _, err := fmt.Sscan(what, &acs, &n, &rate); err != nil {
 		return err
 	}
-	st, _ := cpe.SessionLoad{ACS: acs, Sessions: int(rate * stormTime.Seconds()), Rate: rate, Concurrency: stormWorkers, SerialFormat: "STORM%06d",
-		Events: []string{cwmp.EventBoot}}.Run(context.Background()) // those that were sent away count as failures
+	load := cpe.SessionLoad{ACS: acs, Sessions: n, Rate: rate, Concurrency: stormWorkers, SerialFormat: "STORM%06d", Events: []string{cwmp.EventBoot}}
+	if rate == 0 {
+		load.Concurrency, load.Retry = n, true
+	}
+	st, _ := load.Run(context.Background()) // those that were sent away count as failures
 	fmt.Printf("storm: %d offered at %.0f/s, %d sent away\n", st.Sessions, rate, st.Failures)
 	return nil
 }

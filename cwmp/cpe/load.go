@@ -27,6 +27,7 @@ type SessionLoad struct {
 	Events       []string
 	Changed      int  // how many of the 25 values differ from one session to the next, at most 12
 	KeepAlive    bool // a worker's sessions share its connection
+	Retry        bool // a session that failed is begun again by the same worker, when TR-069 3.2.1.1 has a CPE do it, until it succeeds
 	Dial         func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	Username, Password string
@@ -88,17 +89,22 @@ func (l SessionLoad) Run(ctx context.Context) (Stats, error) {
 						return
 					}
 				}
-				start := time.Now()
-				err := w.session(ctx, n)
-				stats.session(err, time.Since(start))
-				if err == nil {
-					continue
+				for retries := 0; ; retries++ {
+					start := time.Now()
+					err := w.session(ctx, n)
+					stats.session(err, time.Since(start))
+					if err == nil {
+						break
+					}
+					mu.Lock()
+					if len(errs) < maxLoadErrors {
+						errs = append(errs, err)
+					}
+					mu.Unlock()
+					if !l.Retry || !w.rest(ctx, retries) {
+						break
+					}
 				}
-				mu.Lock()
-				if len(errs) < maxLoadErrors {
-					errs = append(errs, err)
-				}
-				mu.Unlock()
 			}
 		})
 	}
@@ -141,6 +147,20 @@ type worker struct {
 func (w *worker) close() {
 	if w.http != nil {
 		w.http.close()
+	}
+}
+
+// rest is the wait before the next try; false if ctx ends first.
+func (w *worker) rest(ctx context.Context, retries int) bool {
+	w.cpe.mu.Lock()
+	again := time.NewTimer(w.cpe.retryWait(retries))
+	w.cpe.mu.Unlock()
+	defer again.Stop()
+	select {
+	case <-again.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
