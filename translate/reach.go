@@ -35,8 +35,8 @@ func (d *Device) ask() {
 	}
 	opened := make(chan struct{})
 	d.opened = opened
-	r := &round{d: d, opened: opened, target: connreq.Target{URL: d.head.URL, UDPAddress: d.head.udpAddress(), JID: d.head.JID,
-		InformFromLoopback: d.head.Loopback}}
+	r := &round{d: d, opened: opened, target: connreq.Target{CPE: string(d.id), URL: d.head.URL, UDPAddress: d.head.udpAddress(),
+		JID: d.head.JID, InformFromLoopback: d.head.Loopback}}
 	r.logins = d.logins()
 	r.methods = d.methods(r)
 	d.p.wg.Go(r.run)

@@ -42,7 +42,7 @@ type fault struct {
 type bed struct {
 	*instance
 	controller *controller.Controller
-	addr       string // of the CWMP listener
+	addr       string    // of the CWMP listener
 	tree       *cpe.Tree // of all CPE
 	good       *cpe.CPE
 	next       *controller.Agent

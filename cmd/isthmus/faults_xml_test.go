@@ -277,7 +277,6 @@ func (b *bed) readsInVain(t *testing.T, make func(string) string) {
 		}
 		return s
 	})))
-	const live = "Device.WiFi.Radio.1.Channel"
 	bad.Store(true)
 	for bad.Load() { // what was read in this very moment is young enough
 		if lines, err := p.try(get(live)); err == nil && (len(lines) != 1 || lines[0] != live+" = "+d.Value(live)) {

@@ -49,6 +49,7 @@ type Client struct {
 
 // Target is a CPE as it described itself. What it did not tell is empty.
 type Target struct {
+	CPE                string // which one it is, wherever it says that it can be reached; "": its addresses tell
 	URL                string // ConnectionRequestURL
 	UDPAddress         string // UDPConnectionRequestAddress
 	JID                string // ConnReqJabberID

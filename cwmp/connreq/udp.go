@@ -47,7 +47,7 @@ type UDP struct {
 
 	mu     sync.Mutex
 	second int64
-	sent   map[Target]struct{} // in that second
+	sent   map[string]struct{} // to whom, in that second
 }
 
 // NewUDP makes a UDP of a socket, which Close closes.
@@ -106,11 +106,11 @@ func (u *UDP) Request(ctx context.Context, t Target) error {
 	return nil
 }
 
-// turn waits until a second in which nothing was sent to t.
+// turn waits until a second in which nothing was sent to t, the same CPE at another address of its NAT included.
 func (u *UDP) turn(ctx context.Context, t Target) (time.Time, error) {
 	for {
 		now := time.Now()
-		if u.first(now.Unix(), t) {
+		if u.first(now.Unix(), cmp.Or(t.CPE, t.UDPAddress)) {
 			return now, nil
 		}
 		if err := pause(ctx, now.Truncate(time.Second).Add(time.Second).Sub(now)); err != nil {
@@ -119,14 +119,14 @@ func (u *UDP) turn(ctx context.Context, t Target) (time.Time, error) {
 	}
 }
 
-func (u *UDP) first(second int64, t Target) bool {
+func (u *UDP) first(second int64, cpe string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.second != second {
-		u.second, u.sent = second, make(map[Target]struct{})
+		u.second, u.sent = second, make(map[string]struct{})
 	}
-	_, sent := u.sent[t]
-	u.sent[t] = struct{}{}
+	_, sent := u.sent[cpe]
+	u.sent[cpe] = struct{}{}
 	return !sent
 }
 
