@@ -39,6 +39,10 @@ func (sv *Server) readMessage(r *http.Request, limit int64) (env *Envelope, sum 
 	if err != nil || strings.Trim(body, " \t\r\n\x00") == "" {
 		return nil, 0, err
 	}
+	if len(body) > smallMessage {
+		sv.decoding <- struct{}{}
+		defer func() { <-sv.decoding }()
+	}
 	if env, err = decode(body, r.Header.Get("Content-Type")); err != nil {
 		return nil, 0, err
 	}

@@ -273,6 +273,7 @@ func TestDecodeLimits(t *testing.T) {
 	}{
 		"depth":      {wrap(strings.Repeat("<a>", maxDepth) + strings.Repeat("</a>", maxDepth)), ErrLimit},
 		"attributes": {wrap("<Reboot" + many.String() + "></Reboot>"), ErrLimit},
+		"elements":   {wrap("<Reboot>" + strings.Repeat("<a/>", maxElements) + "</Reboot>"), ErrLimit},
 		"DOCTYPE":    {append([]byte("<?xml version='1.0'?><!-- --><!DOCTYPE a SYSTEM 'file:///etc/passwd'>"), wrap("")...), ErrDoctype},
 		"ENTITY":     {wrap("<!ENTITY a 'b'>"), ErrDoctype},
 		"truncated":  {wrap("<Reboot>")[:30], ErrMalformed},

@@ -12,6 +12,7 @@ import (
 const (
 	maxDepth      = 64 // elements
 	maxAttributes = 64 // of one element
+	maxElements   = 1 << 20
 
 	namespacePrefix = "urn:dslforum-org:cwmp-"
 
@@ -99,6 +100,9 @@ func decodeWhole(text string) (*Envelope, error) {
 
 // parse returns the first Envelope.
 func parse(text string, permissive bool) (*etree.Element, error) {
+	if strings.Count(text, "<")-strings.Count(text, "</") > maxElements { // each takes etree hundreds of bytes
+		return nil, fmt.Errorf("%w: more than %d elements", ErrLimit, maxElements)
+	}
 	doc := etree.Document{ReadSettings: etree.ReadSettings{Permissive: permissive, MaxDepth: maxDepth}}
 	err := doc.ReadFromString(text)
 	if errors.Is(err, etree.ErrMaxDepth) {

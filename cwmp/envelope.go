@@ -40,6 +40,6 @@ func (*Unknown) arguments(*args) {}
 var (
 	ErrMalformed   = errors.New("cwmp: malformed message")
 	ErrDoctype     = errors.New("cwmp: message with a DOCTYPE")
-	ErrLimit       = errors.New("cwmp: message nested too deeply or with too many attributes")
+	ErrLimit       = errors.New("cwmp: message nested too deeply or with too many elements or attributes")
 	ErrUnencodable = errors.New("cwmp: value that XML cannot carry")
 )

@@ -49,6 +49,7 @@ type scanner struct {
 	at  int // where reading goes on
 	odd bool
 
+	seen    int // elements, but for those of parameters
 	lists   int // ParameterLists
 	values  []ParameterValueStruct
 	infos   []ParameterInfoStruct
@@ -99,7 +100,7 @@ func (s *slab[T]) free() {
 // element reads the element that is next, into its parent.
 func (s *scanner) element(parent *etree.Element, depth int) {
 	el := &s.elements.take(1)[0]
-	if depth > maxDepth || !s.accept("<") {
+	if s.seen++; depth > maxDepth || s.seen > maxElements || !s.accept("<") {
 		s.odd = true
 		return
 	}

@@ -58,6 +58,11 @@ const (
 	// maxLargeBodies is how many messages above MaxFirstBody are in memory at a time; the others wait on their sockets.
 	maxLargeBodies = 4
 
+	// smallMessage is up to how many bytes a message is decoded at once. Of the others maxDecoding are at a time: an odd one may take fifty
+	// times its size in memory meanwhile.
+	smallMessage = 64 << 10
+	maxDecoding  = 8
+
 	// retryAfter is what a CPE is told to wait, in seconds, when there is no room for it.
 	retryAfter = 60
 
@@ -90,15 +95,16 @@ func setDefault[T comparable](v *T, value T) {
 
 // Server is an ACS: it speaks CWMP with CPE on behalf of a Handler.
 type Server struct {
-	handler Handler
-	opts    ServerOptions
-	log     *slog.Logger
-	metrics *serverMetrics
-	http    *http.Server
-	large   chan struct{}
-	conns   sync.Map // of net.Conn to *connState
-	gate    *gate    // nil: every CPE is let in
-	pacer   *pacer
+	handler  Handler
+	opts     ServerOptions
+	log      *slog.Logger
+	metrics  *serverMetrics
+	http     *http.Server
+	large    chan struct{} // a place for each large body
+	decoding chan struct{} // and for each message above smallMessage that is decoded
+	conns    sync.Map      // of net.Conn to *connState
+	gate     *gate         // nil: every CPE is let in
+	pacer    *pacer
 
 	mu         sync.Mutex
 	draining   bool // no new sessions
@@ -121,6 +127,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		metrics:    newServerMetrics(o.Registerer),
 		pacer:      newPacer(),
 		large:      make(chan struct{}, maxLargeBodies),
+		decoding:   make(chan struct{}, maxDecoding),
 		gate:       newGate(o.Auth),
 		byCookie:   make(map[string]*Session),
 		byIdentity: make(map[DeviceID]*Session),
