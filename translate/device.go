@@ -59,7 +59,7 @@ type Device struct {
 	outsider string  // the ID of the last session, where that was of the CPE in quarantine
 	given    *given  // nil: nothing was written to the CPE unasked
 	claim    *claim  // nil: nobody has said lately that the CPE was reset
-	transfer uint64  // sum of the last autonomous transfer that was told
+	transfer uint64  // sum of what the CPE has done by itself and told last
 	batch    int     // names of one GetParameterValues that this CPE takes
 }
 

@@ -243,7 +243,7 @@ func (t transfer) expire(d *Device, op *operation) *outcome {
 func (t transfer) ended(op *operation, f cwmp.FaultStruct, start, end time.Time) *outcome {
 	args := transferArgs(op.Args["URL"], !t.upload, f, start, end)
 	args["Command"], args["CommandKey"], args["Requestor"], args["Affected"] = op.Command, op.CommandKey, string(op.Controller), op.object()
-	out := &outcome{}
+	out := &outcome{stale: !t.upload}
 	if f.FaultCode != 0 {
 		out = failed(f.FaultCode, f.FaultString)
 	}
@@ -257,37 +257,30 @@ func (p *Proxy) reported(ctx context.Context, s *cwmp.Session, m *cwmp.TransferC
 	if d == nil || d.isOutsider(s) {
 		return nil
 	}
-	op, t := d.transferOf(m.CommandKey)
+	op := d.meant(m.CommandKey, func(k kind) bool { _, ok := k.(transfer); return ok })
 	if op == nil {
 		p.log.Debug("a transfer has ended that nobody waits for", "device", d.id)
 		return nil
 	}
+	t, _ := op.kind.(transfer)
 	if err := d.complete(ctx, op, t.ended(op, m.FaultStruct, m.StartTime, m.CompleteTime)); err != nil {
 		return fmt.Errorf("ending a transfer of %s: %w", d.id, err)
 	}
 	return nil
 }
 
-// transferOf finds the transfer that a CommandKey of the CPE means: the one that has it, or that has it in full where the CPE has cut it, or the only
-// one there is (rows S13, S14). A key that has the form of ours, but is not known, is of a transfer that is over.
-func (d *Device) transferOf(key string) (*operation, transfer) {
-	var open []*operation
-	for _, op := range d.sent() {
-		if t, ok := op.kind.(transfer); ok {
-			if op.Token == key {
-				return op, t
-			}
-			open = append(open, op)
-		}
-	}
+// meant finds the operation of some kinds that a CommandKey of the CPE means: the one that has it, or that has it in full where the CPE has cut it, or
+// the only one there is (rows S13, S14); nil where there is none. A key that has the form of ours, but is not known, is of one that is over.
+func (d *Device) meant(key string, of func(kind) bool) *operation {
+	open := slices.DeleteFunc(d.sent(), func(op *operation) bool { return !of(op.kind) })
 	cut := slices.DeleteFunc(slices.Clone(open), func(op *operation) bool { return !strings.HasPrefix(op.Token, key) })
 	switch {
 	case key != "" && len(cut) == 1:
-		open = cut
+		return cut[0]
 	case len(open) != 1 || isToken(key):
-		return nil, transfer{}
+		return nil
 	}
-	return open[0], open[0].kind.(transfer)
+	return open[0]
 }
 
 // isToken says whether a CommandKey could be one of ours.

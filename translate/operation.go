@@ -79,6 +79,7 @@ type outcome struct {
 	output map[string]string
 	err    *usp.Error // nil: it succeeded
 	events []agent.Happening
+	stale  bool // the CPE has other values now, and perhaps other rows
 }
 
 // failed is the outcome of a command that the CPE answered with a Fault, or reported as failed.
@@ -95,6 +96,8 @@ func kindOf(command string) kind {
 	switch c.Class + " " + c.Target {
 	case "rpc Download", "rpc Upload":
 		return transferOf(c.Name)
+	case "rpc ChangeDUState":
+		return duOf(c.Name)
 	}
 	return nil
 }

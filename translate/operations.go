@@ -264,6 +264,12 @@ func (d *Device) end(ctx context.Context, op *operation, out *outcome) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginTime)
 	defer cancel()
 	err := d.tellEnd(ctx, op, out)
+	if out.stale && err == nil {
+		d.mu.Lock()
+		d.head.StaleBefore = time.Now().UnixMilli()
+		d.mu.Unlock()
+		err = d.putHead(ctx)
+	}
 	d.mu.Lock()
 	op.ending = false
 	if err == nil {

@@ -477,8 +477,14 @@ func (p *Proxy) Request(ctx context.Context, s *cwmp.Session, req cwmp.RPC) (cwm
 		}
 		return &cwmp.AutonomousTransferCompleteResponse{}, nil
 	case *cwmp.DUStateChangeComplete:
+		if err := p.unitsChanged(ctx, s, m); err != nil {
+			return nil, err
+		}
 		return &cwmp.DUStateChangeCompleteResponse{}, nil
 	case *cwmp.AutonomousDUStateChangeComplete:
+		if err := p.unitsChangedAlone(ctx, s, m); err != nil {
+			return nil, err
+		}
 		return &cwmp.AutonomousDUStateChangeCompleteResponse{}, nil
 	case *cwmp.RequestDownload:
 		return &cwmp.RequestDownloadResponse{}, nil

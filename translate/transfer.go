@@ -28,16 +28,25 @@ func (p *Proxy) transferred(ctx context.Context, s *cwmp.Session, m *cwmp.Autono
 		return nil
 	}
 	args := transferArgs(m.TransferURL, m.IsDownload, m.FaultStruct, m.StartTime, m.CompleteTime)
-	said := xxhash.Sum64String(fmt.Sprint(args))
+	return d.autonomous(ctx, &agent.Event{Object: "Device.LocalAgent.", Name: agent.TransferComplete, Args: args})
+}
+
+// autonomous raises what a CPE tells of by itself, once however often it does.
+func (d *Device) autonomous(ctx context.Context, events ...agent.Happening) error {
+	var h xxhash.Digest
+	h.Reset()
+	for _, e := range events {
+		fmt.Fprint(&h, e) // a hash takes everything
+	}
+	said := h.Sum64()
 	d.mu.Lock()
 	again := d.transfer == said
 	d.mu.Unlock()
 	if again {
 		return nil
 	}
-	err := d.agent.Raise(ctx, &agent.Event{Object: "Device.LocalAgent.", Name: agent.TransferComplete, Args: args})
-	if err != nil {
-		return fmt.Errorf("raising %s of %s: %w", agent.TransferComplete, d.id, err)
+	if err := d.agent.Raise(ctx, events...); err != nil {
+		return fmt.Errorf("raising what %s has done by itself: %w", d.id, err)
 	}
 	d.mu.Lock()
 	d.transfer = said

@@ -20,11 +20,11 @@ var identity = []string{"HardwareVersion", "Manufacturer", "ManufacturerOUI", "P
 // Model gives the supported data model of the CPE that have a Shape, in Device:2 names. rpcs is what they answer to
 // GetRPCMethods, nil while that is unknown. A CPE whose tree is not Device:2 has its identity in Device.DeviceInfo. and no more.
 func Model(s *Shape, rpcs []string) *agent.Model {
-	m := modeller{shape: s, schema: tables(), objects: make(map[string]*agent.ObjectDef)}
-	m.addRoot(rpcs)
+	m := modeller{shape: s, schema: tables(), rpcs: rpcs, objects: make(map[string]*agent.ObjectDef)}
+	m.addRoot()
 	if s.Device2() {
 		m.addTree()
-		m.addCommands(rpcs)
+		m.addCommands()
 		m.addKeys()
 	} else {
 		m.addIdentity()
@@ -36,6 +36,7 @@ func Model(s *Shape, rpcs []string) *agent.Model {
 type modeller struct {
 	shape   *Shape
 	schema  *schema
+	rpcs    []string // that the CPE has; none: unknown
 	objects map[string]*agent.ObjectDef
 	order   []*agent.ObjectDef
 }
@@ -51,11 +52,11 @@ func (m *modeller) object(path string) *agent.ObjectDef {
 	return o
 }
 
-func (m *modeller) addRoot(rpcs []string) {
+func (m *modeller) addRoot() {
 	root := m.object(rootDevice)
 	for _, c := range m.schema.commands[rootDevice] {
 		// A CPE must have Reboot (TR-069 A.3.2.9); FactoryReset is optional (A.4.1.6).
-		if c.Name == cmdReboot || c.Name == cmdFactoryReset && (rpcs == nil || slices.Contains(rpcs, c.Target)) {
+		if c.Name == cmdReboot || c.Name == cmdFactoryReset && (m.rpcs == nil || slices.Contains(m.rpcs, c.Target)) {
 			root.Commands = append(root.Commands, c.CommandDef)
 		}
 	}
@@ -117,7 +118,7 @@ func (m *modeller) addObject(path string, e entry) {
 	case deletable:
 		o.Access = agent.DeleteOnly
 	}
-	if !hasRows && addable {
+	if !hasRows && (addable || m.installs(o.Path)) {
 		m.addColumns(o.Path)
 	}
 }

@@ -98,18 +98,9 @@ func (x *exchange) operateOne(ctx context.Context, def *CommandDef, inv *Invocat
 
 // invoke runs a command with the arguments it knows (R-OPR.6), if it has those it must have (R-OPR.5). An asynchronous one gives its Request.
 func (x *exchange) invoke(ctx context.Context, def *CommandDef, inv *Invocation) (out map[string]string, request string, err error) {
-	args := make(map[string]string)
-	for _, name := range def.In {
-		if v, ok := inv.Args[name]; ok {
-			args[name] = v
-		}
+	if inv.Args, err = def.arguments(inv.Args); err != nil {
+		return nil, "", err
 	}
-	for _, name := range def.Mandatory {
-		if _, ok := args[name]; !ok {
-			return nil, "", usp.Errorf(usp.InvalidCommandArguments, "%s is missing", name)
-		}
-	}
-	inv.Args = args
 	if def.Async {
 		request, err = x.start(ctx, inv)
 		return nil, request, err
