@@ -28,7 +28,7 @@ func prepare(body, contentType string) (string, error) {
 	if label == "" {
 		label = declared
 	}
-	if label == "" && strings.Contains(contentType, "=") {
+	if label == "" && strings.Contains(contentType, "=") && contentType != usualType {
 		if _, params, err := mime.ParseMediaType(contentType); err == nil {
 			label = params["charset"]
 		}
@@ -38,6 +38,9 @@ func prepare(body, contentType string) (string, error) {
 	}
 	return transcode(text, label), nil
 }
+
+// usualType is what nearly all CPE send.
+const usualType = "text/xml; charset=utf-8"
 
 // transcode leaves text alone where the label is unknown or a lie.
 func transcode(text, label string) string {

@@ -174,7 +174,7 @@ func (s *scanner) content(el *etree.Element, depth int) {
 
 // listValues reads all ParameterValueStructs of a list; there may be nothing else in it.
 func (s *scanner) listValues() {
-	s.values = make([]ParameterValueStruct, 0, strings.Count(s.in[s.at:], valueStart))
+	s.values = make([]ParameterValueStruct, 0, s.entries())
 	for s.accept(valueStart) && !s.odd {
 		s.blanks()
 		name, _, named := s.member("Name")
@@ -194,7 +194,7 @@ func (s *scanner) listValues() {
 
 // listInfos does for ParameterInfoStructs what listValues does.
 func (s *scanner) listInfos() {
-	s.infos = make([]ParameterInfoStruct, 0, strings.Count(s.in[s.at:], infoStart))
+	s.infos = make([]ParameterInfoStruct, 0, s.entries())
 	for s.accept(infoStart) && !s.odd {
 		s.blanks()
 		name, _, _ := s.member("Name")
@@ -210,6 +210,12 @@ func (s *scanner) listInfos() {
 		s.blanks()
 	}
 	s.odd = s.odd || !s.next("</")
+}
+
+// entries is about how many there are in the list: each has three elements. Counting a byte is much faster than counting its elements' names.
+func (s *scanner) entries() int {
+	const tags = 6
+	return strings.Count(s.in[s.at:], "<")/tags + 1
 }
 
 // member reads a named element with text in it, and its type if it has one.

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Session is one CWMP session, from its Inform to the 204. The exported fields don't change.
+// Session is one CWMP session, from its Inform to the 204. The exported fields don't change, but for Own.
 type Session struct {
 	DeviceID   DeviceID
 	Inform     *Inform
@@ -21,6 +21,7 @@ type Session struct {
 	ID         string         // for logs: random, not the cookie
 	Version    string         // of CWMP, negotiated: "1.4"
 	Username   string         // that the CPE has proven; "" where Auth asks for none
+	Own        any            // the Handler's own: what Begin has set, for Run and End
 
 	server    *Server
 	namespace string

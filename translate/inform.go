@@ -329,6 +329,7 @@ func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
 	if err != nil {
 		return err
 	}
+	s.Own = d
 	d.hurry(s, time.Now())
 	outsider, reset, err := d.judge(ctx, s)
 	if outsider || err != nil {
@@ -345,9 +346,15 @@ func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
 	return nil
 }
 
+// deviceOf is the device that Begin has found.
+func deviceOf(s *cwmp.Session) *Device {
+	d, _ := s.Own.(*Device)
+	return d
+}
+
 // Run implements cwmp.Handler: isthmus's own work first, then what Controllers asked for.
 func (p *Proxy) Run(ctx context.Context, s *cwmp.Session) {
-	d := p.byID(s.Inform.DeviceId)
+	d := deviceOf(s)
 	if d == nil || d.isOutsider(s) {
 		return
 	}
@@ -413,7 +420,7 @@ func (d *Device) confirm(ctx context.Context) error {
 
 // End implements cwmp.Handler.
 func (p *Proxy) End(s *cwmp.Session, err error) {
-	d := p.byID(s.Inform.DeviceId)
+	d := deviceOf(s)
 	if d == nil {
 		return
 	}

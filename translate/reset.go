@@ -204,6 +204,10 @@ func (d *Device) identify(ctx context.Context, s *cwmp.Session) (identified, err
 		return known, nil
 	}
 	d.mu.Lock()
+	if d.given == nil || s.Username == "" {
+		d.mu.Unlock()
+		return known, nil // nearly always
+	}
 	who, changed, err := d.identified(s, time.Now())
 	d.mu.Unlock()
 	if err != nil || changed == nil {
@@ -212,11 +216,8 @@ func (d *Device) identify(ctx context.Context, s *cwmp.Session) (identified, err
 	return who, d.keepGiven(context.WithoutCancel(ctx), changed)
 }
 
-// identified is identify under d.mu.
+// identified is identify under d.mu, of a CPE that was given credentials and has shown some.
 func (d *Device) identified(s *cwmp.Session, now time.Time) (who identified, changed *given, err error) {
-	if d.given == nil || s.Username == "" {
-		return known, nil, nil
-	}
 	g := *d.given
 	defer func() {
 		if changed != nil {
