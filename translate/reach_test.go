@@ -113,7 +113,8 @@ func udpWorld(t *testing.T) (*world, *connreq.UDP) {
 		o.ConnectionRequest.UDP, o.ConnectionRequest.Username, o.ConnectionRequest.Password = u, "cr", "secret"
 	})
 	done := make(chan error, 1)
-	go func() { done <- u.Serve(w.p) }()
+	p := w.p // whatever comes after a restart
+	go func() { done <- u.Serve(p) }()
 	t.Cleanup(func() {
 		if err := errors.Join(u.Close(), <-done); err != nil {
 			t.Error(err)

@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -248,6 +251,39 @@ func (p *peer) reboots(t *testing.T) {
 	}
 }
 
+// downloads has the peer fetch a configuration, and waits for the end that it tells, in whatever way it does (S13, S14); untold is of one that
+// opens no session to tell it.
+func (p *peer) downloads(t *testing.T, untold bool) {
+	t.Helper()
+	const restore = "Device.DeviceInfo.VendorConfigFile.1.Restore()"
+	fetched := make(chan struct{}, 16)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "setting = 1\n")
+		if r.Method == http.MethodGet {
+			fetched <- struct{}{}
+		}
+	}))
+	t.Cleanup(s.Close)
+	p.do(t, add("Device.LocalAgent.Subscription.", "ID", "ends", "Enable", "true", "NotifType", "OperationComplete", "ReferenceList", restore, "Persistent", "true"))
+	p.do(t, &usppb.Request{ReqType: &usppb.Request_Operate{Operate: &usppb.Operate{Command: restore, CommandKey: "restore", SendResp: true,
+		InputArgs: map[string]string{"URL": s.URL + "/settings.cfg", "Username": "u", "Password": "p"}}}})
+	select {
+	case <-fetched:
+	case <-p.ctx.Done():
+		t.Fatal("the file was not fetched")
+	}
+	if untold { // before its next session
+		p.same(t, get("Device.WiFi.Radio.1.Channel"), "Device.WiFi.Radio.1.Channel = 6")
+	}
+	n, err := p.agent.WaitNotify(p.ctx, func(n *usppb.Notify) bool { return n.GetOperComplete().GetCommandKey() == "restore" })
+	if err != nil {
+		t.Fatalf("OperationComplete: %v", err)
+	}
+	if n.GetOperComplete().GetReqOutputArgs() == nil {
+		t.Errorf("%v", n.GetOperComplete())
+	}
+}
+
 // onlyIdentity is what an InternetGatewayDevice CPE is in this version: an Agent that says who it is.
 func onlyIdentity(t *testing.T, p *peer, serial string) {
 	t.Helper()
@@ -294,6 +330,7 @@ func cwmpSim(ctx context.Context, t *testing.T, c *controller.Controller, acs st
 	p.same(t, remove("Device.NAT.PortMapping.2."), "deleted Device.NAT.PortMapping.2.")
 	p.same(t, instances("Device.NAT.PortMapping."), "Device.NAT.PortMapping.1.")
 
+	p.downloads(t, false)
 	p.reboots(t)
 	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed")
 }
@@ -336,7 +373,7 @@ func cwmpSimFleet(ctx context.Context, t *testing.T, c *controller.Controller, a
 func simulaTR69(ctx context.Context, t *testing.T, c *controller.Controller, acs string) {
 	program := findProgram(t, "simulatr69", "SIMULATR69", "SimulaTR69's server of September 2025")
 	out := launch(t, syscall.SIGKILL, t.TempDir(), "env", "ACS_URL="+acs, "API_HOST=127.0.0.1", "API_PORT=0", "CR_UDP=false", "SERIAL_NUMBER=TR69",
-		"DATAMODEL_PATH="+absolute(t, gateway), "REBOOT_DELAY=1s", program)
+		"DATAMODEL_PATH="+absolute(t, gateway), "REBOOT_DELAY=1s", "UPGRADE_DELAY=1s", program)
 	p := onboarded(ctx, t, c, "ops::00D09E-PeerGateway-TR69")
 	p.reads(t, "TR69")
 	p.sets(t, "renamed & <new>")
@@ -345,6 +382,7 @@ func simulaTR69(ctx context.Context, t *testing.T, c *controller.Controller, acs
 		p.same(t, get("Device.WiFi.Radio.1.Channel"), "Device.WiFi.Radio.1.Channel = 6")
 	}
 	p.reboots(t)
+	p.downloads(t, false) // after which it boots, too
 	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed & <new>")
 }
 
@@ -366,6 +404,7 @@ func genieACSSim(ctx context.Context, t *testing.T, c *controller.Controller, ac
 		p.same(t, get("Device.WiFi.Radio.1.Channel"), "Device.WiFi.Radio.1.Channel = 6")
 	}
 	p.addsAndDeletes(t)
+	p.downloads(t, true)
 
 	// It knows no Reboot: fault 9000.
 	p.refused(t, reboot(), usp.CommandFailure)
