@@ -25,6 +25,7 @@ type args struct {
 type outcome struct {
 	err     error // of writing
 	skipped int   // entries without name or value
+	words   bool  // writing: Booleans are words
 }
 
 func (a *args) inside(el *etree.Element) *args {
@@ -206,11 +207,14 @@ func parseInt(s string) int {
 	return n
 }
 
-// boolean is written as 0 or 1, which CPE that know but one form take.
+// boolean is written as 0 or 1, which nearly all CPE that know but one form take.
 func (a *args) boolean(name string, v *bool) {
 	if a.write {
 		text := "0"
-		if *v {
+		switch {
+		case a.words:
+			text = strconv.FormatBool(*v)
+		case *v:
 			text = "1"
 		}
 		a.put(name, text)

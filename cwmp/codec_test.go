@@ -347,7 +347,7 @@ func TestEncodeInformResponse(t *testing.T) {
 					t.Fatal(err)
 				}
 				for range 2 {
-					if got, err := encodeInformResponse(id, use, namespace); err != nil || string(got) != string(want) {
+					if got, err := encodeInformResponse(id, use, namespace, false); err != nil || string(got) != string(want) {
 						t.Errorf("%q %q %q: %v\n%s\nwant\n%s", id, namespace, use, err, got, want)
 					}
 				}

@@ -11,12 +11,15 @@ import (
 	"github.com/beevik/etree"
 )
 
+// declaration begins a message for CPE that want one. Most take none, and some stumble over it (X9).
+const declaration = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
+
 var writeSettings = etree.WriteSettings{CanonicalEndTags: true, CanonicalText: true, CanonicalAttrVal: true}
 
 // Encode writes a message in the plainest form of XML: what the strictest hand-written parser of a CPE takes. The error is
 // ErrUnencodable where a value holds what XML 1.0 cannot carry.
 func Encode(e *Envelope) ([]byte, error) {
-	var o outcome
+	o := outcome{words: e.Words}
 	root := etree.NewElement("SOAP-ENV:Envelope")
 	root.CreateAttr("xmlns:SOAP-ENV", "http://schemas.xmlsoap.org/soap/envelope/")
 	root.CreateAttr("xmlns:SOAP-ENC", "http://schemas.xmlsoap.org/soap/encoding/")
@@ -39,6 +42,9 @@ func Encode(e *Envelope) ([]byte, error) {
 		return nil, fmt.Errorf("encode: %w", o.err)
 	}
 	var b bytes.Buffer
+	if e.Declared {
+		b.WriteString(declaration)
+	}
 	root.WriteTo(&b, &writeSettings)
 	return b.Bytes(), nil
 }
@@ -46,17 +52,20 @@ func Encode(e *Envelope) ([]byte, error) {
 // informResponses are encoded InformResponses, all but their IDs, which are nearly all that differs: by what else does.
 var informResponses sync.Map // informResponseKey → [2]string
 
-type informResponseKey struct{ use, namespace string }
+type informResponseKey struct {
+	use, namespace string
+	declared       bool
+}
 
 // encodeInformResponse writes what is written most often.
-func encodeInformResponse(id, use, namespace string) ([]byte, error) {
+func encodeInformResponse(id, use, namespace string, declared bool) ([]byte, error) {
 	encode := func(id string) ([]byte, error) {
-		return Encode(&Envelope{ID: id, UseCWMPVersion: use, Namespace: namespace, Body: &InformResponse{MaxEnvelopes: 1}})
+		return Encode(&Envelope{ID: id, UseCWMPVersion: use, Namespace: namespace, Declared: declared, Body: &InformResponse{MaxEnvelopes: 1}})
 	}
 	if id == "" || strings.ContainsFunc(id, notAlphanumeric) {
 		return encode(id)
 	}
-	key := informResponseKey{use, published(namespace)}
+	key := informResponseKey{use, published(namespace), declared}
 	around, ok := informResponses.Load(key)
 	if !ok {
 		const mark = "IdOfTheInform"

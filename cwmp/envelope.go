@@ -22,6 +22,9 @@ type Envelope struct {
 	Namespace             string        // of the message; read as it was sent; a vendor's is answered as 1.0
 	Body                  RPC           // a request, a response, a *Fault, an *Unknown; nil if the Body is empty
 
+	Words    bool // written: Booleans as true and false, not as 1 and 0
+	Declared bool // written: after an XML declaration
+
 	Repaired bool // read: not XML until it was repaired
 	Skipped  int  // read: entries without name or value
 }

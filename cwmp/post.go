@@ -44,6 +44,9 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if s == nil {
+		s = sv.expected(r, who)
+	}
 	limit := sv.opts.MaxFirstBody
 	if s != nil && s.receiving() {
 		limit = sv.opts.MaxBody
@@ -129,7 +132,7 @@ func (sv *Server) stray(w http.ResponseWriter, r *http.Request, s *Session, x *e
 	req := x.request()
 	stale := s == nil && len(cookieValues(r.Header)) > 0 // of a session that is none of ours, or long over
 	if req == nil && (x.env == nil || s != nil) && !stale {
-		write(w, answer{status: http.StatusNoContent})
+		write(w, s.farewell())
 		return
 	}
 	if req != nil && s != nil {
@@ -165,7 +168,7 @@ func (sv *Server) revive(ctx context.Context, s *Session) *Session {
 		return nil
 	}
 	late := sv.newSession(ctx, s.Inform, s.namespace)
-	late.ID, late.Version, late.RemoteAddr = s.ID, s.Version, s.RemoteAddr
+	late.ID, late.Version, late.RemoteAddr, late.quirks = s.ID, s.Version, s.RemoteAddr, s.quirks
 	sv.mu.Lock()
 	defer sv.mu.Unlock()
 	key := identity(s.DeviceID)
@@ -199,7 +202,7 @@ func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, e
 	}
 	s.RemoteAddr, _ = netip.ParseAddrPort(r.RemoteAddr) // a pipe has none
 	if env.SessionTimeout != 0 {
-		s.timeout = min(max(env.SessionTimeout, minSilence), maxSilence)
+		s.timeout, s.timeoutTold = min(max(env.SessionTimeout, minSilence), maxSilence), true
 	}
 	version, use, ok := negotiate(env)
 	s.Version = version
@@ -229,12 +232,15 @@ func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, e
 		return
 	}
 	a := answer{status: http.StatusOK}
-	a.body, err = encodeInformResponse(env.ID, use, env.Namespace)
+	a.body, err = encodeInformResponse(env.ID, use, env.Namespace, s.quirks.Declared)
 	if err != nil {
 		s.cancel(err)
 	}
 	if r.Context().Err() != nil {
 		s.cancel(ErrDisconnected) // the CPE has tried again by now, and its newer session may even be over
+	}
+	if s.quirks.ByAddress {
+		sv.expect(s, r)
 	}
 	if !s.opened(a.body) {
 		unavailable(w, 0)

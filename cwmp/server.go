@@ -110,8 +110,9 @@ type Server struct {
 	draining   bool // no new sessions
 	closed     bool // nothing at all
 	byCookie   map[string]*Session
-	byIdentity map[DeviceID]*Session // the newest of each CPE
-	work       sync.WaitGroup        // HTTP handlers; added to under mu while not closed
+	byIdentity map[DeviceID]*Session     // the newest of each CPE
+	byAddress  map[netip.Addr][]*Session // those with Quirks.ByAddress
+	work       sync.WaitGroup            // HTTP handlers; added to under mu while not closed
 }
 
 // NewServer returns a Server that has not begun to serve. opts may be nil.
@@ -131,6 +132,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		gate:       newGate(o.Auth),
 		byCookie:   make(map[string]*Session),
 		byIdentity: make(map[DeviceID]*Session),
+		byAddress:  make(map[netip.Addr][]*Session),
 	}
 	sv.metrics.watch(o.Registerer, sv.pacer)
 	sv.http = &http.Server{
@@ -276,6 +278,9 @@ func (sv *Server) forget(s *Session) {
 	delete(sv.byCookie, s.cookie)
 	if sv.byIdentity[key] == s {
 		delete(sv.byIdentity, key)
+	}
+	if s.quirks.ByAddress {
+		sv.expectNoMore(s)
 	}
 	sv.mu.Unlock()
 	sv.metrics.active.Dec()

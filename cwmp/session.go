@@ -27,11 +27,16 @@ type Session struct {
 	namespace string
 	cookie    string
 	timeout   time.Duration
-	ctx       context.Context
-	cancel    context.CancelCauseFunc
-	done      chan struct{} // closed when End has returned
-	in        chan *exchange
-	calling   chan struct{} // holds a token while a Call is under way
+	quirks    Quirks // set in Begin
+
+	timeoutTold bool // by the CPE
+	certificate []byte
+
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	done    chan struct{} // closed when End has returned
+	in      chan *exchange
+	calling chan struct{} // holds a token while a Call is under way
 
 	mu             sync.Mutex
 	state          sessionState
@@ -114,7 +119,7 @@ func (s *Session) deliver(x *exchange) bool {
 	s.informResponse = nil
 	select {
 	case older := <-s.in:
-		older.reply(answer{status: http.StatusNoContent})
+		older.reply(s.farewell())
 	default:
 	}
 	s.in <- x
@@ -204,7 +209,7 @@ func (s *Session) finish(err error) {
 func (s *Session) run() {
 	err := s.serve()
 	if x := s.held; x != nil {
-		x.reply(answer{status: http.StatusNoContent})
+		x.reply(s.farewell())
 	}
 	s.mu.Lock()
 	s.state = over
@@ -238,7 +243,7 @@ func (s *Session) serve() (err error) {
 		}
 	}
 	cause := context.Cause(s.ctx)
-	if s.held != nil && s.held.reply(answer{status: http.StatusNoContent}) {
+	if s.held != nil && s.held.reply(s.farewell()) {
 		s.held = nil
 		if errors.Is(cause, ErrServerClosed) {
 			return nil
@@ -256,7 +261,7 @@ func (s *Session) turn(ctx context.Context) error {
 				return err
 			}
 			if s.held != nil {
-				s.held.reply(answer{status: http.StatusNoContent})
+				s.held.reply(s.farewell())
 			}
 			s.held = x
 		}
@@ -309,7 +314,7 @@ func (s *Session) answer(req RPC) {
 
 // envelope encodes a response.
 func (s *Session) envelope(id string, body RPC) answer {
-	b, err := Encode(&Envelope{ID: id, Namespace: s.namespace, Body: body})
+	b, err := Encode(&Envelope{ID: id, Namespace: s.namespace, Words: s.quirks.Words, Declared: s.quirks.Declared, Body: body})
 	if err != nil {
 		s.server.log.Error("cannot encode", "session", s.ID, "rpc", body.Name(), "err", err)
 		return answer{status: http.StatusInternalServerError}
@@ -333,7 +338,7 @@ func (s *Session) Call(ctx context.Context, req RPC) (RPC, error) {
 	}
 	s.lastID++
 	id := strconv.Itoa(s.lastID)
-	body, err := Encode(&Envelope{ID: id, Namespace: s.namespace, Body: req})
+	body, err := Encode(&Envelope{ID: id, Namespace: s.namespace, Words: s.quirks.Words, Declared: s.quirks.Declared, Body: req})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", req.Name(), err)
 	}

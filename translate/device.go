@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -55,12 +56,17 @@ type Device struct {
 	contact  *contact      // nil: nobody has tried to reach the CPE yet
 	heard    heard
 	haste    haste
-	rivals   *rivals // nil: there has been one mark only
-	outsider string  // the ID of the last session, where that was of the CPE in quarantine
-	given    *given  // nil: nothing was written to the CPE unasked
-	claim    *claim  // nil: nobody has said lately that the CPE was reset
-	transfer uint64  // sum of what the CPE has done by itself and told last
-	batch    int     // names of one GetParameterValues that this CPE takes
+	rivals   *rivals    // nil: there has been one mark only
+	outsider string     // the ID of the last session, where that was of the CPE in quarantine
+	given    *given     // nil: nothing was written to the CPE unasked
+	claim    *claim     // nil: nobody has said lately that the CPE was reset
+	transfer uint64     // sum of what the CPE has done by itself and told last
+	batch    int        // names of one GetParameterValues that this CPE takes
+	booleans uint8      // the forms of Boolean values that the CPE has used: usesWords, usesDigits
+	unheard  int        // sessions in a row that did not go beyond the Inform
+	declared bool       // the session tries whether the CPE wants an XML declaration
+	resting  time.Time  // the CPE is not to be asked for anything before
+	from     netip.Addr // of the last Inform
 }
 
 // head is what is always in memory, and on disk, of a device. It is written when something in it changes that somebody relies on.

@@ -90,6 +90,7 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 	if err := d.values(ctx, c, read, &n); err != nil {
 		return err
 	}
+	d.learnBooleans(ctx)
 	n.created, n.deleted = d.renumbered(was, n.created, n.deleted, listed)
 	if err := d.learnInterval(ctx, c, root); err != nil {
 		return err

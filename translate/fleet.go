@@ -28,6 +28,7 @@ type Summary struct {
 type Detail struct {
 	Summary
 	HardwareVersion string
+	Quirks          []string // the profiles that hold for the CPE, and what was learnt about its model
 	ModelName       string
 	Since           time.Time
 	Discovered      bool
@@ -155,6 +156,7 @@ func (p *Proxy) Device(id usp.EndpointID) (Detail, bool) {
 	for _, op := range d.operations {
 		t.Running = append(t.Running, op.Command)
 	}
+	t.Quirks = d.habit().names()
 	t.ModelName, _ = d.identity(deviceInfo + "ModelName")
 	for _, e := range d.inform.events {
 		t.Events = append(t.Events, e.EventCode)

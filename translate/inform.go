@@ -339,6 +339,10 @@ func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
 		p.End(s, err)
 		return err
 	}
+	if err := d.humour(ctx, s); err != nil {
+		p.End(s, err)
+		return err
+	}
 	if first {
 		d.agent.Connect()
 	}
@@ -358,6 +362,7 @@ func (p *Proxy) Run(ctx context.Context, s *cwmp.Session) {
 	if d == nil || d.isOutsider(s) {
 		return
 	}
+	d.goesOn(ctx)
 	if err := d.confirm(ctx); err != nil {
 		p.log.Error("session could not be used", "device", d.id, "session", s.ID, "err", err)
 		return
@@ -365,9 +370,16 @@ func (p *Proxy) Run(ctx context.Context, s *cwmp.Session) {
 	if hasEvent(s.Inform, cwmp.EventHeartbeat) {
 		return // nothing but liveness: a CPE in standby is not to be kept awake
 	}
-	err := d.look(ctx, s)
+	var err error
+	rests := d.rests(s)
+	if !rests {
+		err = d.look(ctx, s)
+	}
 	if err := d.payOwed(ctx); err != nil {
 		p.log.Error("Boot! could not be raised", "device", d.id, "err", err)
+		return
+	}
+	if rests {
 		return
 	}
 	if err == nil {

@@ -13,6 +13,7 @@ type metrics struct {
 	quarantined        prometheus.Counter
 	contested          prometheus.Gauge
 	restless           prometheus.Counter
+	disliked           prometheus.Counter
 	attempts           *prometheus.CounterVec
 	polls              *prometheus.CounterVec
 	discovery          prometheus.Histogram
@@ -45,6 +46,8 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 		contested: f.NewGauge(prometheus.GaugeOpts{Name: "isthmus_contested_devices", Help: "DeviceIds under which two CPE inform."}),
 		restless: f.NewCounter(prometheus.CounterOpts{Name: "isthmus_restless_total",
 			Help: "How often a CPE began to inform every few seconds without having been asked."}),
+		disliked: f.NewCounter(prometheus.CounterOpts{Name: "isthmus_disliked_inform_responses_total",
+			Help: "Informs of CPE that repeat them and never go on."}),
 		refused: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_new_devices_refused_total",
 			Help: "Informs of CPE not yet known that were told to come again, by the limit."}, []string{"reason"}),
 		attempts: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_connection_request_attempts_total",

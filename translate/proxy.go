@@ -22,6 +22,7 @@ import (
 	"isthmus/cwmp"
 	"isthmus/cwmp/connreq"
 	"isthmus/store"
+	"isthmus/translate/quirks"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 	"isthmus/usp/mtp"
@@ -51,7 +52,9 @@ type Options struct {
 	// NewDevicesPerSecond bounds the unknown CPE that are taken in from one source address; beyond it they get 503. 0: no bound.
 	NewDevicesPerSecond int
 	// View picks the view of a CPE by the root of its data model; nil: identity for Device:2, identity parameters for the rest.
-	View       func(root string) View
+	View func(root string) View
+	// Quirks are the profiles of CPE; nil: the default.
+	Quirks     *quirks.Table
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -85,6 +88,7 @@ type Proxy struct {
 	m       *metrics
 	ages    ages
 	models  *models
+	habits  *habits
 	traces  *traces
 	news    *newcomers
 	polls   polls
@@ -105,9 +109,10 @@ type Proxy struct {
 	devices   map[usp.EndpointID]*Device
 	order     []usp.EndpointID // sorted; nil after a change
 	warm      map[*Device]struct{}
-	operating map[*Device]struct{} // those with operations
-	methods   map[string][]string  // lists of RPC methods that devices share
-	shy       map[*Device]retrial  // that refused RPCs after a boot
+	operating map[*Device]struct{}  // those with operations
+	methods   map[string][]string   // lists of RPC methods that devices share
+	shy       map[*Device]retrial   // that refused RPCs after a boot
+	later     map[*Device]time.Time // that are left in peace, and until when
 }
 
 // cpeKey identifies a CPE by its DeviceId (TR-069 A.3.3.1); Manufacturer is not part of the identity.
@@ -118,8 +123,8 @@ func keyOf(id cwmp.DeviceID) cpeKey { return cpeKey{id.OUI, id.ProductClass, id.
 // New loads what the store knows. ctx is the process's: what the Proxy does in the background ends with it.
 func New(ctx context.Context, opts Options) (*Proxy, error) {
 	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), ages: newAges(opts.MaxAge, opts.Rules),
-		models: newModels(), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
-		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{}, operating: map[*Device]struct{}{},
+		models: newModels(), habits: newHabits(opts.Quirks), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
+		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{}, later: map[*Device]time.Time{}, operating: map[*Device]struct{}{},
 		methods: map[string][]string{}, shy: map[*Device]retrial{}, wants: opts.Provision.wants()}
 	p.m = newMetrics(opts.Registerer, p)
 	if p.connreq == nil {

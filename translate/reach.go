@@ -26,6 +26,10 @@ func (d *Device) ask() {
 	if d.asking || d.session != nil || d.p.closing.Load() {
 		return
 	}
+	if time.Now().Before(d.resting) {
+		d.p.askLater(d, d.resting)
+		return
+	}
 	if p := d.head.Pending; p != nil && time.Since(p.At) < rebootTime && !d.inform.at.After(p.At) {
 		return
 	}
@@ -35,7 +39,7 @@ func (d *Device) ask() {
 	}
 	opened := make(chan struct{})
 	d.opened = opened
-	r := &round{d: d, opened: opened, target: connreq.Target{CPE: string(d.id), URL: d.head.URL, UDPAddress: d.head.udpAddress(),
+	r := &round{d: d, opened: opened, target: connreq.Target{CPE: string(d.id), URL: d.connectionRequestURL(), UDPAddress: d.head.udpAddress(),
 		JID: d.head.JID, InformFromLoopback: d.head.Loopback}}
 	r.logins = d.logins()
 	r.methods = d.methods(r)

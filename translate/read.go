@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"isthmus/cwmp"
+	"isthmus/translate/quirks"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 )
@@ -332,18 +334,24 @@ const firstBatch = 64
 // values reads parameters in batches and takes them over. A batch that the CPE refuses is halved; a single name that it refuses does
 // not exist.
 func (d *Device) values(ctx context.Context, c cwmp.Caller, names []string, n *news) error {
+	d.mu.RLock()
+	had := d.batch
+	first := cmp.Or(d.habit().NamesPerGet, firstBatch)
+	d.mu.RUnlock()
 	for len(names) > 0 {
 		d.mu.RLock()
-		size := d.batch
+		size := min(cmp.Or(d.batch, first), len(names))
 		d.mu.RUnlock()
-		if size == 0 {
-			size = firstBatch
-		}
-		size = min(size, len(names))
 		if err := d.valuesOf(ctx, c, names[:size], n); err != nil {
 			return err
 		}
 		names = names[size:]
+	}
+	d.mu.RLock()
+	has := d.batch
+	d.mu.RUnlock()
+	if has != had {
+		d.found(ctx, func(l *quirks.Learnt) { l.NamesPerGet = has })
 	}
 	return nil
 }
@@ -391,6 +399,7 @@ func (d *Device) take(params []cwmp.ParameterValueStruct, names []string, n *new
 		if p.Name == "" || d.tree.get(p.Name) == nil && !slices.Contains(names, p.Name) {
 			continue
 		}
+		d.booleans |= booleanForm(p.Type, p.Value)
 		v := normalize(p.Name, p.Type, p.Value)
 		if old, changed, known := d.tree.set(p.Name, v, p.Type, at); changed && known {
 			n.values = append(n.values, change{p.Name, v, old})

@@ -224,7 +224,7 @@ func TestR18_19_TypesAndOrder(t *testing.T) {
 	for _, p := range c.Calls("SetParameterValues")[0].Request.(*cwmp.SetParameterValues).ParameterList {
 		got = append(got, strings.TrimPrefix(p.Name, mappings+"1.")+" "+p.Type+" "+p.Value)
 	}
-	want := []string{"Description string d", "Enable boolean 1", "ExternalPort unsignedInt 99", "LeaseDuration unsignedInt 5"}
+	want := []string{"Description string d", "Enable boolean true", "ExternalPort unsignedInt 99", "LeaseDuration unsignedInt 5"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}

@@ -86,6 +86,9 @@ func (d *Device) setValues(own []cpeWrite, path func(int) string) (*cwmp.SetPara
 			}
 			return nil, e
 		}
+		if typ == "boolean" {
+			v = d.booleanValue(v)
+		}
 		spv.ParameterList = append(spv.ParameterList, cwmp.ParameterValueStruct{Name: w.path, Value: v, Type: typ})
 	}
 	return spv, nil

@@ -38,6 +38,9 @@ func (p *Proxy) sweep() {
 		}
 		p.overdue(time.Now())
 		p.askAgain(time.Now())
+		for _, d := range p.dueSessions(time.Now()) {
+			d.ask()
+		}
 		before := p.warmDevices()
 		for _, d := range before {
 			d.unload(p.ctx, idleTree)

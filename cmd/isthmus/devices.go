@@ -81,6 +81,7 @@ func (c *devicesCmd) one(a *app) error {
 		{"Subscribed", fmt.Sprintf("%d paths", d.SubscribedPaths)},
 		{"Waiting", fmt.Sprintf("%d requests", d.Queued)},
 		{"Pending", strings.Join(d.PendingOperations, ", ")},
+		{"Quirks", strings.Join(d.Quirks, ", ")},
 		{"Connection Request", tries(d.ConnectionRequest.Tries)},
 	} {
 		if row[1] != "" {

@@ -32,6 +32,7 @@ func (f fleet) Device(id string) (*admin.Detail, bool) {
 		return nil, false
 	}
 	return &admin.Detail{
+		Quirks: notNil(d.Quirks),
 		Device: deviceOf(&d.Summary), HardwareVersion: d.HardwareVersion, ModelName: d.ModelName, FirstInform: moment(d.Since),
 		RPCMethods: notNil(d.RPCMethods), Discovered: d.Discovered, InSession: d.InSession, PendingOperations: notNil(d.Running),
 		Queued: d.Queued, ConnectionRequest: lastTry(d.Attempts), Reset: admin.Reset{Time: moment(d.Reset.Time), From: sourceText(d.Reset.From)},

@@ -127,6 +127,7 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 		NewDevicesPerSecond: c.CWMP.NewDevicesPerSecond,
 		Logger:              i.log,
 		Registerer:          reg,
+		Quirks:              c.CWMP.Quirks,
 	}
 	if l := i.listeners.udp; l != nil {
 		i.udp = connreq.NewUDP(l, connreq.UDPOptions{Rules: rules, Logger: i.log, Registerer: reg})

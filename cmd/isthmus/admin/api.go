@@ -54,6 +54,7 @@ type Detail struct {
 	Queued            int        `json:"queued"`             // requests that wait for a session
 	ConnectionRequest LastTry    `json:"connection_request"`
 	Reset             Reset      `json:"reset"`
+	Quirks            []string   `json:"quirks"` // the profiles that hold for the CPE, and what was learnt about its model
 	Cache             Cache      `json:"cache"`
 	SubscribedPaths   int        `json:"subscribed_paths"`
 }

@@ -8,6 +8,7 @@ package config
 import (
 	"time"
 
+	"isthmus/translate/quirks"
 	"isthmus/usp/agent"
 )
 
@@ -44,7 +45,9 @@ type CWMP struct {
 	ConnectionRequest   ConnectionRequest `yaml:"connection_request"`
 	Provision           Provision         `yaml:"provision"`
 	Session             Session           `yaml:"session"`
-	QuirksFile          string            `yaml:"quirks_file" later:""`
+	QuirksFile          string            `yaml:"quirks_file"`
+
+	Quirks *quirks.Table `yaml:"-"` // what QuirksFile holds, over the default
 }
 
 // ServerTLS is the certificate of a listener.
