@@ -153,7 +153,7 @@ func forbiddenReference(text string) int {
 	if end < 0 {
 		return 0
 	}
-	digits, base := string(text[2:end]), 10
+	digits, base := text[2:end], 10
 	if strings.HasPrefix(digits, "x") {
 		digits, base = digits[1:], 16
 	}
