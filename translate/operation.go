@@ -31,20 +31,21 @@ type operation struct {
 	Controller usp.EndpointID    `json:"controller"`
 	Args       map[string]string `json:"args,omitempty"`
 	Begun      time.Time         `json:"begun"`
-	NotBefore  time.Time         `json:"not_before,omitzero"`
 	Memo       map[string]string `json:"memo,omitempty"` // what its kind has found out in begin
 	Token      string            `json:"-"`              // the CommandKey in CWMP
 
 	// Device.mu guards the rest. What is not in memory alone is on disk before it counts.
-	Sent     time.Time `json:"sent,omitzero"`              // zero: queued
-	Software string    `json:"software_version,omitempty"` // of the CPE, then
-	Answered bool      `json:"answered,omitempty"`         // the CPE has taken it
-	Claimed  bool      `json:"claimed,omitempty"`          // and says that it is done already
+	NotBefore time.Time `json:"not_before,omitzero"`
+	Sent      time.Time `json:"sent,omitzero"`              // zero: queued
+	Software  string    `json:"software_version,omitempty"` // of the CPE, then
+	Answered  bool      `json:"answered,omitempty"`         // the CPE has taken it
+	Claimed   bool      `json:"claimed,omitempty"`          // and says that it is done already
 
 	kind    kind
 	tried   *cwmp.Session // the last session that it was to be sent in
 	active  bool          // a session is at it
 	ending  bool          // somebody completes it
+	alarmed bool          // something waits for NotBefore
 	resumed bool          // its Request is there still after a restart
 	looked  time.Time     // when look saw to it
 }
@@ -92,6 +93,9 @@ func kindOf(command string) kind {
 	c, ok := datamodel.LookupCommand(agent.GenericPath(command))
 	if !ok {
 		return nil
+	}
+	if agent.GenericPath(command) == activateCommand {
+		return activate{}
 	}
 	switch c.Class + " " + c.Target {
 	case "rpc Download", "rpc Upload":

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -267,4 +268,50 @@ func TestOperationExpires(t *testing.T) {
 	w.failure("silent", usp.CommandFailure, "has not reported its end")
 	w.failure("unsent", usp.Unreachable, "last Inform")
 	w.idleOperations(id)
+}
+
+// Time windows: the earliest that can be used decides; what asks for more than CWMP can tell is refused; one that was missed is told.
+func TestActivateWindows(t *testing.T) {
+	at := func(n int, start, end, mode string) map[string]string {
+		return map[string]string{fmt.Sprintf("TimeWindow.%d.Start", n): start, fmt.Sprintf("TimeWindow.%d.End", n): end, fmt.Sprintf("TimeWindow.%d.Mode", n): mode}
+	}
+	for name, test := range map[string]struct {
+		windows []map[string]string
+		first   int // seconds; -1: refused
+	}{
+		"none":      {nil, 0},
+		"two":       {[]map[string]string{at(1, "60", "70", "AnyTime"), at(2, "5", "9", "Immediately")}, 5},
+		"one of":    {[]map[string]string{at(1, "0", "70", "WhenIdle"), at(2, "5", "9", "AnyTime")}, 5},
+		"idle":      {[]map[string]string{at(1, "0", "70", "WhenIdle")}, -1},
+		"backwards": {[]map[string]string{at(1, "70", "0", "AnyTime")}, -1},
+		"no number": {[]map[string]string{at(1, "now", "9", "AnyTime")}, -1},
+		"mode":      {[]map[string]string{at(1, "0", "9", "Never")}, -1},
+	} {
+		args := map[string]string{}
+		for _, w := range test.windows {
+			maps.Copy(args, w)
+		}
+		begun := time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
+		op := &operation{Args: args, Begun: begun}
+		err := activate{}.begin(t.Context(), nil, op)
+		if test.first < 0 {
+			if code(err) != usp.InvalidArguments {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		first := begun.Add(time.Duration(test.first) * time.Second)
+		if open, _ := op.open(first); err != nil || !open || op.NotBefore.After(first) {
+			t.Errorf("%s: %v %v, not before %v", name, err, open, op.NotBefore)
+		}
+		if open, next := op.open(first.Add(time.Hour)); len(test.windows) > 0 && (open || !next.IsZero()) {
+			t.Errorf("%s: open an hour later", name)
+		}
+	}
+	w := newWorld(t, nil)
+	c, id := w.boot(away)
+	w.watch(id)
+	w.begin(id, "Device.DeviceInfo.FirmwareImage.1.Activate()", "missed", at(1, "0", "0", "AnyTime"))
+	w.contact(c)
+	w.failure("missed", usp.CommandFailure, "time window")
 }

@@ -48,6 +48,7 @@ func (d *Device) Start(ctx context.Context, inv *agent.Invocation, request strin
 	if err != nil {
 		return err
 	}
+	d.alarm(op)
 	d.press()
 	return nil
 }
@@ -120,11 +121,11 @@ func (d *Device) removeOperation(op *operation) {
 func (d *Device) ready(now time.Time) *operation {
 	var lanes []string
 	for _, op := range d.operations {
-		if op.kind == nil {
+		if op.kind == nil || op.Sent.IsZero() && op.NotBefore.After(now) {
 			continue
 		}
 		lane := op.kind.lane(op)
-		if op.Sent.IsZero() && !op.active && !op.ending && !op.NotBefore.After(now) && !slices.Contains(lanes, lane) {
+		if op.Sent.IsZero() && !op.active && !op.ending && !slices.Contains(lanes, lane) {
 			return op
 		}
 		lanes = append(lanes, lane)
@@ -263,12 +264,15 @@ func (d *Device) complete(ctx context.Context, op *operation, out *outcome) erro
 func (d *Device) end(ctx context.Context, op *operation, out *outcome) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginTime)
 	defer cancel()
-	err := d.tellEnd(ctx, op, out)
-	if out.stale && err == nil {
+	var err error
+	if out.stale { // before anybody is told, and reads
 		d.mu.Lock()
 		d.head.StaleBefore = time.Now().UnixMilli()
 		d.mu.Unlock()
 		err = d.putHead(ctx)
+	}
+	if err == nil {
+		err = d.tellEnd(ctx, op, out)
 	}
 	d.mu.Lock()
 	op.ending = false
@@ -343,7 +347,7 @@ func (p *Proxy) overdue(now time.Time) {
 }
 
 func (d *Device) overdue(now time.Time) {
-	var expired []*operation
+	var expired, later []*operation
 	look := false
 	d.mu.Lock()
 	for _, op := range d.operations {
@@ -356,9 +360,9 @@ func (d *Device) overdue(now time.Time) {
 		case now.Sub(from) >= d.p.opts.ExpireAfter || op.kind == nil:
 			expired = append(expired, op)
 		case op.Sent.IsZero():
-			begins := !op.NotBefore.IsZero() && !op.NotBefore.After(now) && op.NotBefore.After(now.Add(-2*sweepEvery))
-			look = look || begins
-			d.pressing = d.pressing || begins
+			if op.NotBefore.After(now) {
+				later = append(later, op)
+			}
 		default:
 			every := op.kind.poll(op)
 			look = look || every > 0 && now.Sub(op.looked) >= every
@@ -370,6 +374,9 @@ func (d *Device) overdue(now time.Time) {
 		if err := d.complete(d.p.ctx, op, d.expired(op)); err != nil {
 			d.p.log.Error("an operation that has expired could not be ended", "device", d.id, "err", err)
 		}
+	}
+	for _, op := range later {
+		d.alarm(op)
 	}
 	if look && idle {
 		d.ask()

@@ -318,6 +318,7 @@ func (c *CPE) restart(factory bool, key *string) {
 	if key != nil {
 		c.addEvent(event{code: cwmp.EventMReboot, key: *key})
 	}
+	c.switchImage()
 	c.after(c.cfg.RebootTime, func() { c.boot(codes...) })
 }
 

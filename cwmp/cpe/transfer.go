@@ -23,6 +23,7 @@ const (
 	maxFile         = 256 << 20 // bytes of a Download
 	maxVersion      = 64        // characters
 	firmwareImage   = "1 Firmware Upgrade Image"
+	storedImage     = "6 Stored Firmware Image"
 
 	// HeaderSoftwareVersion of a file server's answer is the SoftwareVersion that a firmware image brings; without it, the image's
 	// first line is.
@@ -132,11 +133,17 @@ func (c *CPE) finish(t *transfer, start time.Time, version string, err error) {
 		complete.FaultStruct = cwmp.FaultStruct{FaultCode: fault.Code, FaultString: fault.String}
 	}
 	c.announce(complete, t.event)
+	if err == nil && t.fileType == storedImage {
+		c.store(version)
+	}
 	if err != nil || t.fileType != firmwareImage || !t.download {
 		c.want()
 		return
 	}
 	install := func() {
+		if row := c.store(version); row != "" {
+			c.tree = c.tree.set(c.root+bootImage, row)
+		}
 		c.restart(false, nil)
 		if version != "" {
 			c.change(c.root+"DeviceInfo.SoftwareVersion", version)

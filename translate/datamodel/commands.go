@@ -9,7 +9,7 @@ func (m *modeller) addCommands() {
 			continue // addRoot's
 		}
 		for _, c := range m.schema.commands[o.Path] {
-			if c.offered(m.rpcs) {
+			if m.offers(o.Path, &c) {
 				o.Commands = append(o.Commands, c.CommandDef)
 			}
 		}
@@ -29,16 +29,22 @@ func (m *modeller) installs(row string) bool {
 	return (row == softwareModules+"DeploymentUnit.{i}." || row == softwareModules+"ExecutionUnit.{i}.") && slices.Contains(m.rpcs, changeDUState)
 }
 
-// offered says whether a CPE that answers GetRPCMethods with rpcs (none: unknown) can carry out a command of an object that it has.
-func (c *Command) offered(rpcs []string) bool {
+// offers says whether the CPE can carry out a command of an object that it has.
+func (m *modeller) offers(object string, c *Command) bool {
+	if object+c.Name == activateCommand {
+		boot, ok := m.shape.entry(rootDevice + "DeviceInfo.BootFirmwareImage")
+		return ok && boot.flags&writable != 0
+	}
 	switch c.Class + " " + c.Target {
 	case "rpc Download":
-		return len(rpcs) == 0 || slices.Contains(rpcs, c.Target) // it is required (TR-069 A.3.2.8)
-	case "rpc Upload", "rpc ChangeDUState":
-		return slices.Contains(rpcs, c.Target)
+		return len(m.rpcs) == 0 || slices.Contains(m.rpcs, c.Target) // it is required (TR-069 A.3.2.8)
+	case "rpc Upload", "rpc " + changeDUState:
+		return slices.Contains(m.rpcs, c.Target)
 	}
 	return false
 }
+
+const activateCommand = rootDevice + "DeviceInfo.FirmwareImage.{i}.Activate()"
 
 // Methods are the RPCs whose presence among what a CPE answers to GetRPCMethods makes a difference to its Model.
 var Methods = []string{"FactoryReset", "Download", "Upload", changeDUState}
