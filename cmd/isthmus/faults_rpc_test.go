@@ -148,7 +148,7 @@ func TestFaultsRPC(t *testing.T) {
 				cfg.Faults.RPCFault = map[string]cwmp.FaultCode{"GetParameterNames": cwmp.FaultMethodNotSupported, "GetParameterValues": cwmp.FaultMethodNotSupported}
 			})
 			p.has(t, get("Device.LocalAgent.EndpointID"), "Device.LocalAgent.EndpointID = "+string(p.agent.EndpointID()))
-			p.refused(t, get("Device.WiFi.Radio.1.Channel"), usp.Unreachable)
+			p.refused(t, get(live), usp.Unreachable)
 		}},
 		{"9002 to everything after the boot (S17)", faulted("GetRPCMethods"), func(t *testing.T, b *bed) {
 			all := map[string]cwmp.FaultCode{}
