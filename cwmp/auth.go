@@ -238,6 +238,7 @@ func (sv *Server) letIn(w http.ResponseWriter, r *http.Request, c *connState, wh
 		return who
 	case authLater:
 		sv.metrics.authentications.WithLabelValues(authLater).Inc()
+		sv.log.Info("CPE told to come again", "remote", r.RemoteAddr, "user", user, "seconds", retryAfter)
 		unavailable(w, retryAfter)
 	default:
 		sv.deny(w, r, user, outcome)

@@ -34,8 +34,16 @@ func upTime(list []cwmp.ParameterValueStruct) time.Duration {
 	return 0
 }
 
-// restarted says whether the CPE has booted since its last Inform without telling. d.mu is held.
-func (r *informRecord) restarted(up time.Duration) bool { return up > 0 && up < r.upTime }
+// How far the clocks of a CPE may be off: its UpTime may fall a little, and its boot seem to be before its last Inform.
+const (
+	upTimeFall = 10 * time.Second
+	upTimeSlip = time.Minute
+)
+
+// restarted says whether the CPE has booted since its last Inform without telling.
+func (r *informRecord) restarted(up time.Duration, now time.Time) bool {
+	return up > 0 && up+upTimeFall < r.upTime && now.Add(upTimeSlip-up).After(r.at)
+}
 
 // caused says whether a boot is the effect of what was asked: by its CommandKey, by 0 BOOTSTRAP for a FactoryReset, or, where a CPE keeps
 // no key, by time.

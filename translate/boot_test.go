@@ -18,19 +18,21 @@ func TestS9_Boots(t *testing.T) {
 		want        string // Cause of Boot!; "": none
 		left        bool   // what was asked is still awaited
 	}{
-		"1 BOOT alone":                       {asked: 10 * time.Second, events: []string{cwmp.EventBoot}, want: remote},
-		"1 BOOT alone, later":                {asked: 11 * time.Minute, events: []string{cwmp.EventBoot}, want: local},
-		"told late of a boot then":           {asked: 11 * time.Minute, now: "630", events: []string{cwmp.EventBoot}, want: remote},
-		"1 BOOT of its client alone":         {asked: 10 * time.Second, now: "1000", events: []string{cwmp.EventBoot}, want: local, left: true},
-		"M Reboot alone, without key":        {asked: 10 * time.Second, events: []string{cwmp.EventMReboot}, want: remote},
-		"M Reboot alone, not asked for":      {events: []string{cwmp.EventMReboot}, want: local},
-		"not a word":                         {asked: 10 * time.Second, now: "3", events: []string{cwmp.EventPeriodic}, want: remote},
-		"not a word, and not booted yet":     {asked: 10 * time.Second, now: "1000", events: []string{cwmp.EventPeriodic}, left: true},
-		"not a word, and not asked for":      {before: "1000", now: "3", events: []string{cwmp.EventPeriodic}, want: local},
-		"UpTime goes on":                     {before: "1000", now: "1001", events: []string{cwmp.EventPeriodic}},
-		"UpTime alone never denies 1 BOOT":   {before: "1000", now: "1001", events: []string{cwmp.EventBoot}, want: local},
-		"UpTime that is no number":           {before: "1000", now: "", events: []string{cwmp.EventPeriodic}},
-		"UpTime in sessions, not in Informs": {asked: time.Second, now: "0", events: []string{cwmp.EventPeriodic}, left: true},
+		"1 BOOT alone":                            {asked: 10 * time.Second, events: []string{cwmp.EventBoot}, want: remote},
+		"1 BOOT alone, later":                     {asked: 11 * time.Minute, events: []string{cwmp.EventBoot}, want: local},
+		"told late of a boot then":                {asked: 11 * time.Minute, now: "630", events: []string{cwmp.EventBoot}, want: remote},
+		"1 BOOT of its client alone":              {asked: 10 * time.Second, now: "1000", events: []string{cwmp.EventBoot}, want: local, left: true},
+		"M Reboot alone, without key":             {asked: 10 * time.Second, events: []string{cwmp.EventMReboot}, want: remote},
+		"M Reboot alone, not asked for":           {events: []string{cwmp.EventMReboot}, want: local},
+		"not a word":                              {asked: 10 * time.Second, now: "3", events: []string{cwmp.EventPeriodic}, want: remote},
+		"not a word, and not booted yet":          {asked: 10 * time.Second, now: "1000", events: []string{cwmp.EventPeriodic}, left: true},
+		"not a word, and not asked for":           {before: "1000", now: "3", events: []string{cwmp.EventPeriodic}, want: local},
+		"UpTime goes on":                          {before: "1000", now: "1001", events: []string{cwmp.EventPeriodic}},
+		"UpTime alone never denies 1 BOOT":        {before: "1000", now: "1001", events: []string{cwmp.EventBoot}, want: local},
+		"UpTime falls a little":                   {before: "50", now: "45", events: []string{cwmp.EventPeriodic}},
+		"UpTime falls, to before the last Inform": {before: "1000", now: "900", events: []string{cwmp.EventPeriodic}},
+		"UpTime that is no number":                {before: "1000", now: "", events: []string{cwmp.EventPeriodic}},
+		"UpTime in sessions, not in Informs":      {asked: time.Second, now: "0", events: []string{cwmp.EventPeriodic}, left: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -101,8 +101,8 @@ func (d *Device) judged(s *cwmp.Session, now time.Time) (outsider bool) {
 		return false
 	}
 	if q := h.Quarantine; q != nil && q.Reset {
-		if now.Sub(q.Seen) > contestTime {
-			h.Quarantine = nil
+		if !d.p.opts.Provision.Credentials || d.keepsOwn(setCredentials) || now.Sub(q.Seen) > contestTime {
+			h.Quarantine = nil // the other one is gone, or the operator tells them apart
 		}
 		return false
 	}

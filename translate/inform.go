@@ -122,7 +122,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 	rec := informRecord{at: now, hash: hashParams(in.ParameterList), params: in.ParameterList, upTime: upTime(in.ParameterList)}
 
 	d.mu.Lock()
-	boot = boot || d.inform.restarted(rec.upTime)
+	boot = boot || d.inform.restarted(rec.upTime, now)
 	d.rebooted = boot
 	d.session, d.served = s, (d.asking || hasEvent(in, cwmp.EventConnectionRequest)) && !d.unhurried()
 	d.contact.made()

@@ -136,10 +136,9 @@ func (p *Proxy) Issued(username string) (cwmp.Credential, bool) {
 	g := d.givenNow()
 	password := g.Password
 	if number != g.Number {
-		if i, ok := g.find(number); ok {
+		password = ""
+		if i, ok := g.find(number); ok && !d.keepsOwn(setCredentials) { // where the operator tells them apart, only one is left
 			password = g.Resets.Former[i].Password
-		} else {
-			password = ""
 		}
 	}
 	return cwmp.Credential{Identity: string(d.id), Password: password}, password != ""

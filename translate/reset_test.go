@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"isthmus/cwmp"
+	"isthmus/usp"
 )
 
 // R27: what resets that are claimed come to in the course of days.
@@ -71,8 +72,13 @@ func TestR27_Claims(t *testing.T) {
 	}
 	shows(0, known, "it is back")
 	claim(false, "in quarantine")
-	d.judged(&cwmp.Session{Inform: in}, now.Add(contestTime+1))
-	if d.head.Quarantine != nil {
+	q := d.head.Quarantine
+	w.p.opts.Provision.HasCredentials = func(usp.EndpointID) bool { return true }
+	if d.judged(&cwmp.Session{Inform: in}, now); d.head.Quarantine != nil {
+		t.Error("the operator has said which CPE it is, and the quarantine is still there")
+	}
+	w.p.opts.Provision.HasCredentials, d.head.Quarantine = nil, q
+	if d.judged(&cwmp.Session{Inform: in}, now.Add(contestTime+1)); d.head.Quarantine != nil {
 		t.Error("the other one is gone, and the quarantine is not")
 	}
 	now = now.Add(contestTime + 1)

@@ -303,6 +303,25 @@ func TestR27_ClaimIsContested(t *testing.T) {
 	check()
 	s.restart(func(*config.Config) {})
 	check()
+	s.restart(func(c *config.Config) {
+		c.CWMP.Auth.Credentials = []config.Credential{{EndpointID: endpointID(demoID), Username: "row", Password: "r"}}
+	})
+	row := s.box(cwmp.EventPeriodic)
+	if row.Username, row.Password = "row", "r"; !s.once(row) || !s.again(d) {
+		t.Error("the operator has told them apart, and the CPE is not let in")
+	}
+	sessions, failures := thief.Sessions(), thief.Failures()
+	thief.Inform(cwmp.EventPeriodic)
+	s.must(thief.WaitSessions(s.ctx, sessions+1))
+	if thief.Failures() == failures {
+		t.Error("the other one is let in")
+	}
+	if quarantine, _ := s.detail(); quarantine != "" {
+		t.Error(quarantine)
+	}
+	if why := s.writes(d, "mine"); why != "" {
+		t.Error(why)
+	}
 }
 
 // R27: the fleet's credentials are no good for a CPE that is in a session, which goes on.
