@@ -42,7 +42,12 @@ func (t *told) equal(o *told) bool {
 // setInterest takes over what the subscriptions ask for and has the CPE told, now if it can be reached, else in its next session.
 func (d *Device) setInterest(i agent.Interest) {
 	d.mu.Lock()
+	elsewhere := slices.Equal(d.interest.ValueChange, i.ValueChange) && slices.Equal(d.interest.Objects, i.Objects) && len(d.triggers()) == 0
 	d.interest = i
+	if elsewhere && len(d.triggers()) == 0 {
+		d.mu.Unlock()
+		return // of events that do not come from parameters
+	}
 	d.attributes = true
 	idle := d.model == nil || d.adopting || d.p.closing.Load()
 	d.adopting = d.adopting || !idle

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -40,8 +41,11 @@ func (d *Device) attend(ctx context.Context, c cwmp.Caller, in *cwmp.Inform, reb
 	if err := d.listen(ctx, in, rebooted); err != nil {
 		return err
 	}
-	if err := d.notifyAttributes(ctx, c, hasEvent(in, cwmp.EventBootstrap)); err != nil || read {
+	if err := d.notifyAttributes(ctx, c, hasEvent(in, cwmp.EventBootstrap)); err != nil {
 		return err
+	}
+	if read {
+		return d.tend(ctx, c)
 	}
 	why := atInform
 	if rebooted {
@@ -50,7 +54,12 @@ func (d *Device) attend(ctx context.Context, c cwmp.Caller, in *cwmp.Inform, reb
 	if err := d.compare(ctx, c, why); err != nil {
 		return err
 	}
-	return d.notifyAttributes(ctx, c, false) // rows may have come to light
+	return d.tend(ctx, c)
+}
+
+// tend does what has come up for subscriptions within a session: rows were made or found, events have happened.
+func (d *Device) tend(ctx context.Context, c cwmp.Caller) error {
+	return errors.Join(d.notifyAttributes(ctx, c, false), d.fire(ctx, c))
 }
 
 // compareDue says whether a session with a CPE is a reason to compare, from memory.
@@ -142,7 +151,7 @@ func (d *Device) compare(ctx context.Context, c cwmp.Caller, why occasion) error
 // ObjectCreation tells.
 func (d *Device) follow(ctx context.Context, c cwmp.Caller, n *news) error {
 	d.mu.RLock()
-	watched := len(d.interest.Objects)+len(d.interest.ValueChange) > 0 && d.model != nil && d.tree != nil
+	watched := !d.interest.Empty() && d.model != nil && d.tree != nil
 	var tables []string
 	if watched {
 		tables = d.countsOf(n.values)

@@ -134,7 +134,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 		}
 	}
 	unchanged := rec.hash == d.inform.hash && !boot && !bootstrap && !d.inform.at.IsZero()
-	watched := len(d.interest.ValueChange)+len(d.interest.Objects) > 0
+	watched := !d.interest.Empty()
 	due := !unchanged || now.Sub(d.saved) > informSaved
 	d.mu.Unlock()
 	raising := watched && !unchanged
@@ -151,6 +151,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 
 	d.mu.Lock()
 	var happened []agent.Happening
+	fired := false
 	if d.tree != nil {
 		dirty := d.tree.dirty
 		var changes []change
@@ -158,6 +159,7 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 		if watched {
 			happened = d.valueChanges(changes)
 			d.watch.count(d.countsOf(changes))
+			fired = d.fired(changes)
 		}
 		d.tree.dirty = dirty // the Inform's own record keeps these values
 	}
@@ -189,6 +191,11 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 	if len(happened) > 0 {
 		if err := d.agent.Raise(ctx, happened...); err != nil {
 			return fmt.Errorf("raising the value changes of %s: %w", d.id, err)
+		}
+	}
+	if fired {
+		if err := d.putHead(ctx); err != nil {
+			return err
 		}
 	}
 	if raising {

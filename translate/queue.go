@@ -159,8 +159,8 @@ func (d *Device) serve(ctx context.Context, s *cwmp.Session) bool {
 		if j.last && err == nil {
 			return false
 		}
-		if err := d.notifyAttributes(ctx, &caller{d: d, next: s}, false); err != nil { // of rows that this job has made or found
-			d.p.log.Info("notification attributes are set in the next session", "device", d.id, "err", err)
+		if err := d.tend(ctx, &caller{d: d, next: s}); err != nil {
+			d.p.log.Info("what subscriptions need is done in the next session", "device", d.id, "err", err)
 		}
 	}
 }

@@ -422,7 +422,8 @@ func (d *Device) tell(ctx context.Context, n *news) error {
 	if len(d.interest.ValueChange) > 0 {
 		happened = append(happened, d.valueChanges(n.values)...)
 	}
-	if len(n.created)+len(n.deleted) > 0 && len(d.interest.ValueChange)+len(d.interest.Objects) > 0 {
+	fired := d.fired(n.values)
+	if len(n.created)+len(n.deleted) > 0 && !d.interest.Empty() {
 		d.attributes = true // wildcards and searches follow the rows
 	}
 	if len(d.interest.Objects) > 0 {
@@ -438,6 +439,11 @@ func (d *Device) tell(ctx context.Context, n *news) error {
 		}
 	}
 	d.mu.Unlock()
+	if fired {
+		if err := d.putHead(ctx); err != nil {
+			return err
+		}
+	}
 	if len(happened) == 0 {
 		return nil
 	}

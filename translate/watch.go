@@ -85,6 +85,11 @@ const countSuffix = "NumberOfEntries"
 func (d *Device) watched() watchList {
 	x := sorter{d: d, view: d.view(), active: map[string]bool{}, compared: map[string]bool{}}
 	x.each(false) // what is named goes before what lies below something named
+	for _, path := range d.triggers() {
+		for _, need := range x.view.Needs(agent.Query{Path: path}) {
+			d.tree.walk(need.path, need.depth, func(path string, n *node) { x.sort(path, n, false) })
+		}
+	}
 	tables := d.tables()
 	for _, table := range tables {
 		if count := countOf(table); d.tree.get(count) != nil && len(x.active) < maxActive {

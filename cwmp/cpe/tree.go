@@ -109,6 +109,15 @@ func (t *Tree) With(path, kind, value string) *Tree {
 	return t.set(path, value)
 }
 
+// WithObject gives a Tree that has an object, named with its final dot, below one that exists.
+func (t *Tree) WithObject(path string) *Tree {
+	parent, name := splitLast(path)
+	if t.find(path) == nil && t.find(parent) != nil {
+		t = t.edit(parent, func(n *node) { n.kids = append(slices.Clip(n.kids), &node{name: name}) })
+	}
+	return t
+}
+
 // value is what the CPE itself sees, secrets included; "" if there is no such parameter.
 func (t *Tree) value(path string) string {
 	if n := t.find(path); n != nil {

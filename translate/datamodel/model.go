@@ -26,6 +26,7 @@ func Model(s *Shape, rpcs []string) *agent.Model {
 		m.addTree()
 		m.addCommands()
 		m.addKeys()
+		m.addEvents()
 	} else {
 		m.addIdentity()
 	}
@@ -190,6 +191,24 @@ func (p *Param) def(t agent.ValueType, writable bool) agent.ParamDef {
 		d.List, d.Enum = p.List, p.Enum
 	}
 	return d
+}
+
+// addEvents gives objects the events that are changes of parameters which they have, with the arguments that can be told.
+func (m *modeller) addEvents() {
+	for _, o := range m.order {
+		for _, e := range m.schema.events[o.Path] {
+			if !slices.ContainsFunc(e.Triggers, func(name string) bool { return o.Param(name) != nil }) {
+				continue
+			}
+			def := agent.EventDef{Name: e.Name}
+			for _, p := range e.Sources {
+				if m.shape.has(o.Path + p.Param) {
+					def.Args = append(def.Args, p.Arg)
+				}
+			}
+			o.Events = append(o.Events, def)
+		}
+	}
 }
 
 // addKeys gives tables the unique keys of which they have all parameters. Those that are not functional are set in Add alone.

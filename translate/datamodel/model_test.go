@@ -349,3 +349,32 @@ func TestSecured(t *testing.T) {
 		}
 	}
 }
+
+// The events that are changes of parameters are those of 33 rows, and a CPE has one where it has such a parameter, with the arguments that it can tell.
+func TestEventsOfParameters(t *testing.T) {
+	n := 0
+	for _, events := range tables().events {
+		for _, e := range events {
+			if (len(e.Triggers) > 0) != (e.Class == "value-change") {
+				t.Errorf("%s: class %s, %q", e.Name, e.Class, e.Triggers)
+			}
+			n += min(len(e.Triggers), 1)
+		}
+	}
+	if n != 33 {
+		t.Errorf("%d events, want 33", n)
+	}
+	const monitor, cpu = "Device.DeviceInfo.MemoryStatus.MemoryMonitor.", "Device.DeviceInfo.ProcessStatus.CPU."
+	m := Model(BuildShape([]Name{{Path: "Device.RootDataModelVersion"}, {Path: monitor + "CriticalRiseTimeStamp"}, {Path: monitor + "MemUtilization"},
+		{Path: cpu + "1.CriticalRiseTimeStamp"}, {Path: cpu + "1.Name"}, {Path: "Device.MoCA.Interface.1.Status"}}), nil)
+	for path, want := range map[string][]agent.EventDef{
+		monitor:                           {{Name: "MemoryCriticalState!", Args: []string{"MemUtilization"}}},
+		cpu + "{i}.":                      {{Name: "CPUCriticalState!", Args: []string{"Name"}}},
+		"Device.MoCA.Interface.{i}.":      nil,
+		"Device.DeviceInfo.MemoryStatus.": nil,
+	} {
+		if diff := cmp.Diff(want, m.Object(path).Events); diff != "" {
+			t.Errorf("%s: %s", path, diff)
+		}
+	}
+}

@@ -57,6 +57,18 @@ type Command struct {
 type Event struct {
 	agent.EventDef
 	Class string // event-code, new-row, value-change, rpc, agent or none
+
+	// Of class value-change: the parameters of the object whose change is the event, the value that it has to be ("" any, "*" any but the
+	// empty), and where the arguments come from.
+	Triggers []string
+	Becomes  string
+	Sources  []Source
+}
+
+// Source is the parameter that fills an argument of an event, relative to its object.
+type Source struct {
+	Arg, Param string
+	Last       bool // the last item of the list that it is
 }
 
 // LookupParam finds a Device:2 parameter by its generic path. What it points to is shared: the caller must not change Enum.

@@ -3,6 +3,7 @@ package datamodel
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"isthmus/usp/agent"
@@ -102,9 +103,37 @@ func (s *schema) eventRow(c []string) error {
 	e := s.event(path)
 	switch {
 	case e != nil:
-		e.Class = class
+		if e.Class = class; class == "value-change" {
+			return s.eventSource(path, e, c[3], c[4])
+		}
 	case !strings.HasPrefix(path, "(notification) "):
 		return fmt.Errorf("%s: event is missing in the model", path)
+	}
+	return nil
+}
+
+// eventSource reads what an event is the change of. Every parameter must be one of its object, every argument one of its own.
+func (s *schema) eventSource(path string, e *Event, source, args string) error {
+	object, _ := splitPath(path)
+	names, becomes, _ := strings.Cut(source, "=")
+	e.Triggers, e.Becomes = strings.Split(names, ","), becomes
+	for a := range words(args, ";") {
+		name, param, ok := strings.Cut(a, "=")
+		if !ok || !slices.Contains(e.Args, name) {
+			return fmt.Errorf("%s: argument %q", path, a)
+		}
+		if param != "-" {
+			param, last := strings.CutPrefix(param, "last ")
+			e.Sources = append(e.Sources, Source{Arg: name, Param: param, Last: last})
+		}
+	}
+	for _, p := range e.Sources {
+		names += "," + p.Param
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		if s.params[object+name] == nil {
+			return fmt.Errorf("%s: parameter %q is missing in the model", path, name)
+		}
 	}
 	return nil
 }

@@ -153,6 +153,8 @@ func TestStrictLoader(t *testing.T) {
 		{"commands-to-cwmp.tsv", "rpc\t", "call\t", `commands-to-cwmp.tsv:2: Device.Do(): class "call"`},
 		{"commands-to-cwmp.tsv", "Device.Do()", "Device.Go()", "commands-to-cwmp.tsv:2: Device.Go(): command is missing"},
 		{"events-to-cwmp.tsv", "event-code", "code", `events-to-cwmp.tsv:2: Device.Boot!: class "code"`},
+		{"events-to-cwmp.tsv", "event-code\tInform", "value-change\tB", `events-to-cwmp.tsv:2: Device.Boot!: parameter "B" is missing`},
+		{"events-to-cwmp.tsv", "event-code\tInform\t", "value-change\tA=x\tY=A", `events-to-cwmp.tsv:2: Device.Boot!: argument "Y=A"`},
 		{"events-to-cwmp.tsv", good["events-to-cwmp.tsv"], "", "events-to-cwmp.tsv: empty"},
 	} {
 		if err := load(c.file, c.old, c.new); err == nil || !strings.HasPrefix(err.Error(), c.want) {

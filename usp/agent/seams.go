@@ -31,4 +31,8 @@ const (
 type Interest struct {
 	ValueChange []string // parameters and objects
 	Objects     []string // tables and rows of ObjectCreation and ObjectDeletion
+	Events      []string // events and objects of Event, but for the Agent's own
 }
+
+// Empty says that nothing is asked for.
+func (in Interest) Empty() bool { return len(in.ValueChange)+len(in.Objects)+len(in.Events) == 0 }

@@ -23,6 +23,12 @@ func interest(rs *rowSet) Interest {
 			in.ValueChange = append(in.ValueChange, refs...)
 		case objectCreation, objectDeletion:
 			in.Objects = append(in.Objects, refs...)
+		case event:
+			for _, ref := range refs {
+				if !isOwn(ref) && ref != "Device."+bootEvent {
+					in.Events = append(in.Events, ref)
+				}
+			}
 		}
 	}
 	for _, p := range rs.instances(thresholdTable) {
@@ -30,7 +36,7 @@ func interest(rs *rowSet) Interest {
 			in.ValueChange = append(in.ValueChange, rs.watches(p))
 		}
 	}
-	return Interest{unique(in.ValueChange), unique(in.Objects)}
+	return Interest{unique(in.ValueChange), unique(in.Objects), unique(in.Events)}
 }
 
 func unique(paths []string) []string {
@@ -39,7 +45,7 @@ func unique(paths []string) []string {
 }
 
 func (in Interest) equal(other Interest) bool {
-	return slices.Equal(in.ValueChange, other.ValueChange) && slices.Equal(in.Objects, other.Objects)
+	return slices.Equal(in.ValueChange, other.ValueChange) && slices.Equal(in.Objects, other.Objects) && slices.Equal(in.Events, other.Events)
 }
 
 // inForce says that a Subscription and its Recipient are enabled.
