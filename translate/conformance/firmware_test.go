@@ -80,9 +80,13 @@ func (e *eut) activates(start, end, mode string) {
 	e.wantValue("Device.DeviceInfo.ActiveFirmwareImage", imageTable+"2")
 }
 
-func TestTP469_9_4_ActivateImmediately(t *testing.T) { fresh(t, options{}).activates("1", "100", "Immediately") }
+func TestTP469_9_4_ActivateImmediately(t *testing.T) {
+	fresh(t, options{}).activates("1", "100", "Immediately")
+}
 
-func TestTP469_9_5_ActivateAnyTime(t *testing.T) { fresh(t, options{}).activates("0", "120", "AnyTime") }
+func TestTP469_9_5_ActivateAnyTime(t *testing.T) {
+	fresh(t, options{}).activates("0", "120", "AnyTime")
+}
 
 // TestTP469_9_7_DownloadToActiveImage: a CPE that speaks CWMP puts an image where it can, so it is no error.
 func TestTP469_9_7_DownloadToActiveImage(t *testing.T) {
