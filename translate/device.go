@@ -64,7 +64,7 @@ type Device struct {
 	batch    int        // names of one GetParameterValues that this CPE takes
 	booleans uint8      // the forms of Boolean values that the CPE has used: usesWords, usesDigits
 	unheard  int        // sessions in a row that did not go beyond the Inform
-	declared bool       // the session tries whether the CPE wants an XML declaration
+	trial    *bool      // whether the session tries an XML declaration; nil: it tries nothing
 	resting  time.Time  // the CPE is not to be asked for anything before
 	from     netip.Addr // of the last Inform
 }

@@ -118,12 +118,15 @@ func (d *Device) humour(ctx context.Context, s *cwmp.Session) error {
 		d.p.m.disliked.Inc()
 		d.p.log.Warn("a CPE repeats its Inform and never goes on: it may not understand the InformResponse", "device", d.id,
 			"retries", s.Inform.RetryCount, "sessions", unheard, "remote", s.RemoteAddr)
-		if h.Envelope == "" {
-			q.Declared = unheard%2 == 0 // the other form, in turn
+		if h.Envelope == h.learnt.Envelope { // no profile says which
+			q.Declared = unheard%2 == 0 // both forms, in turn
 		}
 	}
 	d.mu.Lock()
-	d.declared = tried && q.Declared
+	d.trial = nil
+	if tried {
+		d.trial = &q.Declared
+	}
 	d.mu.Unlock()
 	s.Humour(q)
 	return nil
@@ -132,12 +135,17 @@ func (d *Device) humour(ctx context.Context, s *cwmp.Session) error {
 // goesOn notes that the CPE has understood the InformResponse.
 func (d *Device) goesOn(ctx context.Context) {
 	d.mu.Lock()
-	declared := d.declared
-	d.unheard, d.declared = 0, false
+	declared := d.trial
+	d.unheard, d.trial = 0, nil
 	d.mu.Unlock()
-	if declared {
-		d.found(ctx, func(l *quirks.Learnt) { l.Envelope = quirks.Declared })
+	if declared == nil {
+		return
 	}
+	d.found(ctx, func(l *quirks.Learnt) {
+		if l.Envelope = ""; *declared {
+			l.Envelope = quirks.Declared
+		}
+	})
 }
 
 // learntOf reads what was learnt about a model, and its record.

@@ -173,6 +173,17 @@ func TestS12_InformResponseDisliked(t *testing.T) {
 	if detail, _ := w.p.Device(id); !slices.Contains(detail.Quirks, "learnt: envelope declared") {
 		t.Errorf("shown: %q", detail.Quirks)
 	}
+	var b []byte // with a CPE of the model that does not take what was learnt it begins anew
+	for retries := 10; len(b) == 0 || declared(b); retries++ {
+		if retries > 20 {
+			t.Fatal("what was learnt stays for good")
+		}
+		b, goOn = stubborn(t, w, "S3", retries)
+	}
+	goOn()
+	if b, _ := stubborn(t, w, "S4", 0); declared(b) {
+		t.Error("what was learnt wrong is not forgotten")
+	}
 }
 
 // TestS17_RestAfterBoot: a CPE whose profile says so is asked for nothing after its boot, and for a session when that time is over.
