@@ -175,21 +175,47 @@ func (s *scanner) content(el *etree.Element, depth int) {
 // listValues reads all ParameterValueStructs of a list; there may be nothing else in it.
 func (s *scanner) listValues() {
 	s.values = make([]ParameterValueStruct, 0, s.entries())
-	for s.accept(valueStart) && !s.odd {
+	for s.next(valueStart) && !s.odd {
+		from := s.at
+		s.at += len(valueStart)
 		s.blanks()
 		name, _, named := s.member("Name")
 		s.blanks()
 		value, typ, has := s.member("Value")
 		s.blanks()
 		s.odd = s.odd || !s.accept(valueEnd)
-		if name = strings.TrimSpace(name); named && has && name != "" {
-			s.values = append(s.values, ParameterValueStruct{Name: name, Value: value, Type: typ})
-		} else {
+		p := ParameterValueStruct{Name: strings.TrimSpace(name), Value: value, Type: typ}
+		lacks := !named || !has || p.Name == ""
+		if s.odd {
+			p, lacks = s.oddValue(from)
+		}
+		if lacks {
 			s.skipped++
+		} else {
+			s.values = append(s.values, p)
 		}
 		s.blanks()
 	}
 	s.odd = s.odd || !s.next("</")
+}
+
+// oddValue has etree read a single entry: one value with CDATA in it, say, among thousands does not make an etree document of all. What etree
+// does not take there either remains odd.
+func (s *scanner) oddValue(from int) (p ParameterValueStruct, lacks bool) {
+	const above = 4 // levels: Envelope, Body, the method, ParameterList; a list elsewhere is not taken
+	text, _, ended := strings.Cut(s.in[from:], valueEnd)
+	if !ended || strings.Contains(text, "href") {
+		return p, false
+	}
+	text = s.in[from : from+len(text)+len(valueEnd)]
+	doc := etree.Document{ReadSettings: etree.ReadSettings{MaxDepth: maxDepth - above}}
+	if doc.ReadFromString(text) != nil || check(&doc.Element) != nil {
+		return p, false
+	}
+	s.odd, s.at = false, from+len(text)
+	in := args{el: doc.Root(), outcome: new(outcome)}
+	p.arguments(&in)
+	return p, in.lacks
 }
 
 // listInfos does for ParameterInfoStructs what listValues does.

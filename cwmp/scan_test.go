@@ -34,20 +34,24 @@ func TestScannerAgreesWithEtree(t *testing.T) {
 		{"typed name", `<ParameterList><ParameterValueStruct><Name xsi:type="xsd:string"> A </Name><Value type="unsignedInt">1</Value></ParameterValueStruct></ParameterList>`, true},
 		{"self-closed list", `<ParameterList/>`, true},
 		{"reference", `<ParameterList><ParameterValueStruct><Name>A</Name><Value>a &amp;amp; &lt;b&gt; &quot;&apos;</Value></ParameterValueStruct></ParameterList>`, true},
-		{"character reference", `<ParameterList><ParameterValueStruct><Name>A</Name><Value>a&#10;b</Value></ParameterValueStruct></ParameterList>`, false},
+		{"character reference", `<ParameterList><ParameterValueStruct><Name>A</Name><Value>a&#10;b</Value></ParameterValueStruct>` + entry + `</ParameterList>`, true},
 		{"bare ampersand", `<ParameterList><ParameterValueStruct><Name>A</Name><Value>a & b</Value></ParameterValueStruct></ParameterList>`, false},
-		{"CDATA", `<ParameterList><ParameterValueStruct><Name>A</Name><Value><![CDATA[v]]></Value></ParameterValueStruct></ParameterList>`, false},
+		{"CDATA", `<ParameterList><ParameterValueStruct><Name>A</Name><Value><![CDATA[v]]></Value></ParameterValueStruct>` + entry + `</ParameterList>`, true},
+		{"end in CDATA", `<ParameterList><ParameterValueStruct><Name>A</Name><Value><![CDATA[</ParameterValueStruct>]]></Value></ParameterValueStruct></ParameterList>`, false},
+		{"comment in an entry", `<ParameterList><ParameterValueStruct><Name>A</Name><!-- </ParameterValueStruct> --><Value>v</Value></ParameterValueStruct></ParameterList>`, false},
+		{"entry in an entry", `<ParameterList><ParameterValueStruct>` + entry + `</ParameterValueStruct></ParameterList>`, false},
+		{"value by reference", `<ParameterList><ParameterValueStruct><Name>A</Name><Value href="#1"/></ParameterValueStruct></ParameterList>`, false},
 		{"comment", `<ParameterList><!-- ` + entry + ` -->` + entry + `</ParameterList>`, false},
 		{"list in a comment", `<!-- <ParameterList>` + entry + `</ParameterList> -->`, false},
-		{"value first", `<ParameterList><ParameterValueStruct><Value>v</Value><Name>A</Name></ParameterValueStruct></ParameterList>`, false},
+		{"value first", `<ParameterList><ParameterValueStruct><Value>v</Value><Name>A</Name></ParameterValueStruct></ParameterList>`, true},
 		{"Latin-1", "<ParameterList><ParameterValueStruct><Name>A</Name><Value>Gr\xfc\xdfe</Value></ParameterValueStruct></ParameterList>", false},
 		{"control character", "<ParameterList><ParameterValueStruct><Name>A</Name><Value>a\x02b</Value></ParameterValueStruct></ParameterList>", false},
-		{"carriage return in a value", "<ParameterList><ParameterValueStruct><Name>A</Name><Value>a\r\nb</Value></ParameterValueStruct></ParameterList>", false},
-		{"length in the type", `<ParameterList><ParameterValueStruct><Name>A</Name><Value xsi:type="xsd:string(64)">v</Value></ParameterValueStruct></ParameterList>`, false},
+		{"carriage return in a value", "<ParameterList><ParameterValueStruct><Name>A</Name><Value>a\r\nb</Value></ParameterValueStruct></ParameterList>", true},
+		{"length in the type", `<ParameterList><ParameterValueStruct><Name>A</Name><Value xsi:type="xsd:string(64)">v</Value></ParameterValueStruct></ParameterList>`, true},
 		{"prefixed list", `<x:ParameterList>` + entry + `</x:ParameterList>`, true},
 		{"prefixed entry", `<ParameterList><x:ParameterValueStruct><x:Name>A</x:Name><Value>v</Value></x:ParameterValueStruct></ParameterList>`, true},
 		{"entries of two kinds", `<ParameterList>` + entry + `<Other><Name>A</Name><Value>v</Value></Other></ParameterList>`, false},
-		{"member of a longer name", `<ParameterList><ParameterValueStruct><Names>A</Names><Value>v</Value></ParameterValueStruct></ParameterList>`, false},
+		{"member of a longer name", `<ParameterList><ParameterValueStruct><Names>A</Names><Value>v</Value></ParameterValueStruct></ParameterList>`, true},
 		{"end of CDATA", `<ParameterList><ParameterValueStruct><Name>A</Name><Value>]]></Value></ParameterValueStruct></ParameterList>`, false},
 		{"brackets", `<ParameterList><ParameterValueStruct><Name>A</Name><Value>[[]]&gt;</Value></ParameterValueStruct></ParameterList>`, true},
 		{"text beside an element", `<ParameterList/> text`, false},
@@ -128,6 +132,7 @@ func FuzzScan(f *testing.F) {
 	}
 	f.Add(cutBody(`<ParameterList><ParameterValueStruct><Name>A.B</Name><Value xsi:type="xsd:string">v</Value></ParameterValueStruct></ParameterList>`))
 	f.Add(cutBody("<ParameterList a=\"b\">\r\n<ParameterValueStruct><Name xsi:type=\"xsd:string\"> A </Name><Value type=\"unsignedInt\"/></ParameterValueStruct></ParameterList>"))
+	f.Add(cutBody(`<ParameterList><ParameterValueStruct><Name>A</Name><Value><![CDATA[v]]>&#65;</Value></ParameterValueStruct></ParameterList>`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got := scan(string(body))
 		if got == nil {

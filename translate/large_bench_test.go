@@ -24,6 +24,7 @@ func BenchmarkLargeAnswer(b *testing.B) {
 		burst bool
 	}{
 		{"80000-values", wordy{params: 80_000, name: 8, value: 125}, true},
+		{"80000-values-1-odd", wordy{params: 80_000, name: 8, value: 125, odd: true}, true},
 		{"64-values", wordy{params: 64, name: 8, value: largeAnswer / 64}, true},
 		{"95000-names", wordy{params: 95_000, name: 100, value: 4}, false},
 	} {
@@ -37,7 +38,10 @@ func BenchmarkLargeAnswer(b *testing.B) {
 }
 
 // wordy is a CPE with a data model of any size: so many parameters, their last names and their values so long.
-type wordy struct{ params, name, value int }
+type wordy struct {
+	params, name, value int
+	odd                 bool // one attribute is in single quotes
+}
 
 // meet is a first session, in which the CPE answers the first GetParameterValues with all values where burst says so, and reports what the
 // largest answer took.
@@ -66,6 +70,9 @@ func (w wordy) meet(b *testing.B, s *benchServer, burst bool) {
 			s.ask(b, "inuse")
 			before = s.ask(b, "rss")
 			s.ask(b, "peak")
+		}
+		if w.odd {
+			body = bytes.Replace(body, []byte(`xsi:type="xsd:string"`), []byte(`xsi:type='xsd:string'`), 1)
 		}
 		question := post(b, s.url, body)
 		if before > 0 && !measured {
