@@ -10,8 +10,8 @@ import (
 
 // Nearly every message of a CPE has the same form: elements that hold either elements or text, attributes in double quotes, no references but
 // to XML's five entities. Such a message is read by a scanner in one pass: parameters, which are nearly all of it, straight into structs, the
-// rest into an etree document. Whatever is not of that form to the letter is left to etree as a whole, so that there is one judge of odd
-// messages.
+// rest into an etree document. Whatever is not of that form to the letter is left to etree, a value by itself, any other message as a whole, so
+// that there is one judge of what is odd.
 
 const (
 	valueStart, valueEnd = "<ParameterValueStruct>", "</ParameterValueStruct>"
