@@ -2,8 +2,11 @@ package cpe
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"isthmus/cwmp"
@@ -60,6 +63,24 @@ func TestSessionLoad(t *testing.T) {
 	if n := len(a.inform(0).ParameterList); n != 25 {
 		t.Errorf("%d parameters, want 25", n)
 	}
+}
+
+// A session that is sent away is tried again when a CPE would do it.
+func TestSessionLoadRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		toACS, a := newPipes(), &testACS{t: t, refuse: 2}
+		s := &httptest.Server{Listener: toACS, Config: &http.Server{Handler: a}}
+		s.Start()
+		defer s.Close()
+		start := time.Now()
+		stats, _ := SessionLoad{ACS: "http://acs.example/", Dial: toACS.Dial, Sessions: 1, Retry: true}.Run(t.Context())
+		if stats.Sessions != 3 || stats.Failures != 2 {
+			t.Errorf("%+v", stats)
+		}
+		if took := time.Since(start); took < 15*time.Second || took > 30*time.Second {
+			t.Errorf("waits of 5 to 10 and 10 to 20 s took %v", took)
+		}
+	})
 }
 
 func TestBucketsCoverEachOther(t *testing.T) {
