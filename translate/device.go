@@ -43,6 +43,7 @@ type Device struct {
 	lookedUp   map[string]time.Time // tables that were listed because somebody asked for a row that is not there
 
 	operations []*operation // commands that run at the CPE, the oldest first; nil: none
+	image      View         // nil: the CPE has a table of its firmware images, or takes none
 	pressing   bool         // a session is worth asking for: one of them has not had its turn
 
 	queue    []*job
@@ -77,7 +78,8 @@ type head struct {
 	Manufacturer string          `json:"manufacturer,omitempty"`
 	Long         string          `json:"long,omitempty"` // the long form behind a uuid:: Endpoint ID
 	Root         string          `json:"root"`
-	Device1      bool            `json:"device_1,omitempty"` // the root is Device., the data model TR-181 Issue 1
+	Device1      bool            `json:"device_1,omitempty"`  // the root is Device., the data model TR-181 Issue 1
+	OneImage     bool            `json:"one_image,omitempty"` // the CPE takes firmware and has no table of it
 	ModelName    string          `json:"model_name,omitempty"`
 	Software     string          `json:"software_version,omitempty"`
 	Hardware     string          `json:"hardware_version,omitempty"`
@@ -331,6 +333,9 @@ func (d *Device) unreachable(what string) *usp.Error {
 
 // view is how this CPE's names become Device:2 names.
 func (d *Device) view() View {
+	if d.image != nil {
+		return d.image
+	}
 	if d.head.Device1 {
 		return legacy{deviceRoot}
 	}

@@ -100,6 +100,9 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 		d.head.RPCs = d.p.shared(rpcs.MethodList)
 	}
 	d.head.ShapeOf = d.head.Software
+	d.head.OneImage = d.tree != nil && d.tree.get(root+imageTable[len(deviceRoot):]) == nil &&
+		(len(d.head.RPCs) == 0 || slices.Contains(d.head.RPCs, "Download"))
+	d.setImage()
 	d.mu.Unlock()
 	if err := d.learn(ctx, nil); err != nil {
 		return err

@@ -263,6 +263,7 @@ func (d *Device) updateHead(s *cwmp.Session, boot, bootstrap bool) (info agent.B
 	root := rootOf(in)
 	if root != "" && root != h.Root {
 		h.Root, h.Shape, changed = root, "", true
+		h.OneImage, d.image = false, nil
 		d.model, d.tree = nil, newTree() // another data model altogether
 	}
 	take(&h.Manufacturer, in.DeviceId.Manufacturer)

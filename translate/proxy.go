@@ -181,6 +181,7 @@ func (p *Proxy) restore(ctx context.Context) error {
 			return fmt.Errorf("head of %s: %w", d.id, err)
 		}
 		d.head.RPCs = p.shared(d.head.RPCs)
+		d.setImage()
 		if d.head.Shape != "" {
 			if d.model, err = p.models.get(ctx, p.store, d.head.Shape, d.head.RPCs); err != nil {
 				p.log.Error("data model is lost, discovering anew", "device", d.id, "err", err)

@@ -44,7 +44,7 @@ func (m *modeller) offers(object string, c *Command) bool {
 	return false
 }
 
-const activateCommand = rootDevice + "DeviceInfo.FirmwareImage.{i}.Activate()"
+const activateCommand = imageRow + "Activate()"
 
 // Methods are the RPCs whose presence among what a CPE answers to GetRPCMethods makes a difference to its Model.
 var Methods = []string{"FactoryReset", "Download", "Upload", changeDUState}

@@ -24,12 +24,12 @@ func Model(s *Shape, rpcs []string) *agent.Model {
 	m.addRoot()
 	if s.Device2() {
 		m.addTree()
-		m.addCommands()
 		m.addKeys()
 		m.addEvents()
 	} else {
 		m.addIdentity()
 	}
+	m.addCommands()
 	return agent.NewModel(m.order)
 }
 
@@ -73,6 +73,25 @@ func (m *modeller) addIdentity() {
 	}
 	for _, n := range names {
 		o.Params = append(o.Params, agent.ParamDef{Name: n, Type: agent.TypeString})
+	}
+	if m.shape.has(imageRow) {
+		m.addImage(o)
+	}
+}
+
+// imageRow is what a CPE that takes firmware is shown with, whatever its data model.
+const imageRow = rootDevice + "DeviceInfo.FirmwareImage.{i}."
+
+func (m *modeller) addImage(info *agent.ObjectDef) {
+	for i, path := range m.shape.names {
+		parent, _ := splitPath(path)
+		switch {
+		case parent == imageRow && path != imageRow:
+			row := m.object(imageRow)
+			row.Params = append(row.Params, m.param(path, m.shape.entries[i]))
+		case parent == info.Path && strings.Contains(path, "FirmwareImage") && !strings.HasSuffix(path, "."):
+			info.Params = append(info.Params, m.param(path, m.shape.entries[i]))
+		}
 	}
 }
 
