@@ -13,8 +13,8 @@ import (
 
 // The line "Load" of the matrix, in small: shapes and counters, no times (of a slow CPE, cwmp's TestH20_SlowCPE has them). `isthmus cpe --count` and the benchmarks of translate have the numbers.
 const (
-	loadCPE      = 60
-	idleSessions = 200
+	loadCPE      = 30
+	idleSessions = 100
 )
 
 func TestFaultsLoad(t *testing.T) {

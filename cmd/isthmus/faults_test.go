@@ -48,6 +48,8 @@ type bed struct {
 	controller *controller.Controller
 	addr       string    // of the CWMP listener
 	tree       *cpe.Tree // of all CPE
+	username   string    // of all CPE, as is the password
+	password   string
 	good       *cpe.CPE
 	next       *controller.Agent
 	serials    atomic.Int64
@@ -66,13 +68,15 @@ const (
 
 func newBed(t *testing.T, change func(*config.Config)) *bed {
 	t.Helper()
-	i, c := running(t, func(cfg *config.Config) {
+	b := &bed{}
+	b.instance, b.controller = running(t, func(cfg *config.Config) {
 		cfg.CWMP.Session.Linger = 0
 		if change != nil {
 			change(cfg)
 		}
+		b.username, b.password = cfg.CWMP.Auth.Username, string(cfg.CWMP.Auth.Password)
 	})
-	b := &bed{instance: i, controller: c, addr: i.listeners.cwmp.Addr().String()}
+	b.addr = b.listeners.cwmp.Addr().String()
 	file, err := os.Open(gateway)
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +164,8 @@ func (b *bed) id() cwmp.DeviceID { return numbered(fmt.Sprint("F", b.serials.Add
 
 // device is a CPE that has not been switched on.
 func (b *bed) device(change func(*cpe.Config)) cpe.Config {
-	cfg := cpe.Config{ACS: "http://" + b.addr + "/", DeviceID: b.id(), Tree: b.tree, RetryWait: time.Millisecond, RebootTime: time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
+	cfg := cpe.Config{ACS: "http://" + b.addr + "/", DeviceID: b.id(), Tree: b.tree, Username: b.username, Password: b.password,
+		RetryWait: time.Millisecond, RebootTime: time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg)
 	}
