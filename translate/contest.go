@@ -83,15 +83,21 @@ func (d *Device) judge(ctx context.Context, s *cwmp.Session) (outsider, reset bo
 		d.p.m.quarantined.Inc()
 	}
 	if after == before {
-		return outsider, reset, nil
+		return outsider, reset, nil // nearly always
 	}
-	if after != nil {
-		d.p.log.Warn("two CPE have one DeviceId", "device", d.id, "remote", s.RemoteAddr, "quarantine", after.String())
+	return outsider, reset, d.contested(ctx, s, after)
+}
+
+// contested tells the operator of a quarantine that has begun, or ended if there is none now, and writes the head.
+func (d *Device) contested(ctx context.Context, s *cwmp.Session, now *quarantine) error {
+	if now != nil {
+		d.p.log.Warn("two CPE have one DeviceId", "device", d.id, "remote", s.RemoteAddr, "quarantine", now.String())
+		d.p.m.contested.Inc()
 	} else {
 		d.p.log.Info("only one CPE has this DeviceId now", "device", d.id, "remote", s.RemoteAddr)
+		d.p.m.contested.Dec()
 	}
-	d.p.m.contested.Add(map[bool]float64{true: 1, false: -1}[after != nil])
-	return outsider, reset, d.putHead(context.WithoutCancel(ctx))
+	return d.putHead(context.WithoutCancel(ctx))
 }
 
 // judged is judge under d.mu.

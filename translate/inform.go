@@ -110,21 +110,60 @@ const informSaved = 30 * time.Second
 // beginTime bounds the disk writes that an Inform comes to.
 const beginTime = time.Minute
 
+// arrival is an Inform that begin takes.
+type arrival struct {
+	rec             informRecord
+	first           bool // the CPE is new
+	boot, bootstrap bool
+	due             bool // it is to be on disk
+	watched         bool // a Subscription is about parameters or rows
+	raising         bool // it may be news to one
+
+	// What takeOver finds out.
+	happened []agent.Happening
+	fired    bool // events that the head remembers
+	info     agent.BootInfo
+	changed  bool // the head
+	repeated bool // what its events mean was raised before
+	asked    bool // a reset that was asked for is over
+	over     bool // whatever was asked for is
+	wasReset bool
+}
+
 // begin takes an Inform: what it says about the CPE is stored, what its events mean is raised, and both are on disk when it returns. first
 // is of a CPE that is new, reset of one that has shown its first credentials again.
 func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) error {
+	in := s.Inform
+	a := arrival{
+		rec:   informRecord{at: time.Now(), hash: hashParams(in.ParameterList), params: in.ParameterList, upTime: upTime(in.ParameterList)},
+		first: first, boot: booted(in), bootstrap: hasEvent(in, cwmp.EventBootstrap) || reset,
+	}
+	d.meets(s, &a)
+	old := !a.due && !first
+	if old {
+		if d.takeOver(s, &a); !a.changed && !a.fired && len(a.happened) == 0 {
+			return nil // nearly always
+		}
+	}
 	// What an Inform says is taken over as a whole, even if the CPE hangs up meanwhile: half of it would make its repetition look old.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginTime)
 	defer cancel()
-	in := s.Inform
-	now := time.Now()
-	boot, bootstrap := booted(in), hasEvent(in, cwmp.EventBootstrap) || reset
-	rec := informRecord{at: now, hash: hashParams(in.ParameterList), params: in.ParameterList, upTime: upTime(in.ParameterList)}
+	if !old {
+		if err := d.keepFirst(ctx, &a); err != nil {
+			return err
+		}
+		d.takeOver(s, &a)
+	}
+	return d.act(ctx, &a)
+}
 
+// meets makes the session the device's, and says what an Inform is by what is known.
+func (d *Device) meets(s *cwmp.Session, a *arrival) {
 	d.mu.Lock()
-	boot = boot || d.inform.restarted(rec.upTime, now)
-	d.rebooted = boot
-	d.session, d.served = s, (d.asking || hasEvent(in, cwmp.EventConnectionRequest)) && !d.unhurried()
+	defer d.mu.Unlock()
+	a.boot = a.boot || d.inform.restarted(a.rec.upTime, a.rec.at)
+	d.rebooted = a.boot
+	d.session, d.served = s, (d.asking || hasEvent(s.Inform, cwmp.EventConnectionRequest)) && !d.unhurried()
 	d.contact.made()
 	if d.opened != nil {
 		close(d.opened)
@@ -133,89 +172,95 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 			d.traceAttempt(a)
 		}
 	}
-	unchanged := rec.hash == d.inform.hash && !boot && !bootstrap && !d.inform.at.IsZero()
-	watched := !d.interest.Empty()
-	due := !unchanged || now.Sub(d.saved) > informSaved
-	d.mu.Unlock()
-	raising := watched && !unchanged
-	switch {
-	case raising:
-		if err := d.load(ctx); err != nil {
-			return err
-		}
-	case due:
-		if err := d.keepInform(ctx, &rec); err != nil {
-			return err
-		}
-	}
+	unchanged := a.rec.hash == d.inform.hash && !a.boot && !a.bootstrap && !d.inform.at.IsZero()
+	a.due = !unchanged || a.rec.at.Sub(d.saved) > informSaved
+	a.watched = !d.interest.Empty()
+	a.raising = a.watched && !unchanged
+}
 
+// keepFirst has on disk what is to be there before memory has it; what is raising follows later.
+func (d *Device) keepFirst(ctx context.Context, a *arrival) error {
+	switch {
+	case a.raising:
+		return d.load(ctx)
+	case a.due:
+		return d.keepInform(ctx, &a.rec)
+	}
+	return nil
+}
+
+// takeOver has memory hold what an Inform says.
+func (d *Device) takeOver(s *cwmp.Session, a *arrival) {
+	in := s.Inform
 	d.mu.Lock()
-	var happened []agent.Happening
-	fired := false
+	defer d.mu.Unlock()
 	if d.tree != nil {
 		dirty := d.tree.dirty
 		var changes []change
-		rec.apply(d.tree, d.head.Root, func(c change) { changes = append(changes, c) })
-		if watched {
-			happened = d.valueChanges(changes)
+		a.rec.apply(d.tree, d.head.Root, func(c change) { changes = append(changes, c) })
+		if a.watched {
+			a.happened = d.valueChanges(changes)
 			d.watch.count(d.countsOf(changes))
-			fired = d.fired(changes)
+			a.fired = d.fired(changes)
 		}
 		d.tree.dirty = dirty // the Inform's own record keeps these values
 	}
 	was := d.inform.upTime
-	d.inform = informRecord{at: rec.at, hash: rec.hash, events: shared(in.Event), upTime: rec.upTime}
-	if rec.upTime == 0 && !boot {
+	d.inform = informRecord{at: a.rec.at, hash: a.rec.hash, events: shared(in.Event), upTime: a.rec.upTime}
+	if a.rec.upTime == 0 && !a.boot {
 		d.inform.upTime = was
 	}
 	d.informed++
-	if due {
-		d.saved = now
+	if a.due {
+		d.saved = a.rec.at
 	}
-	info, changed := d.updateHead(s, boot, bootstrap)
-	repeated := in.RetryCount > 0 && covers(d.head.Raised, in.Event)
-	if (boot || bootstrap) && !repeated {
-		d.head.Raised, changed = shared(in.Event), true
+	a.info, a.changed = d.updateHead(s, a.boot, a.bootstrap)
+	a.repeated = in.RetryCount > 0 && covers(d.head.Raised, in.Event)
+	if (a.boot || a.bootstrap) && !a.repeated {
+		d.head.Raised, a.changed = shared(in.Event), true
 	}
-	asked := bootstrap && d.head.Pending != nil && d.head.Pending.Reset
-	over := d.head.Pending != nil && (boot && !d.head.Pending.awaited(rec.upTime) || asked)
-	wasReset := over && d.head.Pending.Reset
-	if boot || bootstrap {
-		d.head.StaleBefore, changed = now.UnixMilli(), true
-		if d.head.Pending == nil || over {
+	a.asked = a.bootstrap && d.head.Pending != nil && d.head.Pending.Reset
+	a.over = d.head.Pending != nil && (a.boot && !d.head.Pending.awaited(a.rec.upTime) || a.asked)
+	a.wasReset = a.over && d.head.Pending.Reset
+	if a.boot || a.bootstrap {
+		d.head.StaleBefore, a.changed = a.rec.at.UnixMilli(), true
+		if d.head.Pending == nil || a.over {
 			d.announce()
 		}
 	}
-	d.mu.Unlock()
+}
 
-	if len(happened) > 0 {
-		if err := d.agent.Raise(ctx, happened...); err != nil {
+// act has on disk what the Inform means.
+func (d *Device) act(ctx context.Context, a *arrival) error {
+	if len(a.happened) > 0 {
+		if err := d.agent.Raise(ctx, a.happened...); err != nil {
 			return fmt.Errorf("raising the value changes of %s: %w", d.id, err)
 		}
 	}
-	if fired {
+	if a.fired {
 		if err := d.putHead(ctx); err != nil {
 			return err
 		}
 	}
-	if raising {
+	if a.raising {
 		// Not before: were the process killed in between, the CPE's repetition of the Inform would hold nothing new.
-		if err := d.keepInform(ctx, &rec); err != nil {
+		if err := d.keepInform(ctx, &a.rec); err != nil {
 			return err
 		}
 	}
-	if boot && !repeated {
+	if a.boot && !a.repeated {
+		info := a.info
 		d.mu.Lock()
 		d.head.Owed = &info
 		d.mu.Unlock()
-		changed = true
-		if first || asked || len(d.sent()) == 0 {
-			if err := d.payBoot(ctx, first); err != nil {
+		a.changed = true
+		if a.first || a.asked || len(d.sent()) == 0 {
+			if err := d.payBoot(ctx, a.first); err != nil {
 				return err
 			}
 		}
 	}
-	if asked && !repeated {
+	if a.asked && !a.repeated {
 		if err := d.abandon(ctx, "the CPE was reset"); err != nil {
 			return fmt.Errorf("ending what the reset of %s has ended: %w", d.id, err)
 		}
@@ -223,22 +268,22 @@ func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) 
 			return fmt.Errorf("resetting the Agent %s: %w", d.id, err)
 		}
 	}
-	if first || bootstrap && !repeated {
+	if a.first || a.bootstrap && !a.repeated {
 		if err := d.agent.OnBoard(ctx); err != nil {
 			return fmt.Errorf("onboarding %s: %w", d.id, err)
 		}
 	}
-	if boot || bootstrap {
-		if err := d.forgotten(ctx, bootstrap || wasReset, wasReset); err != nil {
+	if a.boot || a.bootstrap {
+		if err := d.forgotten(ctx, a.bootstrap || a.wasReset, a.wasReset); err != nil {
 			return err
 		}
 	}
-	if over {
+	if a.over {
 		d.mu.Lock()
-		d.head.Pending, changed = nil, true
+		d.head.Pending, a.changed = nil, true
 		d.mu.Unlock()
 	}
-	if changed || first {
+	if a.changed || a.first {
 		return d.putHead(ctx)
 	}
 	return nil

@@ -510,6 +510,22 @@ func TestValueChange(t *testing.T) {
 	})
 }
 
+// An Inform may say what the last one did and be news: another value was read in between.
+func TestValueChangeBack(t *testing.T) {
+	w := newWorld(t, nil)
+	c, id := w.boot(func(cfg *cpe.Config) { cfg.InformParameters = []string{ssid} })
+	w.subscribe(id, "ssid", "ValueChange", ssid, nil)
+	w.attribute(c, ssid, cwmp.NotificationActive)
+	w.must(c.WaitIdle(w.in(deadline)))
+	d := w.device(id)
+	d.mu.Lock()
+	n := d.tree.get(ssid)
+	d.tree.setNode(n, "read", n.typ, n.at)
+	d.mu.Unlock()
+	c.Inform(cwmp.EventPeriodic)
+	w.notified(1, valueOf(ssid, c.Value(ssid)))
+}
+
 // A Subscription that is made while the CPE is being told of another is told as well.
 func TestValueChangeSubscribedMeanwhile(t *testing.T) {
 	w := newWorld(t, nil)
