@@ -87,6 +87,12 @@ func (t transfer) begin(_ context.Context, d *Device, op *operation) error {
 		switch activate := op.Args["AutoActivate"]; activate {
 		case "true", "1":
 		case "false", "0":
+			d.mu.RLock()
+			one := d.head.OneImage
+			d.mu.RUnlock()
+			if one {
+				return usp.Errorf(usp.InvalidArguments, "AutoActivate must be true: the CPE keeps no image beside the one that runs")
+			}
 			op.Memo[memoType] = storedFirmware
 		default:
 			return usp.Errorf(usp.InvalidArguments, "AutoActivate is no boolean: %q", activate)

@@ -6,6 +6,7 @@ import (
 
 	"isthmus/cwmp"
 	"isthmus/cwmp/cpe"
+	"isthmus/usp"
 	"isthmus/usp/usppb"
 )
 
@@ -40,6 +41,11 @@ func TestOneImage(t *testing.T) {
 				t.Errorf("%v", objs)
 			}
 			w.restart(func(*Options) {})
+			later := firmware(url)
+			later["AutoActivate"] = "false"
+			if f := w.command(id, imageRow+"Download()", "later", later).GetCmdFailure(); f.GetErrCode() != uint32(usp.InvalidArguments) {
+				t.Errorf("an image to be kept: %v", f)
+			}
 			w.begin(id, imageRow+"Download()", "fw", firmware(url))
 			w.notified(1, completed("fw"))
 			w.notified(1, bootEvent)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -314,4 +315,52 @@ func TestActivateWindows(t *testing.T) {
 	w.begin(id, "Device.DeviceInfo.FirmwareImage.1.Activate()", "missed", at(1, "0", "0", "AnyTime"))
 	w.contact(c)
 	w.failure("missed", usp.CommandFailure, "time window")
+}
+
+// What a CPE asks of its ACS and USP has no word for is answered all the same.
+func TestRequestsOfTheCPE(t *testing.T) {
+	w := newWorld(t, nil)
+	c, _ := w.boot(nil)
+	for _, m := range []cwmp.RPC{
+		&cwmp.RequestDownload{FileType: "1 Firmware Upgrade Image"},
+		&cwmp.Kicked{Command: "c", Referer: "http://192.168.1.1/", Next: "http://192.168.1.1/next"},
+		&cwmp.TransferComplete{CommandKey: "of another ACS"},
+		&cwmp.DUStateChangeComplete{CommandKey: "of another ACS"},
+	} {
+		sessions := c.Sessions()
+		c.Send(m, cwmp.EventRequestDownload)
+		w.must(c.WaitSessions(w.in(deadline), sessions+1))
+		w.must(c.WaitIdle(w.in(deadline)))
+	}
+	if n := c.Failures(); n != 0 {
+		t.Errorf("%d sessions failed", n)
+	}
+}
+
+// A CPE that has only the older RPC for it says by that what it has not done: Status 0 is not believed of what is in the list.
+func TestGetQueuedTransfers(t *testing.T) {
+	w := newWorld(t, nil)
+	url, taken := files(t)
+	c, id := w.boot(func(cfg *cpe.Config) {
+		cfg.Faults.Answer = func(_, response cwmp.RPC) cwmp.RPC {
+			switch r := response.(type) {
+			case *cwmp.GetRPCMethodsResponse:
+				return &cwmp.GetRPCMethodsResponse{MethodList: slices.DeleteFunc(slices.Clone(r.MethodList), func(m string) bool { return m == "GetAllQueuedTransfers" })}
+			case *cwmp.UploadResponse:
+				r.Status = 0
+			}
+			return response
+		}
+	})
+	w.watch(id)
+	w.begin(id, logCommand, "log", map[string]string{"URL": url + "/up", "Username": "", "Password": ""})
+	w.notified(1, completed("log"))
+	select {
+	case <-taken:
+	default:
+		t.Error("the Controller was told before the file was there")
+	}
+	if n := len(c.Calls("GetQueuedTransfers")); n != 1 {
+		t.Errorf("%d times GetQueuedTransfers", n)
+	}
 }

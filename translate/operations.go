@@ -163,7 +163,13 @@ func (d *Device) nextOperation() *job {
 	}
 	op.tried, op.active = d.session, true
 	j := &job{ctx: d.p.ctx, done: make(chan struct{}), last: true, again: true, state: running}
-	j.talk = func(ctx context.Context, c cwmp.Caller) error { return d.carryOut(ctx, c, op) }
+	j.talk = func(ctx context.Context, c cwmp.Caller) error {
+		err := d.carryOut(ctx, c, op)
+		if err != nil && !errors.Is(err, errNotBegun) {
+			d.p.log.Warn("a command was not carried out to the end", "device", d.id, "command", op.Command, "err", err)
+		}
+		return err
+	}
 	return j
 }
 
@@ -364,8 +370,9 @@ func (d *Device) overdue(now time.Time) {
 				later = append(later, op)
 			}
 		default:
-			every := op.kind.poll(op)
-			look = look || every > 0 && now.Sub(op.looked) >= every
+			if every := op.kind.poll(op); every > 0 && now.Sub(op.looked) >= every {
+				op.looked, look = now, true
+			}
 		}
 	}
 	idle := d.session == nil

@@ -181,9 +181,11 @@ func (d *Device) next(ctx context.Context) *job {
 			d.mu.Unlock()
 			return j
 		}
-		if j := d.nextOperation(); j != nil && ctx.Err() == nil {
-			d.mu.Unlock()
-			return j
+		if ctx.Err() == nil {
+			if j := d.nextOperation(); j != nil {
+				d.mu.Unlock()
+				return j
+			}
 		}
 		hold := d.served && !d.p.closing.Load() && d.p.opts.Linger > 0
 		if !hold || ctx.Err() != nil {
