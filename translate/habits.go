@@ -29,6 +29,7 @@ type habits struct {
 
 	mu     sync.RWMutex
 	models map[quirks.CPE]*habit
+	own    map[quirks.CPE]*habit // of single CPE
 }
 
 // maxHabits bounds the models of which something is remembered: CPE may invent any number. Nothing is learnt of further ones.
@@ -38,7 +39,7 @@ func newHabits(t *quirks.Table) *habits {
 	if t == nil {
 		t = quirks.Default()
 	}
-	return &habits{table: t, models: map[quirks.CPE]*habit{}}
+	return &habits{table: t, models: map[quirks.CPE]*habit{}, own: map[quirks.CPE]*habit{}}
 }
 
 func (h *habits) make(c quirks.CPE, learnt quirks.Learnt) *habit {
@@ -49,19 +50,28 @@ func (h *habits) make(c quirks.CPE, learnt quirks.Learnt) *habit {
 // of is the habit of a CPE as far as memory has it.
 func (h *habits) of(c quirks.CPE) (_ *habit, known bool) {
 	h.mu.RLock()
-	defer h.mu.RUnlock()
 	m, known := h.models[c.Model()]
-	switch {
-	case h.table.Individual(c):
-		var learnt quirks.Learnt
-		if known {
-			learnt = m.learnt
-		}
-		return h.make(c, learnt), known
-	case known:
-		return m, true
+	own := h.own[c]
+	h.mu.RUnlock()
+	if !known {
+		m = &habit{}
 	}
-	return h.make(c, quirks.Learnt{}), false
+	switch {
+	case !h.table.Individual(c):
+		if known {
+			return m, true
+		}
+		return h.make(c, quirks.Learnt{}), false
+	case own != nil && own.learnt == m.learnt:
+		return own, known
+	}
+	own = h.make(c, m.learnt)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, there := h.own[c]; there || len(h.own) < maxHabits {
+		h.own[c] = own
+	}
+	return own, known
 }
 
 // keep remembers what was learnt about a model; false if there is no room.
@@ -125,7 +135,8 @@ func (d *Device) humour(ctx context.Context, s *cwmp.Session) error {
 	d.mu.Lock()
 	d.trial = nil
 	if tried {
-		d.trial = &q.Declared
+		declared := q.Declared // q stays off the heap
+		d.trial = &declared
 	}
 	d.mu.Unlock()
 	s.Humour(q)

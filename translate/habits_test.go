@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +76,27 @@ func TestR9_BatchOfAModel(t *testing.T) {
 	told, _ := w.boot(nil)
 	if most := mostNames(told); most != 7 {
 		t.Errorf("by its profile a CPE was asked for %d names", most)
+	}
+}
+
+// TestR9_BusyForAMoment: that every CPE of a model refuses a batch once does not make the batches of the model smaller.
+func TestR9_BusyForAMoment(t *testing.T) {
+	w := newWorld(t, live)
+	for i := range 3 {
+		var refused atomic.Bool
+		_, id := w.boot(func(cfg *cpe.Config) {
+			serial(i)(cfg)
+			cfg.Faults.Answer = func(req, response cwmp.RPC) cwmp.RPC {
+				if g, ok := req.(*cwmp.GetParameterValues); ok && len(g.ParameterNames) > 1 && !refused.Swap(true) {
+					return cwmp.NewFault(cwmp.FaultInternalError)
+				}
+				return response
+			}
+		})
+		detail, _ := w.p.Device(id)
+		if !refused.Load() || slices.ContainsFunc(detail.Quirks, func(q string) bool { return strings.Contains(q, "names_per_get") }) {
+			t.Errorf("CPE %d: %q", i, detail.Quirks)
+		}
 	}
 }
 
@@ -183,6 +205,25 @@ func TestS12_InformResponseDisliked(t *testing.T) {
 	goOn()
 	if b, _ := stubborn(t, w, "S4", 0); declared(b) {
 		t.Error("what was learnt wrong is not forgotten")
+	}
+}
+
+// TestOwnProfile: the profile of a single CPE is put together once, and again when something was learnt about its model.
+func TestOwnProfile(t *testing.T) {
+	var o Options
+	profiles(t, "- { name: one, match: { endpoint_id: e }, set: { session_end: \"200\" } }\n")(&o)
+	h, c := newHabits(o.Quirks), quirks.CPE{OUI: "00D09E", EndpointID: "e"}
+	h.keep(c.Model(), quirks.Learnt{})
+	first, _ := h.of(c)
+	if again, known := h.of(c); again != first || !known || first.SessionEnd != quirks.End200 {
+		t.Errorf("%+v, then %+v", first, again)
+	}
+	h.keep(c.Model(), quirks.Learnt{NamesPerGet: 8})
+	if now, _ := h.of(c); now.NamesPerGet != 8 || now.SessionEnd != quirks.End200 {
+		t.Errorf("%+v", now)
+	}
+	if model, _ := h.of(c.Model()); model.SessionEnd != "" {
+		t.Errorf("of the model: %+v", model)
 	}
 }
 

@@ -338,22 +338,43 @@ func (d *Device) values(ctx context.Context, c cwmp.Caller, names []string, n *n
 	had := d.batch
 	first := cmp.Or(d.habit().NamesPerGet, firstBatch)
 	d.mu.RUnlock()
-	for len(names) > 0 {
+	for rest := names; len(rest) > 0; {
 		d.mu.RLock()
-		size := min(cmp.Or(d.batch, first), len(names))
+		size := min(cmp.Or(d.batch, first), len(rest))
 		d.mu.RUnlock()
-		if err := d.valuesOf(ctx, c, names[:size], n); err != nil {
+		if err := d.valuesOf(ctx, c, rest[:size], n); err != nil {
 			return err
 		}
-		names = names[size:]
+		rest = rest[size:]
 	}
+	return d.learnBatch(ctx, c, had, names, n)
+}
+
+// learnBatch remembers for the CPE's model that a batch was too large, if it still is: a CPE that was busy for a moment says nothing about others.
+func (d *Device) learnBatch(ctx context.Context, c cwmp.Caller, had int, names []string, n *news) error {
 	d.mu.RLock()
 	has := d.batch
 	d.mu.RUnlock()
-	if has != had {
+	if has == had {
+		return nil
+	}
+	again := names[:min(2*has, len(names))]
+	resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: again})
+	var f *cwmp.Fault
+	switch {
+	case err == nil:
+		d.take(resp.ParameterList, again, n)
+	case !errors.As(err, &f):
+		return err
+	case tooMuch(f):
 		d.found(ctx, func(l *quirks.Learnt) { l.NamesPerGet = has })
 	}
 	return nil
+}
+
+// tooMuch says whether a CPE may have been asked for too much at once.
+func tooMuch(f *cwmp.Fault) bool {
+	return f.Code == cwmp.FaultResourcesExceeded || f.Code == cwmp.FaultInternalError
 }
 
 func (d *Device) valuesOf(ctx context.Context, c cwmp.Caller, names []string, n *news) error {
@@ -375,7 +396,7 @@ func (d *Device) valuesOf(ctx context.Context, c cwmp.Caller, names []string, n 
 			return nil
 		}
 		return err
-	case f.Code == cwmp.FaultResourcesExceeded || f.Code == cwmp.FaultInternalError:
+	case tooMuch(f):
 		d.mu.Lock()
 		d.batch = max(1, len(names)/2)
 		d.mu.Unlock()

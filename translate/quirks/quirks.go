@@ -88,7 +88,10 @@ func (c CPE) Model() CPE {
 }
 
 // Table is the profiles of isthmus and those of an operator. It does not change.
-type Table struct{ own, operators []Profile }
+type Table struct {
+	own, operators []Profile
+	individual     map[string]struct{} // the Endpoint IDs that operators' profiles match
+}
 
 //go:embed quirks.yaml
 var embedded []byte
@@ -122,7 +125,13 @@ func Load(file string) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Table{own: builtIn, operators: ps}, nil
+	t := &Table{own: builtIn, operators: ps, individual: map[string]struct{}{}}
+	for i := range ps {
+		if id := ps[i].Match.EndpointID; id != "" {
+			t.individual[id] = struct{}{}
+		}
+	}
+	return t, nil
 }
 
 // Of gives what holds for a CPE, with the names of the profiles that say so. learnt was found out at run time.
@@ -142,14 +151,10 @@ func (t *Table) Of(c CPE, learnt Learnt) (q Quirks, names []string) {
 	return q, names
 }
 
-// Individual says whether a profile is for this one CPE, not for its model.
+// Individual says whether a profile names this one CPE, not only its model.
 func (t *Table) Individual(c CPE) bool {
-	for i := range t.operators {
-		if m := &t.operators[i].Match; m.EndpointID != "" && m.fits(c) {
-			return true
-		}
-	}
-	return false
+	_, named := t.individual[c.EndpointID]
+	return named
 }
 
 func (m *Match) fits(c CPE) bool {
