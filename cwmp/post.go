@@ -44,6 +44,7 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	certain := s
 	if s == nil {
 		s = sv.expected(r, who)
 	}
@@ -53,7 +54,7 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	env, sum, err := sv.readMessage(r, limit)
 	if err != nil {
-		sv.reject(w, r, s, err)
+		sv.reject(w, r, certain, err) // what is no message proves nothing of whose it is
 		return
 	}
 	if env == nil {

@@ -35,6 +35,20 @@ func TestH4_NeitherCookiesNorKeepAlive(t *testing.T) {
 		}
 		anew(t, addr).post(r.env.ID, &GetParameterValuesResponse{}).wantStatus(t, 400) // the session is over
 	})
+	t.Run("whatever comes from there", func(t *testing.T) {
+		got := make(chan error, 1)
+		_, addr := start(t, humouring(Quirks{ByAddress: true}, got), nil)
+		anew(t, addr).inform("1")
+		c := anew(t, addr)
+		c.send([]byte("no message"))
+		c.receive().wantStatus(t, 400)
+		r := anew(t, addr).empty()
+		r.want(t, "GetParameterValues")
+		anew(t, addr).post(r.env.ID, &GetParameterValuesResponse{}).wantStatus(t, 204)
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("not of other CPE", func(t *testing.T) {
 		_, addr := start(t, &acs{}, nil)
 		anew(t, addr).inform("1")

@@ -74,6 +74,13 @@ func (h *habits) of(c quirks.CPE) (_ *habit, known bool) {
 	return own, known
 }
 
+// room says whether another model can be remembered.
+func (h *habits) room() bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return len(h.models) < maxHabits
+}
+
 // keep remembers what was learnt about a model; false if there is no room.
 func (h *habits) keep(model quirks.CPE, learnt quirks.Learnt) bool {
 	h.mu.Lock()
@@ -112,7 +119,7 @@ func (d *Device) humour(ctx context.Context, s *cwmp.Session) error {
 	unheard := d.unheard
 	d.mu.Unlock()
 	h, known := d.p.habits.of(c)
-	if !known {
+	if !known && d.p.habits.room() {
 		learnt, _, err := d.p.learntOf(ctx, c.Model())
 		if err != nil {
 			return err
@@ -128,7 +135,8 @@ func (d *Device) humour(ctx context.Context, s *cwmp.Session) error {
 		d.p.m.disliked.Inc()
 		d.p.log.Warn("a CPE repeats its Inform and never goes on: it may not understand the InformResponse", "device", d.id,
 			"retries", s.Inform.RetryCount, "sessions", unheard, "remote", s.RemoteAddr)
-		if h.Envelope == h.learnt.Envelope { // no profile says which
+		said, _ := d.p.habits.table.Of(c, quirks.Learnt{})
+		if tried = said.Envelope == ""; tried {
 			q.Declared = unheard%2 == 0 // both forms, in turn
 		}
 	}

@@ -50,6 +50,19 @@ func checkKeys(n *yaml.Node, known []string) error {
 	return nil
 }
 
+// checkSaid refuses keys of set whose values would mean that nothing was said.
+func checkSaid(n *yaml.Node, set reflect.Value) error {
+	if n == nil {
+		return nil
+	}
+	for i, key := range setKeys {
+		if v := child(n, key); v != nil && set.Field(i).IsZero() {
+			return fmt.Errorf("line %d: %s %q says nothing: leave it out", v.Line, key, v.Value)
+		}
+	}
+	return nil
+}
+
 // isOUI says whether s is six hexadecimal digits.
 func isOUI(s string) bool {
 	const digits = 6

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -258,7 +259,10 @@ func decode(n *yaml.Node, p *Profile) error {
 			return err
 		}
 	}
-	return n.Decode(p)
+	if err := n.Decode(p); err != nil {
+		return err
+	}
+	return checkSaid(child(n, "set"), reflect.ValueOf(p.Set))
 }
 
 // located gives the lines of YAML's errors their file.

@@ -78,6 +78,7 @@ func TestLoadErrors(t *testing.T) {
 		"no mapping":            {"profiles:\n- a\n", []string{"quirks.yaml:2: must have keys: name, match, set"}},
 		"no duration":           {"profiles:\n- name: a\n  match: { oui: \"00D09E\" }\n  set: { session_timeout: 5 }\n", []string{`quirks.yaml:4: "5" is no duration`}},
 		"no number":             {"profiles:\n- name: a\n  match: { oui: \"00D09E\" }\n  set: { names_per_get: many }\n", []string{"quirks.yaml:4:"}},
+		"zeros":                 {"profiles:\n- name: a\n  match: { oui: \"00D09E\" }\n  set: { session_end: \"200\", names_per_get: 0 }\n", []string{`quirks.yaml:4: names_per_get "0" says nothing: leave it out`}},
 		"nothing said":          {"profiles:\n- {}\n", []string{"has no name", "match is empty", "set is empty"}},
 		"values":                {"profiles:\n- name: a\n  match: { oui: \"00D09\" }\n  set: { session_end: \"205\", session_timeout: 6m, names_per_get: 2000, rest_after_boot: 2h }\n", []string{`profile "a": match.oui "00D09" is no OUI`, `set.session_end "205" is unknown: write one of 204, 200`, "set.session_timeout 6m0s must be from 10s to 5m0s", "set.rest_after_boot 2h0m0s", "set.names_per_get 2000"}},
 		"one URL for many":      {"profiles:\n- name: a\n  match: { oui: \"00D09E\" }\n  set: { connection_request_url: \"http://192.0.2.1/\" }\n", []string{"would be that of several CPE: match one endpoint_id"}},
