@@ -101,7 +101,9 @@ func (d *Device) notifyAttributes(ctx context.Context, c cwmp.Caller, again bool
 	}
 	if again || now.Software != d.head.Software {
 		now = told{Software: d.head.Software} // another firmware may have lost them, and refuse less
-		d.watch.proven, d.watch.suspected = false, time.Time{}
+		if d.watch != nil {
+			d.watch.proven, d.watch.suspected = false, time.Time{}
+		}
 	}
 	now.Active = both(now.Active, w.active)
 	now.Refused = both(now.Refused, w.active)
@@ -131,7 +133,7 @@ func (d *Device) notifyAttributes(ctx context.Context, c cwmp.Caller, again bool
 	}
 	d.mu.Lock()
 	d.attributes = d.attributes || err != nil
-	d.watch.take(w, &now, time.Now())
+	d.watch = d.watch.take(w, &now, time.Now())
 	if now.Polled = d.watch.polled(&now); !now.Polled && len(now.Active) == 0 {
 		now = told{}
 	}

@@ -66,8 +66,8 @@ func (d *Device) tend(ctx context.Context, c cwmp.Caller) error {
 func (d *Device) compareDue(why occasion, now time.Time) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	x, every := &d.watch, d.p.verifyEvery()
-	if !x.active && !x.leaves && !x.tables {
+	x, every := d.watch, d.p.verifyEvery()
+	if x == nil {
 		return false
 	}
 	gap := compareGap
@@ -100,7 +100,7 @@ func (d *Device) compare(ctx context.Context, c cwmp.Caller, why occasion) error
 		return err
 	}
 	d.mu.Lock()
-	w, x, every := d.watched(), &d.watch, d.p.verifyEvery()
+	w, x, every := d.watched(), d.watch, d.p.verifyEvery()
 	names := slices.Concat(w.compared, t.Refused)
 	verify := why == atBoot || x.silent || !x.proven && now.Sub(x.verified) >= every
 	if verify {
@@ -201,7 +201,7 @@ func (d *Device) suspect(t *told, n *news) {
 		return
 	}
 	d.mu.Lock()
-	if d.watch.suspected.IsZero() {
+	if d.watch != nil && d.watch.suspected.IsZero() {
 		d.watch.suspected = time.Now()
 	}
 	d.mu.Unlock()
@@ -213,7 +213,11 @@ func (d *Device) listen(ctx context.Context, in *cwmp.Inform, rebooted bool) err
 	now := time.Now()
 	reports := hasEvent(in, cwmp.EventValueChange)
 	d.mu.Lock()
-	x := &d.watch
+	x := d.watch
+	if x == nil {
+		d.mu.Unlock()
+		return nil
+	}
 	if rebooted {
 		x.proven, x.suspected = false, time.Time{}
 	}

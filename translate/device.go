@@ -34,10 +34,10 @@ type Device struct {
 	model      *agent.Model // nil: not discovered
 	known      chan struct{}
 	interest   interest
-	attributes bool  // the CPE has to be told what is subscribed
-	adopting   bool  // somebody is at it
-	told       *told // nil: not loaded
-	watch      watching
+	attributes bool                 // the CPE has to be told what is subscribed
+	adopting   bool                 // somebody is at it
+	told       *told                // nil: not loaded
+	watch      *watching            // nil: nothing is subscribed
 	polling    bool                 // a poll is under way
 	journals   map[string]bool      // rows that are not complete
 	lookedUp   map[string]time.Time // tables that were listed because somebody asked for a row that is not there

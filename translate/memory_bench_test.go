@@ -104,6 +104,14 @@ func tell(what string, h *holder) (int64, error) {
 		return 0, nil
 	case "held":
 		return h.held.Load(), nil
+	case "subscribe":
+		return subscribeFleet(h.Proxy)
+	case "reads":
+		return h.Proxy.store.(*counted).reads.Load(), nil
+	case "mallocs":
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.Mallocs), nil
 	case "inuse":
 		return inuse(), nil
 	case "rss":

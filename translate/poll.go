@@ -82,7 +82,7 @@ func (p *Proxy) poll() {
 // poll has a CPE compared, unless it cannot be reached or has been compared lately.
 func (d *Device) poll() {
 	d.mu.Lock()
-	idle := d.polling || d.p.closing.Load() || d.contact != nil && d.contact.rounds > 0 || time.Since(d.watch.compared) < d.p.opts.PollInterval/2 ||
+	idle := d.polling || d.p.closing.Load() || d.contact != nil && d.contact.rounds > 0 || d.watch != nil && time.Since(d.watch.compared) < d.p.opts.PollInterval/2 ||
 		!d.summaryLocked().Online || d.head.Quarantine != nil
 	d.polling = d.polling || !idle
 	d.mu.Unlock()

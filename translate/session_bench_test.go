@@ -20,6 +20,7 @@ import (
 
 	"isthmus/cwmp"
 	"isthmus/cwmp/cpe"
+	"isthmus/store"
 	"isthmus/store/badger"
 	"isthmus/usp"
 	"isthmus/usp/agent"
@@ -84,7 +85,7 @@ func BenchmarkInformSession(b *testing.B) {
 	}
 }
 
-// subscribeAll has the Controller subscribe to a counter of each device that SessionLoad changes.
+// subscribeAll has the Controller subscribe to a parameter of each device that SessionLoad changes.
 func subscribeAll(b *testing.B, s *benchServer, devices int) {
 	b.Helper()
 	agents, _, _ := strings.Cut(s.url, " ")
@@ -94,7 +95,7 @@ func subscribeAll(b *testing.B, s *benchServer, devices int) {
 			&usppb.Request{ReqType: &usppb.Request_Add{Add: &usppb.Add{CreateObjs: []*usppb.Add_CreateObject{{
 				ObjPath: "Device.LocalAgent.Subscription.", ParamSettings: []*usppb.Add_CreateParamSetting{
 					{Param: "ID", Value: "counter"}, {Param: "NotifType", Value: "ValueChange"}, {Param: "Enable", Value: "true"},
-					{Param: "NotifRetry", Value: "true"}, {Param: "ReferenceList", Value: "Device.WiFi.SSID.1.Stats.BytesSent"},
+					{Param: "NotifRetry", Value: "true"}, {Param: "ReferenceList", Value: "Device.DeviceInfo.MemoryStatus.Free"},
 				},
 			}}}}}))
 		if err != nil {
@@ -202,7 +203,11 @@ func serveForBenchmark(mode, dir string) error {
 		if mode == "refresh" {
 			rules = []AgeRule{{Path: "Device.*"}} // values are always read, but no names
 		}
-		p, err := New(context.Background(), Options{Store: st, MaxAge: time.Hour, Rules: rules, Linger: 0, Logger: log, Registerer: reg,
+		kept := store.Store(st)
+		if mode == "counted" {
+			kept = &counted{Store: st}
+		}
+		p, err := New(context.Background(), Options{Store: kept, MaxAge: time.Hour, Rules: rules, Linger: 0, Logger: log, Registerer: reg,
 			Agents: agent.Options{Logger: log, Registerer: reg, Controllers: []agent.ControllerConfig{{EndpointID: testController, OnlyDialsIn: true}}}})
 		if err != nil {
 			return err

@@ -46,8 +46,14 @@ type quietValue struct {
 	at    time.Time
 }
 
-// take notes what there is to watch.
-func (x *watching) take(w watchList, t *told, now time.Time) {
+// take notes what there is to watch, and gives nil where there is nothing.
+func (x *watching) take(w watchList, t *told, now time.Time) *watching {
+	if len(w.active)+len(w.compared)+len(w.tables) == 0 {
+		return nil
+	}
+	if x == nil {
+		x = new(watching)
+	}
 	x.active, x.leaves = len(w.active) > 0, len(w.compared)+len(t.Refused) > 0
 	x.tables, x.bare = len(w.tables) > 0, slices.ContainsFunc(w.tables, func(table string) bool { return !has(t.Active, countOf(table)) })
 	x.silent = t.Silent
@@ -62,10 +68,14 @@ func (x *watching) take(w watchList, t *told, now time.Time) {
 		}
 		x.quiet[path] = before[path]
 	}
+	return x
 }
 
 // count notes tables whose rows have to be listed.
 func (x *watching) count(tables []string) {
+	if x == nil {
+		return // they are about to be listed
+	}
 	for _, table := range tables {
 		if len(x.counted) < maxTables && !slices.Contains(x.counted, table) {
 			x.counted = append(x.counted, table)
@@ -74,7 +84,9 @@ func (x *watching) count(tables []string) {
 }
 
 // polled says whether there is something that the CPE does not report.
-func (x *watching) polled(t *told) bool { return x.leaves || x.bare || x.active && t.Silent }
+func (x *watching) polled(t *told) bool {
+	return x != nil && (x.leaves || x.bare || x.active && t.Silent)
+}
 
 // countOf is the parameter beside a table that counts its rows.
 func countOf(table string) string { return strings.TrimSuffix(table, ".") + countSuffix }

@@ -69,7 +69,7 @@ func (w *world) inform(c *cpe.CPE, events ...string) {
 func (d *Device) later(by time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	x := &d.watch
+	x := d.watch
 	for _, t := range []*time.Time{&x.compared, &x.verified, &x.tabled, &x.suspected} {
 		if !t.IsZero() {
 			*t = t.Add(-by)

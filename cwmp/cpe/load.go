@@ -33,8 +33,9 @@ type SessionLoad struct {
 	Username, Password string
 }
 
-// loadParameters are in the Inform besides the seven forced ones. The counters, which can change, come first.
+// loadParameters are in the Inform besides the seven forced ones. What can change comes first: a measure, then counters.
 var loadParameters = []string{
+	"Device.DeviceInfo.MemoryStatus.Free",
 	"Device.WiFi.SSID.1.Stats.BytesSent", "Device.WiFi.SSID.1.Stats.BytesReceived",
 	"Device.WiFi.SSID.1.Stats.PacketsSent", "Device.WiFi.SSID.1.Stats.PacketsReceived",
 	"Device.WiFi.SSID.2.Stats.BytesSent", "Device.WiFi.SSID.2.Stats.BytesReceived",
@@ -43,7 +44,7 @@ var loadParameters = []string{
 	"Device.Ethernet.Interface.2.Stats.BytesSent", "Device.Ethernet.Interface.2.Stats.BytesReceived",
 	"Device.WiFi.Radio.1.Channel", "Device.WiFi.Radio.1.TransmitPower",
 	"Device.WiFi.Radio.2.Channel", "Device.WiFi.Radio.2.TransmitPower",
-	"Device.DeviceInfo.MemoryStatus.Free", "Device.Hosts.HostNumberOfEntries",
+	"Device.Hosts.HostNumberOfEntries",
 }
 
 const (
