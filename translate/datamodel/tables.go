@@ -198,7 +198,7 @@ func (s *schema) addParam(path, access, typ, flags, enum string, retired bool) e
 
 // setFlags reads column flags. Those that only inform the reader are checked for being known.
 func (p *Param) setFlags(flags string) error {
-	for f := range words(flags, ";") {
+	for f := range words(flags) {
 		name, value, _ := strings.Cut(f, "=")
 		switch name {
 		case "list":
@@ -240,7 +240,7 @@ func (s *schema) addObject(path, access, flags, keys string) error {
 	default:
 		return fmt.Errorf("access %q", access)
 	}
-	for f := range words(flags, ";") {
+	for f := range words(flags) {
 		name, value, _ := strings.Cut(f, "=")
 		switch name {
 		case "num":
@@ -256,7 +256,7 @@ func (s *schema) addObject(path, access, flags, keys string) error {
 			return fmt.Errorf("flag %q", f)
 		}
 	}
-	for k := range words(keys, ";") {
+	for k := range words(keys) {
 		members, nonFunctional := strings.CutPrefix(k, "!")
 		o.Keys = append(o.Keys, Key{Params: strings.Split(members, ","), NonFunctional: nonFunctional})
 	}
@@ -271,10 +271,10 @@ func (s *schema) addObject(path, access, flags, keys string) error {
 	return nil
 }
 
-// words are the parts of a cell; an empty cell has none.
-func words(cell, sep string) func(yield func(string) bool) {
+// words are the parts of a cell, between semicolons; an empty cell has none.
+func words(cell string) func(yield func(string) bool) {
 	if cell == "" {
 		return func(func(string) bool) {}
 	}
-	return strings.SplitSeq(cell, sep)
+	return strings.SplitSeq(cell, ";")
 }

@@ -117,7 +117,7 @@ func (s *schema) eventSource(path string, e *Event, source, args string) error {
 	object, _ := splitPath(path)
 	names, becomes, _ := strings.Cut(source, "=")
 	e.Triggers, e.Becomes = strings.Split(names, ","), becomes
-	for a := range words(args, ";") {
+	for a := range words(args) {
 		name, param, ok := strings.Cut(a, "=")
 		if !ok || !slices.Contains(e.Args, name) {
 			return fmt.Errorf("%s: argument %q", path, a)
