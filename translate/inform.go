@@ -39,6 +39,16 @@ func hashParams(ps []cwmp.ParameterValueStruct) uint64 {
 	return h.Sum64()
 }
 
+func hashNames(ps []cwmp.ParameterValueStruct) uint64 {
+	var h xxhash.Digest
+	h.Reset()
+	for i := range ps {
+		h.WriteString(ps[i].Name)
+		h.WriteString("\x00")
+	}
+	return h.Sum64()
+}
+
 func (r *informRecord) encode() []byte {
 	size := 32
 	for _, p := range r.params {
@@ -77,8 +87,8 @@ func decodeInform(b []byte) (informRecord, error) {
 // became another.
 func (r *informRecord) apply(t *tree, root string, changed func(change)) {
 	at := r.at.UnixMilli()
-	if t.informed == nil || t.informedOf != r.hash || len(t.informed) != len(r.params) {
-		t.informed, t.informedOf = make([]*node, len(r.params)), r.hash
+	if names := hashNames(r.params); t.informed == nil || t.informedOf != names || len(t.informed) != len(r.params) {
+		t.informed, t.informedOf = make([]*node, len(r.params)), names
 		for i := range r.params {
 			t.informed[i] = t.get(r.params[i].Name)
 		}

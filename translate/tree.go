@@ -15,9 +15,9 @@ type tree struct {
 	root  *node
 	dirty bool // changed since the last snapshot
 
-	// informed are the nodes of the last Inform's parameters, nil for those that have none: the next Inform mostly says the same.
+	// informed are the nodes of the last Inform's parameters, nil for those that have none: the next Inform is mostly about the same.
 	informed   []*node
-	informedOf uint64 // the Inform's hash
+	informedOf uint64 // their names' hash
 }
 
 // node is an object, an instance or a parameter.
