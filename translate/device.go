@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -57,17 +56,16 @@ type Device struct {
 	contact  *contact      // nil: nobody has tried to reach the CPE yet
 	heard    heard
 	haste    haste
-	rivals   *rivals    // nil: there has been one mark only
-	outsider string     // the ID of the last session, where that was of the CPE in quarantine
-	given    *given     // nil: nothing was written to the CPE unasked
-	claim    *claim     // nil: nobody has said lately that the CPE was reset
-	transfer uint64     // sum of what the CPE has done by itself and told last
-	batch    int        // names of one GetParameterValues that this CPE takes
-	booleans uint8      // the forms of Boolean values that the CPE has used: usesWords, usesDigits
-	unheard  int        // sessions in a row that did not go beyond the Inform
-	trial    *bool      // whether the session tries an XML declaration; nil: it tries nothing
-	resting  time.Time  // the CPE is not to be asked for anything before
-	from     netip.Addr // of the last Inform
+	rivals   *rivals   // nil: there has been one mark only
+	outsider string    // the ID of the last session, where that was of the CPE in quarantine
+	given    *given    // nil: nothing was written to the CPE unasked
+	claim    *claim    // nil: nobody has said lately that the CPE was reset
+	transfer uint64    // sum of what the CPE has done by itself and told last
+	batch    int       // names of one GetParameterValues that this CPE takes
+	booleans uint8     // the forms of Boolean values that the CPE has used: usesWords, usesDigits
+	unheard  int       // sessions in a row that did not go beyond the Inform
+	trial    *bool     // whether the session tries an XML declaration; nil: it tries nothing
+	resting  time.Time // the CPE is not to be asked for anything before
 }
 
 // head is what is always in memory, and on disk, of a device. It is written when something in it changes that somebody relies on.
@@ -85,6 +83,7 @@ type head struct {
 	Hardware     string          `json:"hardware_version,omitempty"`
 	URL          string          `json:"connection_request_url,omitempty"`
 	Loopback     bool            `json:"loopback,omitempty"` // the Inform came from loopback
+	From         string          `json:"from,omitempty"`     // the address that the Inform came from, where the profile makes use of it
 	UDP          string          `json:"udp_connection_request_address,omitempty"`
 	Bound        string          `json:"udp_binding,omitempty"` // where the STUN server has seen the CPE since it told UDP
 	NAT          bool            `json:"nat_detected,omitempty"`

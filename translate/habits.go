@@ -21,6 +21,7 @@ type habit struct {
 	quirks.Quirks
 	profiles []string // whose word it is
 	learnt   quirks.Learnt
+	told     quirks.Quirks // the operator's word alone
 }
 
 // habits knows the models that have informed.
@@ -44,7 +45,7 @@ func newHabits(t *quirks.Table) *habits {
 
 func (h *habits) make(c quirks.CPE, learnt quirks.Learnt) *habit {
 	q, names := h.table.Of(c, learnt)
-	return &habit{q, names, learnt}
+	return &habit{q, names, learnt, h.table.Told(c)}
 }
 
 // of is the habit of a CPE as far as memory has it.
@@ -81,20 +82,37 @@ func (h *habits) room() bool {
 	return len(h.models) < maxHabits
 }
 
-// keep remembers what was learnt about a model; false if there is no room.
-func (h *habits) keep(model quirks.CPE, learnt quirks.Learnt) bool {
+// keep remembers what was learnt about a model, if there is room.
+func (h *habits) keep(model quirks.CPE, learnt quirks.Learnt) {
+	m := h.make(model, learnt)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, known := h.models[model]; !known && len(h.models) >= maxHabits {
-		return false
+	if _, known := h.models[model]; known || len(h.models) < maxHabits {
+		h.models[model] = m
 	}
-	h.models[model] = h.make(model, learnt)
-	return true
 }
+
+// meet remembers what the store has of a model, unless more was learnt meanwhile.
+func (h *habits) meet(model quirks.CPE, learnt quirks.Learnt) {
+	m := h.make(model, learnt)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, known := h.models[model]; !known && len(h.models) < maxHabits {
+		h.models[model] = m
+	}
+}
+
+// maxVersion is the longest SoftwareVersion that profiles are chosen by, four times what TR-181 allows: models are remembered, and a CPE can
+// claim a new one in every Inform.
+const maxVersion = 256
 
 // cpe is what profiles are chosen by. d.mu is held.
 func (d *Device) cpe() quirks.CPE {
-	return quirks.CPE{OUI: d.head.OUI, ProductClass: d.head.ProductClass, SoftwareVersion: d.head.Software, EndpointID: string(d.id)}
+	c := quirks.CPE{OUI: d.head.OUI, ProductClass: d.head.ProductClass, EndpointID: string(d.id)}
+	if len(d.head.Software) <= maxVersion {
+		c.SoftwareVersion = d.head.Software
+	}
+	return c
 }
 
 // habit is what is known to be peculiar about the CPE. d.mu is held.
@@ -111,21 +129,19 @@ const (
 )
 
 // humour has a session speak as its CPE needs it. What was learnt about a model is read from the store once.
-func (d *Device) humour(ctx context.Context, s *cwmp.Session) error {
+func (d *Device) humour(ctx context.Context, s *cwmp.Session) {
 	d.mu.Lock()
 	c := d.cpe()
-	d.from = s.RemoteAddr.Addr().Unmap()
 	d.unheard++
 	unheard := d.unheard
 	d.mu.Unlock()
 	h, known := d.p.habits.of(c)
 	if !known && d.p.habits.room() {
-		learnt, _, err := d.p.learntOf(ctx, c.Model())
-		if err != nil {
-			return err
-		}
-		if d.p.habits.keep(c.Model(), learnt) {
+		if learnt, _, err := d.p.learntOf(ctx, c.Model()); err == nil {
+			d.p.habits.meet(c.Model(), learnt)
 			h, _ = d.p.habits.of(c)
+		} else {
+			d.p.log.Error("what was learnt about a model cannot be read", "device", d.id, "err", err)
 		}
 	}
 	q := cwmp.Quirks{EndWith200: h.SessionEnd == quirks.End200, Timeout: time.Duration(h.SessionTimeout), Words: h.ArgumentBooleans == quirks.Words,
@@ -148,7 +164,6 @@ func (d *Device) humour(ctx context.Context, s *cwmp.Session) error {
 	}
 	d.mu.Unlock()
 	s.Humour(q)
-	return nil
 }
 
 // goesOn notes that the CPE has understood the InformResponse.
@@ -224,8 +239,8 @@ func (d *Device) connectionRequestURL() string {
 	if h.ConnectionRequestURL != "" {
 		return h.ConnectionRequestURL
 	}
-	if h.ConnectionRequestHost == quirks.Observed && d.from.IsValid() {
-		return withHost(d.head.URL, d.from)
+	if from, err := netip.ParseAddr(d.head.From); err == nil && h.ConnectionRequestHost == quirks.Observed {
+		return withHost(d.head.URL, from)
 	}
 	return d.head.URL
 }
@@ -265,12 +280,13 @@ func booleanForm(typ, value string) uint8 {
 	return 0
 }
 
-// booleanValue writes a Boolean value, "1" or "0", in the form that the CPE takes: what its profile says, else words if it uses nothing else
-// itself (X18). d.mu is held.
+// booleanValue writes a Boolean value, "1" or "0", in the form that the CPE takes: what the operator says, else words if it uses nothing else
+// itself (X18), else, as long as it has used none, what holds for its model. d.mu is held.
 func (d *Device) booleanValue(v string) string {
+	h := d.habit()
 	words := d.booleans == usesWords
-	if form := d.habit().ValueBooleans; form != "" {
-		words = form == quirks.Words
+	if h.told.ValueBooleans != "" || d.booleans == 0 {
+		words = h.ValueBooleans == quirks.Words
 	}
 	switch {
 	case !words:

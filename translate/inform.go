@@ -13,6 +13,7 @@ import (
 
 	"isthmus/cwmp"
 	"isthmus/store"
+	"isthmus/translate/quirks"
 	"isthmus/usp/agent"
 )
 
@@ -349,6 +350,9 @@ func (d *Device) updateHead(s *cwmp.Session, boot, bootstrap bool) (info agent.B
 	if loop := s.RemoteAddr.Addr().Unmap().IsLoopback(); loop != h.Loopback {
 		h.Loopback, changed = loop, true
 	}
+	if d.habit().ConnectionRequestHost == quirks.Observed {
+		take(&h.From, s.RemoteAddr.Addr().Unmap().String())
+	}
 	info = agent.BootInfo{Cause: "LocalReboot", Reason: "Unknown", FirmwareUpdated: before != "" && before != h.Software}
 	if p := h.Pending; p != nil && p.caused(in, bootstrap, upTime(in.ParameterList)) {
 		info.Cause, info.CommandKey = p.Cause, p.CommandKey
@@ -402,10 +406,7 @@ func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
 		p.End(s, err)
 		return err
 	}
-	if err := d.humour(ctx, s); err != nil {
-		p.End(s, err)
-		return err
-	}
+	d.humour(ctx, s)
 	if first {
 		d.agent.Connect()
 	}

@@ -331,6 +331,12 @@ func takeNames(infos []cwmp.ParameterInfoStruct) []listedName {
 // firstBatch is how many names one GetParameterValues has until a CPE refuses that many.
 const firstBatch = 64
 
+// fewestRemembered is the smallest batch that is remembered for a model: one odd CPE must not slow down all the others by more than that.
+const fewestRemembered = 8
+
+// fewest is the batch for a model of which one CPE takes known names, or nothing is known, and another takes more or less.
+func fewest(known, names int) int { return max(min(cmp.Or(known, names), names), fewestRemembered) }
+
 // values reads parameters in batches and takes them over. A batch that the CPE refuses is halved; a single name that it refuses does
 // not exist.
 func (d *Device) values(ctx context.Context, c cwmp.Caller, names []string, n *news) error {
@@ -367,7 +373,7 @@ func (d *Device) learnBatch(ctx context.Context, c cwmp.Caller, had int, names [
 	case !errors.As(err, &f):
 		return err
 	case tooMuch(f):
-		d.found(ctx, func(l *quirks.Learnt) { l.NamesPerGet = has })
+		d.found(ctx, func(l *quirks.Learnt) { l.NamesPerGet = fewest(l.NamesPerGet, has) })
 	}
 	return nil
 }
@@ -382,6 +388,11 @@ func (d *Device) valuesOf(ctx context.Context, c cwmp.Caller, names []string, n 
 	var f *cwmp.Fault
 	switch {
 	case err == nil:
+		d.mu.Lock()
+		if d.batch != 0 {
+			d.batch = max(d.batch, len(names)) // it was not the number that the CPE could not do
+		}
+		d.mu.Unlock()
 		d.take(resp.ParameterList, names, n)
 		return nil
 	case !errors.As(err, &f):

@@ -152,6 +152,16 @@ func (t *Table) Of(c CPE, learnt Learnt) (q Quirks, names []string) {
 	return q, names
 }
 
+// Told gives the operator's word for a CPE.
+func (t *Table) Told(c CPE) (q Quirks) {
+	for i := range t.operators {
+		if p := &t.operators[i]; p.Match.fits(c) {
+			q.lay(&p.Set)
+		}
+	}
+	return q
+}
+
 // Individual says whether a profile names this one CPE, not only its model.
 func (t *Table) Individual(c CPE) bool {
 	_, named := t.individual[c.EndpointID]
@@ -227,6 +237,12 @@ func parse(file string, text []byte) ([]Profile, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	if err := dec.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
+		return nil, located(file, err)
+	}
+	var second yaml.Node
+	if err := dec.Decode(&second); err == nil {
+		return nil, fmt.Errorf("%s:%d: a second document begins here: keep one", file, second.Line)
+	} else if !errors.Is(err, io.EOF) {
 		return nil, located(file, err)
 	}
 	if len(doc.Profiles) > maxProfiles {
@@ -326,6 +342,8 @@ func (p *Profile) wrong() (all []string) {
 			say("set.connection_request_url would be that of several CPE: match one endpoint_id")
 		case err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" || len(u) > maxURL:
 			say("set.connection_request_url is no URL of http or https: write it as http://192.0.2.1:7547/path")
+		case parsed.User != nil:
+			say("set.connection_request_url has a user name, which is not used: remove it; credentials are under cwmp.connection_request")
 		}
 	}
 	return all

@@ -83,6 +83,8 @@ func TestLoadErrors(t *testing.T) {
 		"values":                {"profiles:\n- name: a\n  match: { oui: \"00D09\" }\n  set: { session_end: \"205\", session_timeout: 6m, names_per_get: 2000, rest_after_boot: 2h }\n", []string{`profile "a": match.oui "00D09" is no OUI`, `set.session_end "205" is unknown: write one of 204, 200`, "set.session_timeout 6m0s must be from 10s to 5m0s", "set.rest_after_boot 2h0m0s", "set.names_per_get 2000"}},
 		"one URL for many":      {"profiles:\n- name: a\n  match: { oui: \"00D09E\" }\n  set: { connection_request_url: \"http://192.0.2.1/\" }\n", []string{"would be that of several CPE: match one endpoint_id"}},
 		"URL that is none":      {"profiles:\n- name: a\n  match: { endpoint_id: x }\n  set: { connection_request_url: \"192.0.2.1\" }\n", []string{"is no URL of http or https"}},
+		"URL with a login":      {"profiles:\n- name: a\n  match: { endpoint_id: x }\n  set: { connection_request_url: \"http://u:secret@192.0.2.1/\" }\n", []string{"has a user name"}},
+		"two documents":         {"profiles: []\n---\nprofiles: []\n", []string{"quirks.yaml:2: a second document begins here"}},
 		"two in different ones": {"profiles:\n- name: a\n  match: { oui: \"1\" }\n  set: { session_end: \"200\" }\n- name: b\n  match: { oui: \"2\" }\n  set: { session_end: \"200\" }\n", []string{`quirks.yaml:2: profile "a"`, `quirks.yaml:5: profile "b"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
