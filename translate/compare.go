@@ -114,37 +114,37 @@ func (d *Device) compare(ctx context.Context, c cwmp.Caller, why occasion) error
 	names = slices.Compact(names)
 
 	var n news
-	if err := d.values(ctx, c, names, &n); err != nil {
-		return err
-	}
+	err = d.values(ctx, c, names, &n)
 	for _, table := range slices.Concat(counted, w.tables) {
 		count := countOf(table)
-		if slices.Contains(n.listed, table) {
+		if err != nil || slices.Contains(n.listed, table) {
 			continue
 		}
 		if all || slices.Contains(counted, table) || !has(names, count) && !has(t.Active, count) {
-			if err := d.list(ctx, c, table, &n); err != nil {
-				return err
-			}
+			err = d.list(ctx, c, table, &n)
 		}
+	}
+	if err == nil {
+		err = d.follow(ctx, c, &n)
 	}
 	if why != atBoot {
 		d.suspect(t, &n)
 	}
 	d.mu.Lock()
-	x.compared = now
-	if verify {
-		x.verified = now
+	if err != nil {
+		x.count(counted) // again
+	} else {
+		x.compared = now
+		if verify {
+			x.verified = now
+		}
+		if all {
+			x.tabled = now
+		}
+		n.late = d.quietChanges(now)
 	}
-	if all {
-		x.tabled = now
-	}
-	n.late = d.quietChanges(now)
 	d.mu.Unlock()
-	if err := d.follow(ctx, c, &n); err != nil {
-		return err
-	}
-	return d.tell(ctx, &n)
+	return errors.Join(err, d.tell(ctx, &n)) // what was found is known from now on, so it is told even if the session is lost
 }
 
 // follow looks into what news are about: the rows of tables whose counts have changed, and the unique keys of rows that came to light, which

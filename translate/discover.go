@@ -13,6 +13,7 @@ import (
 	"isthmus/cwmp"
 	"isthmus/store"
 	"isthmus/translate/datamodel"
+	"isthmus/usp"
 	"isthmus/usp/agent"
 )
 
@@ -42,7 +43,11 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 		return nil
 	}
 	if err := d.attend(ctx, c, s.Inform, rebooted, learn); err != nil {
-		return fmt.Errorf("looking after subscriptions: %w", err)
+		var ue *usp.Error
+		if err = fmt.Errorf("looking after subscriptions: %w", err); !errors.As(err, &ue) {
+			return err
+		}
+		d.p.log.Warn("the CPE cannot be compared", "device", d.id, "session", s.ID, "err", err)
 	}
 	return nil
 }

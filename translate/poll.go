@@ -16,6 +16,8 @@ import (
 const (
 	// pollsAtOnce bounds the CPE that are polled at the same time. What cannot be polled in time is polled later, never in addition.
 	pollsAtOnce = 32
+	// pollAgain is after how many intervals a CPE is polled again that has never come when it was asked.
+	pollAgain = 12
 	// pollTick is how often at most it is looked for whom to poll.
 	pollTick = 10 * time.Millisecond
 )
@@ -82,7 +84,7 @@ func (p *Proxy) poll() {
 // poll has a CPE compared, unless it cannot be reached or has been compared lately.
 func (d *Device) poll() {
 	d.mu.Lock()
-	idle := d.polling || d.p.closing.Load() || d.contact != nil && d.contact.rounds > 0 || d.watch != nil && time.Since(d.watch.compared) < d.p.opts.PollInterval/2 ||
+	idle := d.polling || d.p.closing.Load() || d.contact.unpromising(d.p.opts.PollInterval) || d.watch != nil && time.Since(d.watch.compared) < d.p.opts.PollInterval/2 ||
 		!d.summaryLocked().Online || d.head.Quarantine != nil
 	d.polling = d.polling || !idle
 	d.mu.Unlock()
@@ -101,6 +103,11 @@ func (d *Device) poll() {
 		d.p.log.Debug("a CPE could not be polled", "device", d.id, "err", err)
 	}
 	d.p.m.polls.WithLabelValues(outcome).Inc()
+}
+
+// unpromising says that the CPE did not come when it was asked last, or never has, which is tried again after some intervals. Device.mu is held.
+func (c *contact) unpromising(interval time.Duration) bool {
+	return c != nil && (c.rounds > 0 || c.worked == "" && len(c.tried) > 0 && time.Since(c.tried[0].at) < pollAgain*interval)
 }
 
 // unhurried says that nobody waits for a session but a poll, which has to stand back in a storm. d.mu is held.

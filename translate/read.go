@@ -202,17 +202,15 @@ func (d *Device) fetch(ctx context.Context, c cwmp.Caller, queries []agent.Query
 	if len(p.lists) > 0 {
 		p = d.plan(queries, floor)
 	}
-	if err := d.values(ctx, c, p.values, &news); err != nil {
-		return err
+	err := d.values(ctx, c, p.values, &news)
+	if err == nil {
+		err = d.follow(ctx, c, &news)
 	}
 	d.mu.RLock()
 	t := d.told
 	d.mu.RUnlock()
 	d.suspect(t, &news)
-	if err := d.follow(ctx, c, &news); err != nil {
-		return err
-	}
-	return d.tell(ctx, &news)
+	return errors.Join(err, d.tell(ctx, &news)) // what was found is known from now on, so it is told even if the session is lost
 }
 
 // news is what a conversation with the CPE brought to light, in the CPE's own names.

@@ -318,3 +318,22 @@ func TestWildcardFollowsRows(t *testing.T) {
 		t.Errorf("the attribute of a row that is gone was set to %d", got)
 	}
 }
+
+// A change that was found is told even if the session is lost before the comparison is over: nobody would find it again.
+func TestChangeFoundBeforeTheSessionIsLost(t *testing.T) {
+	w := newWorld(t, nil)
+	faults := cpe.Faults{Mute: true, EmptyAnswer: map[string]bool{"SetParameterAttributes": true}}
+	c, id := w.boot(func(cfg *cpe.Config) { cfg.Faults = faults })
+	w.subscribe(id, "ssid", "ValueChange", ssid, nil)
+	w.subscribe(id, "rows", "ObjectCreation", mappings, nil)
+	if _, err := c.WaitCall(w.in(deadline), "SetParameterAttributes", 1); err != nil {
+		t.Fatal(err)
+	}
+	w.must(c.WaitIdle(w.in(deadline)))
+	w.must(c.SetValue(ssid, "by hand"))
+	faults.CloseOn = "GetParameterNames"
+	c.SetFaults(faults)
+	w.device(id).later(time.Hour)
+	c.Inform(cwmp.EventPeriodic)
+	w.notified(1, valueOf(ssid, "by hand"))
+}
