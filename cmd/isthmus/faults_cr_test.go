@@ -191,36 +191,32 @@ func (b *bed) behindNAT(t *testing.T) (*cpe.CPE, *peer, *nat) {
 			Period: 20 * time.Millisecond}
 		cfg.Dial = n.dial
 	})
-	b.reaches(t, d, p)
+	n.told(t, d, p)
 	return d, p, n
 }
 
-// reaches has a Controller read the CPE until it is known where that is.
-func (b *bed) reaches(t *testing.T, d *cpe.CPE, p *peer) {
+// told waits until the CPE knows where its NAT has it, and has it tell the ACS, if the STUN server has not by then.
+func (n *nat) told(t *testing.T, d *cpe.CPE, p *peer) {
 	t.Helper()
-	for {
-		lines, err := p.try(get(live))
-		if err == nil && slices.Contains(lines, live+" = "+d.Value(live)) {
-			break
-		}
-		if p.ctx.Err() != nil {
-			t.Fatalf("not reached: %v", err)
-		}
+	for d.Value("Device.ManagementServer.UDPConnectionRequestAddress") != n.address() && p.ctx.Err() == nil {
+		nextMoment()
 	}
+	d.Inform(cwmp.EventBoot)
 	if err := d.WaitIdle(p.ctx); err != nil {
 		t.Fatal(err)
 	}
+	nextMoment()
 }
 
 // moves has the NAT give the CPE another address: it is reached there.
 func (b *bed) moves(t *testing.T, _ *bed) {
 	d, p, n := b.behindNAT(t)
-	before := b.count(t, overUDP)
-	n.move(t)
-	for b.count(t, overUDP) == before {
-		nextMoment()
-		b.reaches(t, d, p)
+	for range 2 {
+		p.has(t, get(live), live+" = "+d.Value(live))
+		n.move(t)
+		n.told(t, d, p)
 	}
+	p.has(t, get(live), live+" = "+d.Value(live))
 }
 
 // replays has Connection Requests come twice: the CPE, which is a strict one, takes each once, since none has the id or the ts of an older one.
@@ -263,6 +259,12 @@ func (n *nat) ids() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.seen
+}
+
+func (n *nat) address() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.conn.Conn.LocalAddr().String()
 }
 
 func (n *nat) move(t *testing.T) {
