@@ -1,6 +1,10 @@
 package cwmp
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -130,5 +134,25 @@ func TestH20_TimeoutOfAModel(t *testing.T) {
 	s = &Session{timeout: 30 * time.Second, timeoutTold: true}
 	if s.Humour(Quirks{Timeout: 5 * time.Minute}); s.timeout != 30*time.Second {
 		t.Error(s.timeout)
+	}
+}
+
+// TestH4_AnotherCertificate: a POST with another certificate than the Inform's, or with none, is not the CPE's.
+func TestH4_AnotherCertificate(t *testing.T) {
+	from := netip.MustParseAddrPort("192.0.2.1:40000")
+	post := func(certificate string) *http.Request {
+		r := &http.Request{RemoteAddr: from.String()}
+		if certificate != "" {
+			r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Raw: []byte(certificate)}}}
+		}
+		return r
+	}
+	sv := &Server{byAddress: map[netip.Addr][]*Session{}}
+	s := &Session{RemoteAddr: from}
+	sv.expect(s, post("one"))
+	for certificate, want := range map[string]*Session{"one": s, "two": nil, "": nil} {
+		if got := sv.expected(post(certificate), &caller{}); got != want {
+			t.Errorf("certificate %q: %v", certificate, got)
+		}
 	}
 }

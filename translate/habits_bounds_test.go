@@ -102,6 +102,16 @@ func TestS12_OperatorsForm(t *testing.T) {
 	}
 }
 
+// TestS12_BadLine: a CPE whose sessions break off, but that has not repeated its Inform often, is given no other form.
+func TestS12_BadLine(t *testing.T) {
+	w := newWorld(t, nil)
+	for retries := range dislikedRetries {
+		if b, _ := stubborn(t, w, "S1", retries); strings.HasPrefix(string(b), "<?xml") {
+			t.Fatal("another form")
+		}
+	}
+}
+
 // TestR9_OneFailureIsNoLimit: a CPE that is out of order for a while is not read in ever smaller batches, nor are others of its model.
 func TestR9_OneFailureIsNoLimit(t *testing.T) {
 	w := newWorld(t, live)
