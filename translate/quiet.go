@@ -24,14 +24,17 @@ func (d *Device) valueChanges(changes []change) (happened []agent.Happening) {
 }
 
 // ripe says whether a counter or clock is told: if a subscription names it, and once in the interval of the poll, which tells what is left
-// out here. d.mu is held.
+// out here. What nobody has looked at yet who knows the newest subscriptions is told: it may be named. d.mu is held.
 func (d *Device) ripe(v *agent.ValueChange, now time.Time) bool {
 	x := d.watch
 	if x == nil {
-		return false
+		return d.attributes
 	}
 	last, named := x.quiet[v.Path]
-	if !named || !last.at.IsZero() && now.Sub(last.at) < d.p.verifyEvery() {
+	if !named {
+		return d.attributes
+	}
+	if !last.at.IsZero() && now.Sub(last.at) < d.p.verifyEvery() {
 		return false
 	}
 	if !last.at.IsZero() {
