@@ -232,6 +232,7 @@ func TestS17_RestAfterBoot(t *testing.T) {
 	w := newWorld(t, profiles(t, "- { name: slow starter, match: { oui: 00D09E }, set: { rest_after_boot: 10m } }\n"))
 	c, id := w.run(nil)
 	w.must(c.WaitIdle(w.in(deadline)))
+	w.over(id)
 	for _, rpc := range []string{"GetRPCMethods", "GetParameterNames", "GetParameterValues"} {
 		if n := len(c.Calls(rpc)); n > 0 {
 			t.Errorf("%d %s after the boot", n, rpc)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -183,6 +184,14 @@ func (w *world) discovered(id usp.EndpointID) {
 	w.t.Helper()
 	if _, err := w.device(id).Supported(w.in(deadline)); err != nil {
 		w.t.Fatalf("discovery: %v", err)
+	}
+}
+
+// over waits until the Proxy, too, knows that a session has ended, and the CPE is not being asked for another.
+func (w *world) over(id usp.EndpointID) {
+	w.t.Helper()
+	for d := w.device(id); d.busy() && w.ctx.Err() == nil; {
+		runtime.Gosched()
 	}
 }
 

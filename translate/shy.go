@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"slices"
 	"time"
 
 	"isthmus/cwmp"
@@ -38,10 +39,19 @@ func (p *Proxy) bear(d *Device, s *cwmp.Session, refused bool, now time.Time) {
 
 // askAgain asks those for a session whose time has come.
 func (p *Proxy) askAgain(now time.Time) {
+	p.mu.RLock()
 	var due []*Device
-	p.mu.Lock()
 	for d, b := range p.shy {
-		if now.Before(b.next) || len(due) == askedAtOnce {
+		if !now.Before(b.next) && len(due) < askedAtOnce {
+			due = append(due, d)
+		}
+	}
+	p.mu.RUnlock()
+	due = slices.DeleteFunc(due, (*Device).busy) // the next sweep will see
+	p.mu.Lock()
+	for _, d := range due {
+		b, ok := p.shy[d]
+		if !ok {
 			continue
 		}
 		b.wait *= 2
@@ -49,10 +59,16 @@ func (p *Proxy) askAgain(now time.Time) {
 		if p.shy[d] = b; b.next.Sub(b.since) > maxPatience {
 			delete(p.shy, d)
 		}
-		due = append(due, d)
 	}
 	p.mu.Unlock()
 	for _, d := range due {
 		d.ask()
 	}
+}
+
+// busy says whether the CPE is in a session, or is being asked for one.
+func (d *Device) busy() bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.session != nil || d.asking
 }

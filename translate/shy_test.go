@@ -14,6 +14,7 @@ func TestS17_NoRPCsAfterBoot(t *testing.T) {
 	refuses := map[string]cwmp.FaultCode{"GetParameterNames": cwmp.FaultInternalError, "GetParameterValues": cwmp.FaultResourcesExceeded}
 	c, id := w.run(func(c *cpe.Config) { c.Faults.RPCFault = refuses })
 	w.must(c.WaitIdle(w.in(deadline)))
+	w.over(id)
 	now := time.Now()
 	w.p.askAgain(now.Add(firstPatience - time.Second))
 	if n := c.Sessions(); n != 1 {
@@ -23,6 +24,7 @@ func TestS17_NoRPCsAfterBoot(t *testing.T) {
 	w.p.askAgain(now)
 	w.must(c.WaitSessions(w.in(deadline), 2))
 	w.must(c.WaitIdle(w.in(deadline)))
+	w.over(id)
 	w.p.askAgain(now.Add(2*firstPatience - time.Second))
 	if n := c.Sessions(); n != 2 {
 		t.Fatalf("%d sessions: the wait was not doubled", n)
@@ -44,12 +46,13 @@ func TestS17_NoRPCsAfterBoot(t *testing.T) {
 // S17: one that never takes any is left alone, and is not asked again because of Informs of its own.
 func TestS17_NeverTakesRPCs(t *testing.T) {
 	w := newWorld(t, nil)
-	c, _ := w.run(func(c *cpe.Config) {
+	c, id := w.run(func(c *cpe.Config) {
 		c.Faults.RPCFault, c.Faults.ConnReq = map[string]cwmp.FaultCode{"GetParameterNames": cwmp.FaultInternalError}, cpe.ConnReqDrop
 	})
 	w.must(c.WaitIdle(w.in(deadline)))
 	now := time.Now()
 	for range 5 {
+		w.over(id)
 		now = now.Add(maxPatience / 4)
 		w.p.askAgain(now)
 	}
