@@ -259,10 +259,13 @@ func TestOperationExpires(t *testing.T) {
 	w.watch(id)
 	upload := map[string]string{"URL": url + "/up", "Username": "", "Password": ""}
 	w.begin(id, backupCommand, "silent", upload)
+	n := c.Sessions()
 	w.contact(c)
+	w.must(c.WaitSessions(w.in(deadline), n+2)) // the CPE comes once more when it has sent its file
+	w.over(id)
 	w.begin(id, logCommand, "unsent", upload)
 	w.p.overdue(time.Now().Add(defaultExpiry - time.Minute))
-	if n := w.peer.count(func(n *usppb.Notify) bool { return n.GetOperComplete() != nil }); n != 0 {
+	if w.peer.count(func(n *usppb.Notify) bool { return n.GetOperComplete() != nil }) != 0 {
 		t.Errorf("expired too early: %s", w.peer.log())
 	}
 	w.p.overdue(time.Now().Add(defaultExpiry + time.Minute))

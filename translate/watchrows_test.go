@@ -90,8 +90,7 @@ func TestRowsByPoll(t *testing.T) {
 		cfg.Faults.Mute = true
 		cfg.Faults.NotifyFault = map[string]cwmp.FaultCode{mappingCount: cwmp.FaultNotificationRejected}
 	})
-	w.watchRows(id, mappings)
-	w.must(c.WaitIdle(w.in(deadline)))
+	w.watchRows(id, mappings) // from here on it is hardly ever idle
 	_, err := c.AddRow(mappings)
 	w.must(err)
 	w.notified(1, creationOf(mappings+"2."))
