@@ -153,6 +153,7 @@ func (w *world) boot(change func(*cpe.Config)) (*cpe.CPE, usp.EndpointID) {
 	c, id := w.run(change)
 	w.discovered(id)
 	w.must(c.WaitIdle(w.in(deadline)))
+	w.over(id)
 	return c, id
 }
 
