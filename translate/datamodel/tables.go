@@ -133,7 +133,7 @@ func (s *schema) modelRow(c []string) error {
 	case "event":
 		err = s.addEvent(path)
 	case "in", "out", "arg":
-		err = s.addArgument(path, kind, access, typ)
+		err = s.addArgument(path, kind, access, typ, flags, enum)
 	case "in-object", "out-object", "arg-object":
 		// An argument that is an object shows in the names of the arguments inside.
 	default:

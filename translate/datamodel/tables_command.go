@@ -3,7 +3,9 @@ package datamodel
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"isthmus/usp/agent"
@@ -40,8 +42,9 @@ func (s *schema) addEvent(path string) error {
 }
 
 // addArgument takes "Device.Reboot()/in/Cause".
-func (s *schema) addArgument(path, kind, access, typ string) error {
-	if _, ok := schemaTypes[typ]; !ok {
+func (s *schema) addArgument(path, kind, access, typ, flags, enum string) error {
+	t, ok := schemaTypes[typ]
+	if !ok {
 		return fmt.Errorf("type %q", typ)
 	}
 	owner, name, ok := strings.Cut(path, "/"+kind+"/")
@@ -63,15 +66,64 @@ func (s *schema) addArgument(path, kind, access, typ string) error {
 	switch kind + " " + access {
 	case "in mandatory":
 		c.Mandatory = append(c.Mandatory, name)
-		c.In = append(c.In, name)
 	case "in optional":
-		c.In = append(c.In, name)
 	case "out -":
 		c.Out = append(c.Out, name)
+		return nil
 	default:
 		return fmt.Errorf("access %q", access)
 	}
+	arg := &agent.ArgDef{ParamDef: agent.ParamDef{Name: name, Type: t}}
+	if enum != "" {
+		arg.Enum = strings.Split(enum, "|")
+	}
+	if c.In = append(c.In, name); c.Args == nil {
+		c.Args = make(map[string]*agent.ArgDef)
+	}
+	c.Args[name] = arg
+	return setArgument(arg, flags)
+}
+
+// setArgument reads column flags of an input argument, as far as they say what values it may have.
+func setArgument(arg *agent.ArgDef, flags string) (err error) {
+	for f := range words(flags) {
+		name, value, _ := strings.Cut(f, "=")
+		switch name {
+		case "list":
+			arg.List = true
+		case "max":
+			if arg.MaxLength, err = strconv.Atoi(value); err != nil {
+				return fmt.Errorf("flag %q", f)
+			}
+		case "range":
+			r, ok := parseRange(value)
+			if !ok {
+				return fmt.Errorf("flag %q", f)
+			}
+			arg.Ranges = append(arg.Ranges, r)
+		case "def":
+			value = strings.Trim(value, `"`)
+			arg.Default = &value
+		case "hidden", "secured", "ref", "an", "dt", "items", "units", "enumref", "forced":
+		default:
+			return fmt.Errorf("flag %q", f)
+		}
+	}
 	return nil
+}
+
+// parseRange reads "1:10", of which either end may be missing.
+func parseRange(s string) (agent.Range, bool) {
+	r := agent.Range{Min: math.MinInt64, Max: math.MaxInt64}
+	low, high, ok := strings.Cut(s, ":")
+	var err1, err2 error
+	if low != "" {
+		r.Min, err1 = strconv.ParseInt(low, 10, 64)
+	}
+	if high != "" {
+		r.Max, err2 = strconv.ParseInt(high, 10, 64)
+	}
+	return r, ok && err1 == nil && err2 == nil
 }
 
 // commandRow takes a row of commands-to-cwmp.tsv.

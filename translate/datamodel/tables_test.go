@@ -196,3 +196,18 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 }
+
+// What the tables say of input arguments.
+func TestArgumentsOfCommands(t *testing.T) {
+	c, _ := LookupCommand("Device.SoftwareModules.InstallDU()")
+	if a := c.Args["Resources.AllocatedCPUPercent"]; a == nil || *a.Default != "-1" || len(a.Ranges) != 1 || a.Ranges[0] != (agent.Range{Min: -1, Max: 100}) {
+		t.Errorf("%+v", a)
+	}
+	if a := c.Args["Username"]; a == nil || *a.Default != "" || a.MaxLength != 256 || a.Type != agent.TypeString {
+		t.Errorf("%+v", a)
+	}
+	c, _ = LookupCommand("Device.SoftwareModules.ExecutionUnit.{i}.SetRequestedState()")
+	if a := c.Args["RequestedState"]; a == nil || strings.Join(a.Enum, " ") != "Idle Active" || a.Default != nil {
+		t.Errorf("%+v", a)
+	}
+}

@@ -73,8 +73,20 @@ type CommandDef struct {
 	Name      string
 	Async     bool
 	In, Out   []string
-	Mandatory []string // of In
+	Mandatory []string           // of In
+	Args      map[string]*ArgDef // by name of In; one that is not there may have any value
 }
+
+// ArgDef says what values an input argument of a command may have.
+type ArgDef struct {
+	ParamDef          // of which Name, Type, List and Enum count
+	Ranges    []Range // of which a number must be in one; none: it may be any
+	MaxLength int     // characters of a string; 0: it may be any
+	Default   *string // what it is where it is not given; nil: nothing
+}
+
+// Range has both its ends.
+type Range struct{ Min, Max int64 }
 
 // EventDef is one supported event; Name ends in "!".
 type EventDef struct {
