@@ -6,11 +6,10 @@ import (
 	"time"
 
 	"isthmus/cwmp"
-	"isthmus/usp"
 	"isthmus/usp/agent"
 )
 
-// Operate implements agent.DataModel for the commands that are one RPC: Device.Reboot() and Device.FactoryReset().
+// Operate implements agent.DataModel: Device.Reboot() and Device.FactoryReset(), which are an RPC, and what trigger does.
 func (d *Device) Operate(ctx context.Context, inv *agent.Invocation) (map[string]string, error) {
 	p := &pending{Token: token(d.p.random), CommandKey: inv.CommandKey, Reason: inv.Args["Reason"]}
 	var rpc func(ctx context.Context, c cwmp.Caller) error
@@ -28,7 +27,7 @@ func (d *Device) Operate(ctx context.Context, inv *agent.Invocation) (map[string
 			return err
 		}
 	default:
-		return nil, usp.Errorf(usp.InvalidPath, "%s is not supported", inv.Command)
+		return d.trigger(ctx, inv)
 	}
 	if cause := inv.Args["Cause"]; cause != "" {
 		p.Cause = cause

@@ -97,6 +97,9 @@ func kindOf(command string) kind {
 	if agent.GenericPath(command) == activateCommand {
 		return activate{}
 	}
+	if c.Class == triggerParam {
+		return triggered{}
+	}
 	switch c.Class + " " + c.Target {
 	case "rpc Download", "rpc Upload":
 		return transferOf(c.Name)

@@ -145,21 +145,16 @@ func (d *Device) readBack(ctx context.Context, c cwmp.Caller, own []cpeWrite, ap
 // settle finds out, in the next session, whether a write whose answer was lost was carried out: a CPE stores the ParameterKey only with
 // the values. Where that does not tell, the outcome stays unknown.
 func (d *Device) settle(ctx context.Context, spv *cwmp.SetParameterValues, own []cpeWrite) error {
-	d.mu.RLock()
-	keyName := d.head.Root + "ManagementServer.ParameterKey"
-	d.mu.RUnlock()
-	unknown := usp.Errorf(usp.OutcomeUnknown, "the session with the CPE was lost before it answered: the outcome is unknown")
 	applied, known := false, false
 	err := d.do(ctx, &job{talk: func(ctx context.Context, c cwmp.Caller) error {
-		resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: []string{keyName}})
+		key, err := d.parameterKey(ctx, c)
 		if err != nil {
 			return err
 		}
-		if len(resp.ParameterList) == 1 {
-			known, applied = true, resp.ParameterList[0].Value == spv.ParameterKey
-		}
+		known, applied = key != nil, key != nil && *key == spv.ParameterKey
 		return d.readBack(ctx, c, own, applied)
 	}})
+	unknown := errOutcomeUnknown
 	switch {
 	case err != nil || !known:
 		return unknown
@@ -178,6 +173,20 @@ func (d *Device) settle(ctx context.Context, spv *cwmp.SetParameterValues, own [
 		}
 	}
 	return usp.Errorf(usp.Unreachable, "the session with the CPE was lost before the change reached it: nothing was changed")
+}
+
+var errOutcomeUnknown = usp.Errorf(usp.OutcomeUnknown, "the session with the CPE was lost before it answered: the outcome is unknown")
+
+// parameterKey reads which write the CPE has taken last; nil is that it does not tell.
+func (d *Device) parameterKey(ctx context.Context, c cwmp.Caller) (*string, error) {
+	d.mu.RLock()
+	name := d.head.Root + "ManagementServer.ParameterKey"
+	d.mu.RUnlock()
+	resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: []string{name}})
+	if err != nil || len(resp.ParameterList) != 1 {
+		return nil, err
+	}
+	return &resp.ParameterList[0].Value, nil
 }
 
 // written gives the values as the CPE has them now: those read back, and where that was not possible, or the CPE applies them

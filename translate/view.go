@@ -17,7 +17,8 @@ type View interface {
 	Needs(q agent.Query) []need
 	// Render gives the objects that a query denotes, from what the tree knows: parents before children, instances by number.
 	Render(t *tree, q agent.Query) []agent.Object
-	// Writes turns Device:2 writes into one set of the CPE's own. An *usp.Error (7014) says that they contradict one another.
+	// Writes turns Device:2 writes into one set of the CPE's own, of what is a command in USP (datamodel.Served) too. An *usp.Error (7014) says that they
+	// contradict one another.
 	Writes(t *tree, writes []agent.Write) ([]cpeWrite, error)
 	// Table gives the CPE's own table in which a row of a Device:2 table is created, "" where there is none (7019).
 	Table(t *tree, table string) string
@@ -49,17 +50,20 @@ type cpeWrite struct {
 type identity struct{}
 
 func (identity) Needs(q agent.Query) []need {
-	if datamodel.Hidden(q.Path) {
+	if concealed(q.Path) {
 		return nil
 	}
 	return []need{{path: q.Path, depth: q.Depth, rowsOnly: q.RowsOnly}}
 }
 
+// concealed says whether USP has no such object or parameter, though the CPE may.
+func concealed(path string) bool { return datamodel.Hidden(path) || datamodel.Served(path) }
+
 func (identity) Render(t *tree, q agent.Query) []agent.Object {
-	if datamodel.Hidden(q.Path) {
+	if concealed(q.Path) {
 		return nil
 	}
-	return render(t, q, func(path string) (string, bool) { return path, !datamodel.Hidden(path) })
+	return render(t, q, func(path string) (string, bool) { return path, !concealed(path) })
 }
 
 // render walks the tree; name gives the Device:2 path of an object or parameter, or false to leave it out with all below.
@@ -149,7 +153,7 @@ func (identity) Rows(own string) []string {
 }
 
 func (identity) Params(own string) []string {
-	if datamodel.Hidden(own) {
+	if concealed(own) {
 		return nil
 	}
 	return []string{own}

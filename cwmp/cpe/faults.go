@@ -26,6 +26,7 @@ type Faults struct {
 	EmptyAnswer  map[string]bool           // RPCs answered with an empty POST
 	UpTime       string                    // is told in place of the time since its boot; "": that
 	StatusOne    bool                      // SetParameterValues, AddObject, DeleteObject answer Status 1
+	ActAtEnd     bool                      // what is to be enabled, disabled or started is when the session is over
 	// Answer makes of what an RPC would be answered with what it is; it must not call the CPE. nil: as it is.
 	Answer func(req, response cwmp.RPC) cwmp.RPC
 

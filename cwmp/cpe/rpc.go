@@ -209,6 +209,8 @@ func (c *CPE) consequences(path string) {
 		})
 	case strings.HasSuffix(name, "."+diagnosticsState) && c.tree.value(path) == requested:
 		c.atEnd = append(c.atEnd, func() { c.diagnose(path) })
+	default:
+		c.act(path)
 	}
 }
 

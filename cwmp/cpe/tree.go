@@ -109,11 +109,16 @@ func (t *Tree) With(path, kind, value string) *Tree {
 	return t.set(path, value)
 }
 
-// WithObject gives a Tree that has an object, named with its final dot, below one that exists.
+// WithWritable is With for a parameter that can be written.
+func (t *Tree) WithWritable(path, kind, value string) *Tree {
+	return t.With(path, kind, value).edit(path, func(n *node) { n.writable = true })
+}
+
+// WithObject gives a Tree that has an object, named with its final dot, and those that it is in.
 func (t *Tree) WithObject(path string) *Tree {
 	parent, name := splitLast(path)
-	if t.find(path) == nil && t.find(parent) != nil {
-		t = t.edit(parent, func(n *node) { n.kids = append(slices.Clip(n.kids), &node{name: name}) })
+	if t.find(path) == nil {
+		t = t.WithObject(parent).edit(parent, func(n *node) { n.kids = append(slices.Clip(n.kids), &node{name: name}) })
 	}
 	return t
 }

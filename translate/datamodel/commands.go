@@ -20,6 +20,7 @@ func (m *modeller) addCommands() {
 }
 
 const (
+	triggerParam    = "trigger-param"
 	softwareModules = rootDevice + "SoftwareModules."
 	changeDUState   = "ChangeDUState"
 )
@@ -34,6 +35,10 @@ func (m *modeller) offers(object string, c *Command) bool {
 	if object+c.Name == activateCommand {
 		boot, ok := m.shape.entry(rootDevice + "DeviceInfo.BootFirmwareImage")
 		return ok && boot.flags&writable != 0
+	}
+	if c.Class == triggerParam {
+		trigger, ok := m.shape.entry(c.Target)
+		return ok && trigger.flags&writable != 0
 	}
 	switch c.Class + " " + c.Target {
 	case "rpc Download":

@@ -98,7 +98,7 @@ func (m *modeller) addImage(info *agent.ObjectDef) {
 // addTree adds what the CPE has. Since names are sorted, an object is met before what it holds.
 func (m *modeller) addTree() {
 	for i, path := range m.shape.names {
-		if !strings.HasPrefix(path, rootDevice) || Hidden(path) || strings.ContainsAny(path, unaddressable) {
+		if !strings.HasPrefix(path, rootDevice) || Hidden(path) || Served(path) || strings.ContainsAny(path, unaddressable) {
 			continue
 		}
 		switch {

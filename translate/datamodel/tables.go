@@ -24,6 +24,7 @@ type schema struct {
 	commands map[string][]Command
 	events   map[string][]Event
 	secured  map[string]bool // the names that secured parameters have, which most others do not share
+	served   served
 }
 
 // tables reads the embedded tables once. They are part of the program and tested with it, so a flaw in them is one in the program.
@@ -67,6 +68,7 @@ func loadSchema(open func(name string) (string, error)) (*schema, error) {
 		commands: make(map[string][]Command),
 		events:   make(map[string][]Event),
 		secured:  make(map[string]bool),
+		served:   served{paths: make(map[string]bool), names: make(map[string]bool)},
 	}
 	for _, t := range []struct {
 		name, header string

@@ -130,14 +130,16 @@ func parseRange(s string) (agent.Range, bool) {
 func (s *schema) commandRow(c []string) error {
 	path, class, target := c[0], c[3], c[4]
 	switch class {
-	case "rpc", "diagnostics", "trigger-param", "agent", "emulate", "none":
+	case "rpc", "diagnostics", triggerParam, "agent", "emulate", "none":
 	default:
 		return fmt.Errorf("%s: class %q", path, class)
 	}
 	cmd := s.command(path)
 	switch {
 	case cmd != nil:
-		cmd.Class, cmd.Target = class, strings.TrimPrefix(target, "-")
+		if cmd.Class, cmd.Target = class, strings.TrimPrefix(target, "-"); class == triggerParam {
+			s.served.add(target, cmd.In)
+		}
 	case !strings.HasPrefix(path, servicesRoot):
 		return fmt.Errorf("%s: command is missing in the model", path)
 	}
