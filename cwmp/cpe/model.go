@@ -15,6 +15,12 @@ var (
 	device2Text string
 	//go:embed igd.txt
 	igdText string
+	//go:embed home_device2.txt
+	homeDevice2Text string
+	//go:embed home_tr098.txt
+	homeTR098Text string
+	//go:embed home_device1.txt
+	homeDevice1Text string
 )
 
 // Device2 is a gateway with a Device:2 (TR-181) tree of some 150 parameters. All callers share it.
@@ -22,6 +28,13 @@ var Device2 = sync.OnceValue(func() *Tree { return mustModel(device2Text) })
 
 // IGD is a small gateway with an InternetGatewayDevice:1 (TR-098) tree. All callers share it.
 var IGD = sync.OnceValue(func() *Tree { return mustModel(igdText) })
+
+// One home in three data models, for what must come out alike whichever a CPE has. All callers share them.
+var (
+	HomeDevice2 = sync.OnceValue(func() *Tree { return mustModel(homeDevice2Text) })
+	HomeTR098   = sync.OnceValue(func() *Tree { return mustModel(homeTR098Text) })
+	HomeDevice1 = sync.OnceValue(func() *Tree { return mustModel(homeDevice1Text) })
+)
 
 func mustModel(text string) *Tree {
 	t, err := parseModel(text)

@@ -87,6 +87,8 @@ type options struct {
 
 	// cycle has the Agent reconnect when its CPE boots.
 	cycle bool
+
+	tree *cpe.Tree // nil: the simulated CPE's own
 }
 
 func start(o options) (w *world, err error) {
@@ -109,7 +111,7 @@ func start(o options) (w *world, err error) {
 	}
 	device := cwmp.DeviceID{Manufacturer: "Example", OUI: "00D09E", ProductClass: "Gateway", SerialNumber: "S1"}
 	w.cpe = cpe.New(cpe.Config{ACS: "http://" + w.addrs.acs + "/", Logger: quiet(), DeviceID: device,
-		RebootTime: 50 * time.Millisecond, RetryWait: 200 * time.Millisecond})
+		RebootTime: 50 * time.Millisecond, RetryWait: 200 * time.Millisecond, Tree: o.tree})
 	w.ran = make(chan error, 1)
 	go func() { w.ran <- w.cpe.Run(w.ctx) }()
 	if w.id, _, err = usp.AgentEndpointID(device.OUI, device.ProductClass, device.SerialNumber); err != nil {
@@ -220,33 +222,49 @@ func (w *world) close() error {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// common is the world of the cases that leave it as they found it.
-var common struct {
+// lasting is a world of the cases that leave it as they found it.
+type lasting struct {
 	sync.Once
 	w   *world
 	dir string
 	err error
 }
 
+var common lasting
+
 func closeShared() error {
-	if common.w == nil {
+	err := common.close()
+	for _, h := range homes {
+		err = errors.Join(err, h.close())
+	}
+	return err
+}
+
+func (l *lasting) close() error {
+	if l.w == nil {
 		return nil
 	}
-	return errors.Join(common.w.close(), os.RemoveAll(common.dir))
+	return errors.Join(l.w.close(), os.RemoveAll(l.dir))
+}
+
+func (l *lasting) open(t *testing.T, o options) *eut {
+	t.Helper()
+	l.Do(func() {
+		if l.dir, l.err = os.MkdirTemp("", "conformance"); l.err == nil {
+			o.dir = l.dir
+			l.w, l.err = start(o)
+		}
+	})
+	if l.err != nil {
+		t.Fatal(l.err)
+	}
+	return &eut{T: t, w: l.w, a: l.w.a}
 }
 
 // shared is the Agent of the common world, its tables as after the first contact.
 func shared(t *testing.T) *eut {
 	t.Helper()
-	common.Do(func() {
-		if common.dir, common.err = os.MkdirTemp("", "conformance"); common.err == nil {
-			common.w, common.err = start(options{dir: common.dir})
-		}
-	})
-	if common.err != nil {
-		t.Fatal(common.err)
-	}
-	return &eut{T: t, w: common.w, a: common.w.a}
+	return common.open(t, options{})
 }
 
 // fresh is an Agent in a world of its own.
