@@ -113,7 +113,7 @@ func (d *Device) addRows(ctx context.Context, c cwmp.Caller, rows []agent.Creati
 // addRow makes one row. Its journal is left for the caller to end, so that a failure further on can still undo it.
 func (d *Device) addRow(ctx context.Context, c cwmp.Caller, r agent.Creation, n *news) (*addition, *agent.Created, error) {
 	d.mu.RLock()
-	table := d.view().Table(d.tree, r.Table)
+	table := d.view().Table(d.tree, r.Table, r.Params)
 	a := &addition{journal: journal{Table: table, Token: token(d.p.random)}}
 	if t := d.tree.get(table); t != nil {
 		a.Known = t.instances()
@@ -182,13 +182,14 @@ func (d *Device) fill(ctx context.Context, c cwmp.Caller, a *addition, r agent.C
 	view := d.view()
 	d.mu.Unlock()
 	rows := view.Rows(a.own)
-	if len(rows) == 0 {
-		return nil, usp.Errorf(usp.ObjectNotCreated, "the CPE made a row that has no place in Device:2")
+	i := slices.IndexFunc(rows, func(row string) bool { return agentParent(row) == r.Table })
+	if i < 0 {
+		return nil, usp.Errorf(usp.ObjectNotCreated, "the CPE made a row that has no place in %s", r.Table)
 	}
-	created := &agent.Created{Path: rows[0]}
+	created := &agent.Created{Path: rows[i]}
 	settings := slices.Clone(r.Params)
 	for round := 0; len(settings) > 0; round++ {
-		refused, err := d.setRow(ctx, c, rows[0], settings)
+		refused, err := d.setRow(ctx, c, created.Path, settings)
 		if err == nil {
 			break
 		}

@@ -52,21 +52,17 @@ func (d *Device) fired(changes []change) (fired bool) {
 	if len(d.interest.Events) == 0 || d.model == nil {
 		return false
 	}
-	view := d.view()
-	for _, c := range changes {
-		for _, shown := range view.Params(c.path) {
-			object := objectOf(shown)
-			def := d.model.Object(object)
-			if def == nil || len(def.Events) == 0 {
-				continue
-			}
-			value := d.valueChange(view, shown, c).Value
-			for _, e := range datamodel.Events(def.Path) {
-				path := object + e.Name
-				if slices.Contains(e.Triggers, shown[len(object):]) && (e.Becomes == "" || e.Becomes == value || e.Becomes == "*" && value != "") &&
-					len(d.head.Fired) < maxFired && !slices.Contains(d.head.Fired, path) {
-					d.head.Fired, fired = append(slices.Clip(d.head.Fired), path), true
-				}
+	for _, v := range d.view().Changes(d.tree, changes) {
+		object := objectOf(v.Path)
+		def := d.model.Object(object)
+		if def == nil || len(def.Events) == 0 {
+			continue
+		}
+		for _, e := range datamodel.Events(def.Path) {
+			path := object + e.Name
+			if slices.Contains(e.Triggers, v.Path[len(object):]) && (e.Becomes == "" || e.Becomes == v.Value || e.Becomes == "*" && v.Value != "") &&
+				len(d.head.Fired) < maxFired && !slices.Contains(d.head.Fired, path) {
+				d.head.Fired, fired = append(slices.Clip(d.head.Fired), path), true
 			}
 		}
 	}

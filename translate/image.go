@@ -100,6 +100,18 @@ func (v oneImage) Params(own string) []string {
 	return params
 }
 
+func (v oneImage) Changes(t *tree, changes []change) []*agent.ValueChange {
+	out := v.View.Changes(t, changes)
+	for _, c := range changes {
+		if c.path == v.version {
+			for _, path := range v.Params(c.path)[len(v.View.Params(c.path)):] {
+				out = append(out, changed(v, t, path, c))
+			}
+		}
+	}
+	return out
+}
+
 func (v oneImage) Names(own []datamodel.Name) []datamodel.Name {
 	names := append(slices.Clip(v.View.Names(own)), datamodel.Name{Path: imageTable}, datamodel.Name{Path: imageRow})
 	for _, n := range imageNames {

@@ -8,17 +8,13 @@ import (
 
 // valueChanges are the changes of Device:2 parameters that changes at the CPE come to. d.mu is held.
 func (d *Device) valueChanges(changes []change) (happened []agent.Happening) {
-	view := d.view()
-	for _, c := range changes {
-		for _, p := range view.Params(c.path) {
-			v := d.valueChange(view, p, c)
-			if def := d.param(p); def != nil && def.Quiet {
-				if v.Quiet = true; !d.ripe(v, time.Now()) {
-					continue
-				}
+	for _, v := range d.view().Changes(d.tree, changes) {
+		if def := d.param(v.Path); def != nil && def.Quiet {
+			if v.Quiet = true; !d.ripe(v, time.Now()) {
+				continue
 			}
-			happened = append(happened, v)
 		}
+		happened = append(happened, v)
 	}
 	return happened
 }

@@ -480,21 +480,6 @@ func (d *Device) tell(ctx context.Context, n *news) error {
 	return d.agent.Raise(ctx, happened...)
 }
 
-// valueChange is the change of one Device:2 parameter, with the value that the view gives it. What that was before is known where the view shows
-// the CPE's own value. d.mu is held.
-func (d *Device) valueChange(view View, path string, c change) *agent.ValueChange {
-	if d.tree != nil {
-		for _, o := range view.Render(d.tree, agent.Query{Path: path}) {
-			for _, p := range o.Params {
-				if p.Value != c.value {
-					return &agent.ValueChange{Path: path, Value: p.Value}
-				}
-			}
-		}
-	}
-	return &agent.ValueChange{Path: path, Value: c.value, Old: c.old}
-}
-
 // keys gives the unique keys of a row, as far as it has them. d.mu is held.
 func (d *Device) keys(view View, row string) map[string]string {
 	keys := map[string]string{}

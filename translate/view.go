@@ -20,14 +20,17 @@ type View interface {
 	// Writes turns Device:2 writes into one set of the CPE's own, of what is a command in USP (datamodel.Served) too. An *usp.Error (7014) says that they
 	// contradict one another.
 	Writes(t *tree, writes []agent.Write) ([]cpeWrite, error)
-	// Table gives the CPE's own table in which a row of a Device:2 table is created, "" where there is none (7019).
-	Table(t *tree, table string) string
+	// Table gives the CPE's own table in which a row of a Device:2 table is created that is to have these values, "" where there is none (7019).
+	Table(t *tree, table string, values []agent.Setting) string
 	// Row gives the CPE's own row behind a Device:2 row, "" where there is none.
 	Row(row string) string
 	// Rows gives the Device:2 rows that a row of the CPE stands for.
 	Rows(own string) []string
 	// Params gives the Device:2 parameters that depend on a parameter of the CPE.
 	Params(own string) []string
+	// Changes gives what changes of the CPE's parameters, which the tree holds already, come to in Device:2. Old is the value before, "" where that
+	// is not known.
+	Changes(t *tree, changes []change) []*agent.ValueChange
 	// Names turns what the CPE reported into Device:2 names, for the supported data model.
 	Names(own []datamodel.Name) []datamodel.Name
 }
@@ -131,7 +134,7 @@ func (identity) Writes(_ *tree, writes []agent.Write) ([]cpeWrite, error) {
 	return out, nil
 }
 
-func (identity) Table(_ *tree, table string) string {
+func (identity) Table(_ *tree, table string, _ []agent.Setting) string {
 	if datamodel.Hidden(table) {
 		return ""
 	}
@@ -157,6 +160,34 @@ func (identity) Params(own string) []string {
 		return nil
 	}
 	return []string{own}
+}
+
+func (v identity) Changes(t *tree, changes []change) []*agent.ValueChange {
+	return rendered(v, t, changes)
+}
+
+// rendered are the parameters that depend on changes, with the values that a view gives them. What they were before is known where the view shows
+// the CPE's own value.
+func rendered(v View, t *tree, changes []change) (out []*agent.ValueChange) {
+	for _, c := range changes {
+		for _, path := range v.Params(c.path) {
+			out = append(out, changed(v, t, path, c))
+		}
+	}
+	return out
+}
+
+func changed(v View, t *tree, path string, c change) *agent.ValueChange {
+	if t != nil {
+		for _, o := range v.Render(t, agent.Query{Path: path}) {
+			for _, p := range o.Params {
+				if p.Value != c.value {
+					return &agent.ValueChange{Path: path, Value: p.Value}
+				}
+			}
+		}
+	}
+	return &agent.ValueChange{Path: path, Value: c.value, Old: c.old}
 }
 
 func (identity) Names(own []datamodel.Name) []datamodel.Name { return own }
@@ -229,9 +260,13 @@ func (l legacy) Writes(_ *tree, writes []agent.Write) ([]cpeWrite, error) {
 	return nil, e
 }
 
-func (legacy) Table(*tree, string) string { return "" }
-func (legacy) Row(string) string          { return "" }
-func (legacy) Rows(string) []string       { return nil }
+func (legacy) Table(*tree, string, []agent.Setting) string { return "" }
+func (legacy) Row(string) string                           { return "" }
+func (legacy) Rows(string) []string                        { return nil }
+
+func (l legacy) Changes(t *tree, changes []change) []*agent.ValueChange {
+	return rendered(l, t, changes)
+}
 
 func (l legacy) Params(own string) []string {
 	name, ok := strings.CutPrefix(own, l.root+"DeviceInfo.")

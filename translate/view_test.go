@@ -142,10 +142,15 @@ func (mapped) Writes(t *tree, writes []agent.Write) ([]cpeWrite, error) {
 	return out, nil
 }
 
-func (mapped) Table(_ *tree, table string) string { return ownName(table)[0] }
-func (mapped) Row(row string) string              { return ownName(row)[0] }
-func (mapped) Rows(own string) []string           { return shownName(own) }
-func (mapped) Params(own string) []string         { return shownName(own) }
+func (mapped) Table(_ *tree, table string, _ []agent.Setting) string { return ownName(table)[0] }
+
+func (v mapped) Changes(t *tree, changes []change) []*agent.ValueChange {
+	return rendered(v, t, changes)
+}
+
+func (mapped) Row(row string) string      { return ownName(row)[0] }
+func (mapped) Rows(own string) []string   { return shownName(own) }
+func (mapped) Params(own string) []string { return shownName(own) }
 
 func (mapped) Names(own []datamodel.Name) []datamodel.Name {
 	var out []datamodel.Name

@@ -97,7 +97,9 @@ func TestHomesInstances(t *testing.T) {
 		return e.instances(false, "Device.IP.Interface.", "Device.WiFi.SSID.", "Device.WiFi.Radio.", "Device.Ethernet.Interface.", "Device.NAT.PortMapping.*.",
 			"Device.DHCPv4.Server.Pool.*.StaticAddress.", "Device.Hosts.Host.", `Device.WiFi.SSID.[Enable==true].`)
 	}, device1)
-	alike(t, func(e *eut, _ *home) any { return e.instances(true, "Device.Users.User.", "Device.IP.Interface.1.IPv4Address.") })
+	alike(t, func(e *eut, _ *home) any {
+		return e.instances(true, "Device.Users.User.", "Device.IP.Interface.1.IPv4Address.")
+	})
 }
 
 // TestHomesStack: every LowerLayers has its edge, whatever numbers the rows have.
