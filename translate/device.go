@@ -96,8 +96,9 @@ type head struct {
 	RPCs         []string        `json:"rpcs,omitempty"`
 	StaleBefore  int64           `json:"stale_before,omitempty"` // Unix ms: values and listings read before are not trusted
 	Pending      *pending        `json:"pending,omitempty"`
-	Owed         *agent.BootInfo `json:"owed,omitempty"`  // a Boot! that comes after the results of what the boot has ended
-	Fired        []string        `json:"fired,omitempty"` // events that have happened and whose arguments are to be read
+	Owed         *agent.BootInfo `json:"owed,omitempty"`   // a Boot! that comes after the results of what the boot has ended
+	Fired        []string        `json:"fired,omitempty"`  // events that have happened and whose arguments are to be read
+	Revive       []revival       `json:"revive,omitempty"` // what is switched off for a restart
 	// Quarantine is set while two CPE inform under the DeviceId.
 	Quarantine *quarantine `json:"quarantine,omitempty"`
 	// Raised are the events of an Inform whose InformResponse the CPE is not known to have seen: a repetition raises nothing.

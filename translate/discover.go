@@ -26,6 +26,9 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 		if err := d.rollBack(ctx, c); err != nil {
 			return fmt.Errorf("undoing an unfinished Add: %w", err)
 		}
+		if err := d.reviveAll(ctx, c); err != nil {
+			return fmt.Errorf("switching on what was switched off for a restart: %w", err)
+		}
 	}
 	d.mu.RLock()
 	learn := d.model == nil || d.head.ShapeOf != d.head.Software || hasEvent(s.Inform, cwmp.EventBootstrap)

@@ -233,6 +233,9 @@ func (d *Device) takeOver(s *cwmp.Session, a *arrival) {
 	a.asked = a.bootstrap && d.head.Pending != nil && d.head.Pending.Reset
 	a.over = d.head.Pending != nil && (a.boot && !d.head.Pending.awaited(a.rec.upTime) || a.asked)
 	a.wasReset = a.over && d.head.Pending.Reset
+	if a.asked {
+		d.head.Revive, a.changed = nil, true
+	}
 	if a.boot || a.bootstrap {
 		d.head.StaleBefore, a.changed = a.rec.at.UnixMilli(), true
 		if d.head.Pending == nil || a.over {
@@ -506,9 +509,12 @@ func (p *Proxy) End(s *cwmp.Session, err error) {
 		return
 	}
 	d.session, d.served = nil, false
-	waiting := d.waits()
+	waiting, reviving := d.waits(), len(d.head.Revive) > 0
 	d.used = time.Now()
 	d.mu.Unlock()
+	if reviving {
+		p.askLater(d, time.Now().Add(reviveEvery))
+	}
 	if err := d.payOwed(p.ctx); err != nil {
 		p.log.Error("Boot! could not be raised", "device", d.id, "err", err)
 	}

@@ -27,6 +27,10 @@ func (d *Device) Operate(ctx context.Context, inv *agent.Invocation) (map[string
 			return err
 		}
 	default:
+		switch agent.GenericPath(inv.Command) {
+		case unitRestartCommand:
+			return d.restartUnit(ctx, inv)
+		}
 		return d.trigger(ctx, inv)
 	}
 	if cause := inv.Args["Cause"]; cause != "" {

@@ -97,8 +97,11 @@ func kindOf(command string) kind {
 	if agent.GenericPath(command) == activateCommand {
 		return activate{}
 	}
-	if c.Class == triggerParam {
+	switch {
+	case c.Class == triggerParam:
 		return triggered{}
+	case agent.GenericPath(command) == envRestartCommand:
+		return envRestart
 	}
 	switch c.Class + " " + c.Target {
 	case "rpc Download", "rpc Upload":

@@ -49,6 +49,9 @@ func (d *Device) Set(ctx context.Context, writes []agent.Write) ([]agent.Write, 
 		}
 		status = resp.Status
 		d.settled(j)
+		if err := d.superseded(ctx, own); err != nil {
+			return err
+		}
 		return d.readBack(ctx, c, own, status == 0)
 	}
 	err = d.do(ctx, j)

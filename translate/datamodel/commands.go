@@ -20,7 +20,8 @@ func (m *modeller) addCommands() {
 }
 
 const (
-	triggerParam    = "trigger-param"
+	triggerParam    = "trigger-param" // a class of commands
+	newRow          = "new-row"       // and one of events
 	softwareModules = rootDevice + "SoftwareModules."
 	changeDUState   = "ChangeDUState"
 )
@@ -39,6 +40,10 @@ func (m *modeller) offers(object string, c *Command) bool {
 	if c.Class == triggerParam {
 		trigger, ok := m.shape.entry(c.Target)
 		return ok && trigger.flags&writable != 0
+	}
+	if c.Class == "emulate" {
+		param, ok := m.shape.entry(c.Target)
+		return ok && param.flags&writable != 0 && m.shape.has(object+"Status")
 	}
 	switch c.Class + " " + c.Target {
 	case "rpc Download":
