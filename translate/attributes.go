@@ -42,9 +42,9 @@ func (t *told) equal(o *told) bool {
 // setInterest takes over what the subscriptions ask for and has the CPE told, now if it can be reached, else in its next session.
 func (d *Device) setInterest(i agent.Interest) {
 	d.mu.Lock()
-	elsewhere := slices.Equal(d.interest.ValueChange, i.ValueChange) && slices.Equal(d.interest.Objects, i.Objects) && len(d.triggers()) == 0
+	elsewhere := slices.Equal(d.interest.ValueChange, i.ValueChange) && slices.Equal(d.interest.Objects, i.Objects) && !d.triggered()
 	d.interest = i
-	if elsewhere && len(d.triggers()) == 0 {
+	if elsewhere && !d.triggered() {
 		d.mu.Unlock()
 		return // of events that do not come from parameters
 	}

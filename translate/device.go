@@ -33,6 +33,7 @@ type Device struct {
 	model      *agent.Model // nil: not discovered
 	known      chan struct{}
 	interest   interest
+	lost       int                  // events beyond maxFired since it was last said
 	attributes bool                 // the CPE has to be told what is subscribed
 	adopting   bool                 // somebody is at it
 	told       *told                // nil: not loaded

@@ -126,7 +126,7 @@ func TestEventOfTheAgentAlone(t *testing.T) {
 	c, id := w.boot(nil)
 	n := c.Sessions()
 	w.subscribe(id, "boot", "Event", "Device.Boot!", nil)
-	w.subscribe(id, "all", "Event", "Device.", nil)
+	w.subscribe(id, "all", "Event", "Device.NAT.", nil)
 	w.want(id, "Device.LocalAgent.SubscriptionNumberOfEntries", "2")
 	d := w.device(id)
 	d.mu.RLock()

@@ -19,6 +19,7 @@ type metrics struct {
 	discovery          prometheus.Histogram
 	provisioned        *prometheus.CounterVec
 	resets             *prometheus.CounterVec
+	lostEvents         prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
@@ -56,6 +57,8 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 			Help: "Settings of cwmp.provision that were to be written to a CPE, by what came of it."}, []string{"setting", "outcome"}),
 		resets: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_reset_claims_total",
 			Help: "Resets that CPE with the fleet's credentials claimed after they had shown their own, by what came of it."}, []string{"outcome"}),
+		lostEvents: f.NewCounter(prometheus.CounterOpts{Name: "isthmus_lost_events_total",
+			Help: "Events of CPE that came in such numbers that they were not told."}),
 		polls: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_polls_total",
 			Help: "Polls of what CPE do not report by themselves, by what came of it."}, []string{"outcome"}),
 		discovery: f.NewHistogram(prometheus.HistogramOpts{Name: "isthmus_discovery_duration_seconds",

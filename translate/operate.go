@@ -30,6 +30,8 @@ func (d *Device) Operate(ctx context.Context, inv *agent.Invocation) (map[string
 		switch agent.GenericPath(inv.Command) {
 		case unitRestartCommand:
 			return d.restartUnit(ctx, inv)
+		case collectCommand:
+			return d.collect(ctx, inv)
 		}
 		return d.trigger(ctx, inv)
 	}

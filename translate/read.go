@@ -453,6 +453,7 @@ func (d *Device) tell(ctx context.Context, n *news) error {
 		happened = append(happened, d.valueChanges(n.values)...)
 	}
 	fired := d.fired(n.values)
+	fired = d.firedBy(n.created) || fired
 	if len(n.created)+len(n.deleted) > 0 && !d.interest.Empty() {
 		d.attributes = true // wildcards and searches follow the rows
 	}

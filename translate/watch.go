@@ -97,7 +97,8 @@ const countSuffix = "NumberOfEntries"
 func (d *Device) watched() watchList {
 	x := sorter{d: d, view: d.view(), active: map[string]bool{}, compared: map[string]bool{}}
 	x.each(false) // what is named goes before what lies below something named
-	for _, path := range d.triggers() {
+	params, _ := d.triggers()
+	for _, path := range params {
 		for _, need := range x.view.Needs(agent.Query{Path: path}) {
 			d.tree.walk(need.path, need.depth, func(path string, n *node) { x.sort(path, n, false) })
 		}
@@ -190,6 +191,12 @@ func (d *Device) tables() []string {
 					}
 				}
 			}
+		}
+	}
+	_, events := d.triggers()
+	for _, table := range events {
+		for _, need := range d.view().Needs(agent.Query{Path: table, RowsOnly: true}) {
+			add(need.path)
 		}
 	}
 	slices.Sort(tables)

@@ -477,7 +477,10 @@ func (c *CPE) report(path string, n *node) {
 }
 
 // AddRow makes a row, as somebody on the LAN side would, and gives its instance number.
-func (c *CPE) AddRow(table string) (int, error) {
+func (c *CPE) AddRow(table string) (int, error) { return c.AddRowOf(table, nil) }
+
+// AddRowOf is AddRow with values for some of the row's parameters, writable or not.
+func (c *CPE) AddRowOf(table string, values map[string]string) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.tree.find(table)
@@ -486,6 +489,9 @@ func (c *CPE) AddRow(table string) (int, error) {
 	}
 	var instance int
 	c.tree, instance = c.tree.add(table)
+	for name, value := range values {
+		c.tree = c.tree.set(fmt.Sprintf("%s%d.%s", table, instance, name), value)
+	}
 	c.counted(table)
 	return instance, nil
 }

@@ -37,6 +37,9 @@ func (m *modeller) offers(object string, c *Command) bool {
 		boot, ok := m.shape.entry(rootDevice + "DeviceInfo.BootFirmwareImage")
 		return ok && boot.flags&writable != 0
 	}
+	if object+c.Name == collectCommand {
+		return m.objects[object].Event("Push!") != nil
+	}
 	if c.Class == triggerParam {
 		trigger, ok := m.shape.entry(c.Target)
 		return ok && trigger.flags&writable != 0
@@ -54,7 +57,10 @@ func (m *modeller) offers(object string, c *Command) bool {
 	return false
 }
 
-const activateCommand = imageRow + "Activate()"
+const (
+	activateCommand = imageRow + "Activate()"
+	collectCommand  = rootDevice + "PeriodicStatistics.SampleSet.{i}.ForceCollection()"
+)
 
 // Methods are the RPCs whose presence among what a CPE answers to GetRPCMethods makes a difference to its Model.
 var Methods = []string{"FactoryReset", "Download", "Upload", changeDUState}

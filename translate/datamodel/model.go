@@ -212,22 +212,30 @@ func (p *Param) def(t agent.ValueType, writable bool) agent.ParamDef {
 	return d
 }
 
-// addEvents gives objects the events that are changes of parameters which they have, with the arguments that can be told.
+// addEvents gives objects the events that are changes of parameters, or new rows of tables, which they have, with the arguments that can be told.
 func (m *modeller) addEvents() {
 	for _, o := range m.order {
 		for _, e := range m.schema.events[o.Path] {
-			if !slices.ContainsFunc(e.Triggers, func(name string) bool { return o.Param(name) != nil }) {
+			if !m.happens(o, &e) {
 				continue
 			}
 			def := agent.EventDef{Name: e.Name}
 			for _, p := range e.Sources {
-				if m.shape.has(o.Path + p.Param) {
+				if p.Param == "" || m.shape.has(o.Path+e.Rows+p.Param) || e.Rows != "" && !m.shape.has(o.Path+e.Rows) {
 					def.Args = append(def.Args, p.Arg)
 				}
 			}
 			o.Events = append(o.Events, def)
 		}
 	}
+}
+
+// happens says whether an event can be seen at a CPE that has an object. Of a table that was never seen with a row it is taken to have all columns.
+func (m *modeller) happens(o *agent.ObjectDef, e *Event) bool {
+	if e.Rows != "" {
+		return m.shape.has(o.Path + strings.TrimSuffix(e.Rows, "{i}."))
+	}
+	return slices.ContainsFunc(e.Triggers, func(name string) bool { return o.Param(name) != nil })
 }
 
 // addKeys gives tables the unique keys of which they have all parameters. Those that are not functional are set in Add alone.

@@ -59,16 +59,21 @@ type Event struct {
 	Class string // event-code, new-row, value-change, rpc, agent or none
 
 	// Of class value-change: the parameters of the object whose change is the event, the value that it has to be ("" any, "*" any but the
-	// empty), and where the arguments come from.
-	Triggers []string
-	Becomes  string
-	Sources  []Source
+	// empty) and to have been ("" any).
+	Triggers     []string
+	Becomes, Was string
+	// Of class new-row: the table, by its row relative to the object ("AssociationEventData.{i}."), in which a new row is the event.
+	Rows string
+	// Of both: where the arguments come from.
+	Sources []Source
 }
 
-// Source is the parameter that fills an argument of an event, relative to its object.
+// Source is what fills an argument of an event.
 type Source struct {
-	Arg, Param string
-	Last       bool // the last item of the list that it is
+	Arg   string
+	Param string // relative to the object, or to the new row; "": none
+	Last  bool   // the last item of the list that Param is
+	Now   bool   // the time at which the event is seen
 }
 
 // LookupParam finds a Device:2 parameter by its generic path. What it points to is shared: the caller must not change Enum.

@@ -150,14 +150,14 @@ func (s *schema) commandRow(c []string) error {
 func (s *schema) eventRow(c []string) error {
 	path, class := c[0], c[2]
 	switch class {
-	case "event-code", "new-row", "value-change", "rpc", "agent", "none":
+	case "event-code", newRow, "value-change", "rpc", "agent", "none":
 	default:
 		return fmt.Errorf("%s: class %q", path, class)
 	}
 	e := s.event(path)
 	switch {
 	case e != nil:
-		if e.Class = class; class == "value-change" {
+		if e.Class = class; class == "value-change" || class == newRow {
 			return s.eventSource(path, e, c[3], c[4])
 		}
 	case !strings.HasPrefix(path, "(notification) "):
@@ -166,25 +166,41 @@ func (s *schema) eventRow(c []string) error {
 	return nil
 }
 
-// eventSource reads what an event is the change of. Every parameter must be one of its object, every argument one of its own.
+// eventSource reads what an event is the change of, or the new row of. Every parameter must be one of its object, or of that row, every argument one of
+// its own.
 func (s *schema) eventSource(path string, e *Event, source, args string) error {
 	object, _ := splitPath(path)
-	names, becomes, _ := strings.Cut(source, "=")
-	e.Triggers, e.Becomes = strings.Split(names, ","), becomes
+	names := ""
+	if e.Class == newRow {
+		e.Rows = source
+		if object += source; s.objects[object] == nil {
+			return fmt.Errorf("%s: table %q is missing in the model", path, source)
+		}
+	} else {
+		var becomes string
+		names, becomes, _ = strings.Cut(source, "=")
+		e.Triggers, e.Becomes = strings.Split(names, ","), becomes
+		if was, becomes, ok := strings.Cut(becomes, ">"); ok {
+			e.Was, e.Becomes = was, becomes
+		}
+	}
 	for a := range words(args) {
 		name, param, ok := strings.Cut(a, "=")
 		if !ok || !slices.Contains(e.Args, name) {
 			return fmt.Errorf("%s: argument %q", path, a)
 		}
-		if param != "-" {
-			param, last := strings.CutPrefix(param, "last ")
+		switch param, last := strings.CutPrefix(param, "last "); param {
+		case "-":
+		case "now":
+			e.Sources = append(e.Sources, Source{Arg: name, Now: true})
+		case "":
+			e.Sources = append(e.Sources, Source{Arg: name})
+		default:
 			e.Sources = append(e.Sources, Source{Arg: name, Param: param, Last: last})
+			names += "," + param
 		}
 	}
-	for _, p := range e.Sources {
-		names += "," + p.Param
-	}
-	for name := range strings.SplitSeq(names, ",") {
+	for name := range strings.SplitSeq(strings.TrimPrefix(names, ","), ",") {
 		if s.params[object+name] == nil {
 			return fmt.Errorf("%s: parameter %q is missing in the model", path, name)
 		}
