@@ -62,6 +62,9 @@ func start(ctx context.Context, c *config.Config, log *slog.Logger) (*instance, 
 }
 
 func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
+	if c.CWMP.DataModels != nil {
+		c.CWMP.DataModels.Use()
+	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if i.store, err = badger.Open(c.DataDir, &badger.Options{Logger: i.log, Registerer: reg}); err != nil {

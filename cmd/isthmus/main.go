@@ -17,17 +17,18 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run the proxy in the foreground."`
-	Check   checkCmd   `cmd:"" help:"Say what is wrong with a configuration."`
-	Demo    demoCmd    `cmd:"" help:"Show the whole job in one process: proxy, simulated CPE and Controller."`
-	CPE     cpeCmd     `cmd:"" name:"cpe" help:"Run simulated CPE against any ACS."`
-	Devices devicesCmd `cmd:"" help:"List the CPE that a running proxy knows, or show one."`
-	USP     uspCmd     `cmd:"" name:"usp" help:"Send USP requests from a terminal."`
-	Version versionCmd `cmd:"" help:"Print version, commit and Go version."`
+	Serve     serveCmd     `cmd:"" help:"Run the proxy in the foreground."`
+	Check     checkCmd     `cmd:"" help:"Say what is wrong with a configuration."`
+	Demo      demoCmd      `cmd:"" help:"Show the whole job in one process: proxy, simulated CPE and Controller."`
+	CPE       cpeCmd       `cmd:"" name:"cpe" help:"Run simulated CPE against any ACS."`
+	Devices   devicesCmd   `cmd:"" help:"List the CPE that a running proxy knows, or show one."`
+	USP       uspCmd       `cmd:"" name:"usp" help:"Send USP requests from a terminal."`
+	Datamodel datamodelCmd `cmd:"" help:"Look into data models: what they come to, what a device has."`
+	Version   versionCmd   `cmd:"" help:"Print version, commit and Go version."`
 }
 
 // later are the commands that later versions bring.
-var later = []string{"trace", "backup", "restore", "datamodel", "migrate"}
+var later = []string{"trace", "backup", "restore", "migrate"}
 
 // The exit codes.
 const (

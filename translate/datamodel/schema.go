@@ -1,6 +1,10 @@
 package datamodel
 
-import "isthmus/usp/agent"
+import (
+	"strings"
+
+	"isthmus/usp/agent"
+)
 
 // Param is what the schema says of a parameter.
 type Param struct {
@@ -100,6 +104,13 @@ func LookupObject(generic string) (Object, bool) {
 		return *o, true
 	}
 	return Object{}, false
+}
+
+// Known says whether the tables have a generic path: of an object, parameter, command or event, or of an argument of one of these two.
+func Known(generic string) bool {
+	s := tables()
+	owner, _, _ := strings.Cut(generic, "/")
+	return s.params[owner] != nil || s.objects[owner] != nil || s.command(owner) != nil || s.event(owner) != nil
 }
 
 // LookupCommand finds a Device:2 command by its generic path: "Device.DeviceInfo.FirmwareImage.{i}.Download()".

@@ -27,8 +27,8 @@ type schema struct {
 	served   served
 }
 
-// tables reads the embedded tables once. They are part of the program and tested with it, so a flaw in them is one in the program.
-var tables = sync.OnceValue(func() *schema {
+// standard reads the embedded tables once. They are part of the program and tested with it, so a flaw in them is one in the program.
+var standard = sync.OnceValue(func() *schema {
 	s, err := loadSchema(unpack)
 	if err != nil {
 		panic("datamodel: embedded tables: " + err.Error())
@@ -52,9 +52,11 @@ func unpack(name string) (string, error) {
 	return string(text), nil
 }
 
-// The columns of the tables (FORMAT.md).
+// ModelHeader names the columns of a model table (FORMAT.md), parted by blanks here and by tabs there.
+const ModelHeader = "path kind access type flags keys since status enum"
+
+// The columns of the other tables.
 const (
-	modelHeader    = "path kind access type flags keys since status enum"
 	commandsHeader = "command sync status class cwmp_target inputs outputs completion tr098_target tr098_inputs tr098_outputs if_absent confidence note"
 	eventsHeader   = "event status class cwmp_source args confidence note"
 )
@@ -74,8 +76,8 @@ func loadSchema(open func(name string) (string, error)) (*schema, error) {
 		name, header string
 		row          func(cells []string) error
 	}{
-		{"device2-usp.tsv", modelHeader, s.modelRow},
-		{"device2-cwmp-only.tsv", modelHeader, s.modelRow},
+		{"device2-usp.tsv", ModelHeader, s.modelRow},
+		{"device2-cwmp-only.tsv", ModelHeader, s.modelRow},
 		{"commands-to-cwmp.tsv", commandsHeader, s.commandRow},
 		{"events-to-cwmp.tsv", eventsHeader, s.eventRow},
 	} {

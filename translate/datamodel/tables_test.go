@@ -115,13 +115,13 @@ func TestLookup(t *testing.T) {
 // TestStrictLoader changes one thing at a time in a small set of tables.
 func TestStrictLoader(t *testing.T) {
 	good := map[string]string{
-		"device2-usp.tsv": strings.ReplaceAll(modelHeader, " ", "\t") + "\n" +
+		"device2-usp.tsv": strings.ReplaceAll(ModelHeader, " ", "\t") + "\n" +
 			"Device.\tobject\tfixed\t\tsingle\t\t2.12\tcurrent\t\n" +
 			"Device.A\tparam\trw\tstring\tmax=3\t\t2.12\tcurrent\tx|y\n" +
 			"Device.Do()\tcommand\tsync\t\t\t\t2.12\tcurrent\t\n" +
 			"Device.Do()/in/X\tin\tmandatory\tstring\t\t\t2.12\tcurrent\t\n" +
 			"Device.Boot!\tevent\t-\t\t\t\t2.12\tcurrent\t\n",
-		"device2-cwmp-only.tsv": strings.ReplaceAll(modelHeader, " ", "\t") + "\n",
+		"device2-cwmp-only.tsv": strings.ReplaceAll(ModelHeader, " ", "\t") + "\n",
 		"commands-to-cwmp.tsv":  strings.ReplaceAll(commandsHeader, " ", "\t") + "\nDevice.Do()\tsync\tcurrent\trpc\tDo\t\t\t\t-\t\t\t\thigh\t\n",
 		"events-to-cwmp.tsv":    strings.ReplaceAll(eventsHeader, " ", "\t") + "\nDevice.Boot!\tcurrent\tevent-code\tInform\t\thigh\t\n",
 	}

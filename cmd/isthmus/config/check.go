@@ -43,6 +43,7 @@ func (l *loader) check(c *Config) {
 	l.checkListeners(c)
 	l.checkAuth(&c.CWMP)
 	l.checkQuirks(&c.CWMP)
+	l.checkDataModels(&c.CWMP)
 	if d := time.Duration(c.CWMP.Provision.PeriodicInformInterval); d%time.Second != 0 || d > math.MaxUint32*time.Second {
 		l.add("cwmp.provision.periodic_inform_interval", "%s is no PeriodicInformInterval: write whole seconds, at most %d, or 0s to leave it as it is", d, uint32(math.MaxUint32))
 	}

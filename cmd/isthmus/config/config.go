@@ -8,6 +8,7 @@ package config
 import (
 	"time"
 
+	"isthmus/translate/datamodel"
 	"isthmus/translate/quirks"
 	"isthmus/usp/agent"
 )
@@ -46,8 +47,10 @@ type CWMP struct {
 	Provision           Provision         `yaml:"provision"`
 	Session             Session           `yaml:"session"`
 	QuirksFile          string            `yaml:"quirks_file"`
+	DataModelFiles      []string          `yaml:"data_model_files"`
 
-	Quirks *quirks.Table `yaml:"-"` // what QuirksFile holds, over the default
+	Quirks     *quirks.Table        `yaml:"-"` // what QuirksFile holds, over the default
+	DataModels *datamodel.Extension `yaml:"-"` // what DataModelFiles hold, nil without any
 }
 
 // ServerTLS is the certificate of a listener.

@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 
+	"isthmus/translate/datamodel"
 	"isthmus/translate/quirks"
 )
 
@@ -19,4 +20,16 @@ func (l *loader) checkQuirks(c *CWMP) {
 		return
 	}
 	c.Quirks = t
+}
+
+// checkDataModels reads the tables of what CPE have beyond Device:2.
+func (l *loader) checkDataModels(c *CWMP) {
+	if len(c.DataModelFiles) == 0 {
+		return
+	}
+	e, err := datamodel.LoadExtension(c.DataModelFiles)
+	if err != nil {
+		l.add("cwmp.data_model_files", "%v: isthmus datamodel import writes such tables", err)
+	}
+	c.DataModels = e
 }
