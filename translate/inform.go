@@ -136,6 +136,7 @@ type arrival struct {
 	info     agent.BootInfo
 	changed  bool // the head
 	repeated bool // what its events mean was raised before
+	woken    bool // the CPE has come out of standby, which was not raised before
 	asked    bool // a reset that was asked for is over
 	over     bool // whatever was asked for is
 	wasReset bool
@@ -227,7 +228,8 @@ func (d *Device) takeOver(s *cwmp.Session, a *arrival) {
 	}
 	a.info, a.changed = d.updateHead(s, a.boot, a.bootstrap)
 	a.repeated = in.RetryCount > 0 && covers(d.head.Raised, in.Event)
-	if (a.boot || a.bootstrap) && !a.repeated {
+	a.woken = hasEvent(in, cwmp.EventWakeup) && (in.RetryCount == 0 || !hasCode(d.head.Raised, cwmp.EventWakeup))
+	if (a.boot || a.bootstrap) && !a.repeated || a.woken {
 		d.head.Raised, a.changed = shared(in.Event), true
 	}
 	a.asked = a.bootstrap && d.head.Pending != nil && d.head.Pending.Reset
@@ -272,6 +274,11 @@ func (d *Device) act(ctx context.Context, a *arrival) error {
 			if err := d.payBoot(ctx, a.first); err != nil {
 				return err
 			}
+		}
+	}
+	if a.woken {
+		if err := d.agent.Raise(ctx, &agent.Event{Object: "Device.LocalAgent.", Name: agent.WakeUp}); err != nil {
+			return fmt.Errorf("raising the wake-up of %s: %w", d.id, err)
 		}
 	}
 	if a.asked && !a.repeated {
@@ -379,8 +386,10 @@ func rootOf(in *cwmp.Inform) string {
 	return ""
 }
 
-func hasEvent(in *cwmp.Inform, code string) bool {
-	return slices.ContainsFunc(in.Event, func(e cwmp.EventStruct) bool { return e.EventCode == code })
+func hasEvent(in *cwmp.Inform, code string) bool { return hasCode(in.Event, code) }
+
+func hasCode(events []cwmp.EventStruct, code string) bool {
+	return slices.ContainsFunc(events, func(e cwmp.EventStruct) bool { return e.EventCode == code })
 }
 
 // covers says whether all the events were raised before.

@@ -109,6 +109,11 @@ func (t *Tree) With(path, kind, value string) *Tree {
 	return t.set(path, value)
 }
 
+// Bare is a Tree with nothing but its root object, "Device.".
+func Bare(root string) *Tree {
+	return &Tree{root: &node{kids: []*node{{name: strings.TrimSuffix(root, ".")}}}}
+}
+
 // WithWritable is With for a parameter that can be written.
 func (t *Tree) WithWritable(path, kind, value string) *Tree {
 	return t.With(path, kind, value).edit(path, func(n *node) { n.writable = true })

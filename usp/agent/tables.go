@@ -106,7 +106,7 @@ var ownModel, byPath = link(append([]*table{
 	{ObjectDef: ObjectDef{Path: "Device.", Commands: []CommandDef{{Name: timerCommand, Async: true,
 		In: []string{delaySeconds}, Mandatory: []string{delaySeconds}}}, Events: []EventDef{{Name: bootEvent,
 		Args: []string{"CommandKey", "Cause", "FirmwareUpdated", "ParameterMap", "Reason"}}}}},
-	{ObjectDef: ObjectDef{Path: ownRoot, Events: []EventDef{{Name: periodicEvent}, transferEvent}, Commands: []CommandDef{{Name: addCertificateCommand,
+	{ObjectDef: ObjectDef{Path: ownRoot, Events: []EventDef{{Name: periodicEvent}, transferEvent, {Name: WakeUp}}, Commands: []CommandDef{{Name: addCertificateCommand,
 		In: []string{aliasName, "Certificate"}, Mandatory: []string{"Certificate"}}}}, columns: []column{
 		computed("EndpointID", TypeString, func(v *view, _ string) string { return string(v.agent.id.ID) }),
 		computed("SoftwareVersion", TypeString, func(v *view, _ string) string { return v.agent.fleet.opts.SoftwareVersion }),
@@ -186,6 +186,9 @@ const (
 	event             = "Event"
 	onBoardRequest    = "OnBoardRequest" // no NotifType, but a kind of Notify
 )
+
+// WakeUp is the event of Device.LocalAgent. that tells that the device has come out of standby.
+const WakeUp = "WakeUp!"
 
 const (
 	bootEvent      = "Boot!"
