@@ -21,6 +21,7 @@ const (
 	certificateTable = ownRoot + "Certificate."
 
 	addCertificateCommand    = "AddCertificate()"
+	addMyCertificateCommand  = "AddMyCertificate()"
 	deleteCertificateCommand = "Delete()"
 	fingerprintCommand       = "GetFingerprint()"
 
@@ -104,18 +105,47 @@ func (rs *rowSet) certificate(f *Fleet, path string) *x509.Certificate {
 
 // addCertificate runs AddCertificate(). A certificate that was added is known and not yet trusted: something has to refer to it for that.
 func (x *exchange) addCertificate(ctx context.Context, args map[string]string) error {
-	block, rest := pem.Decode([]byte(args["Certificate"]))
+	cert, err := parseCertificate(args["Certificate"])
+	if err != nil {
+		return err
+	}
+	return x.a.update(ctx, x.from, func(t *tx) error { return t.addCertificate(cert, args) })
+}
+
+// addMyCertificate runs AddMyCertificate(), by which the Controller of a row, and nobody else, adds a certificate that proves its own identity.
+func (x *exchange) addMyCertificate(ctx context.Context, row string, args map[string]string) error {
+	cert, err := parseCertificate(args["Certificate"])
+	if err != nil {
+		return err
+	}
+	return x.a.update(ctx, x.from, func(t *tx) error {
+		if x.from == "" || t.rows.get(row, "EndpointID") != string(x.from) {
+			return usp.Errorf(usp.PermissionDenied, "only the Controller itself can add a certificate of its own")
+		}
+		if err := t.addCertificate(cert, args); err != nil {
+			return err
+		}
+		mine := append(splitList(t.rows.get(row, "Credential")), strings.TrimSuffix(certificateRow(cert), "."))
+		if _, err := t.set([]Write{{Path: row + "Credential", Value: strings.Join(mine, ",")}}); err != nil {
+			return usp.Errorf(usp.CommandFailure, "%s", err.Msg)
+		}
+		return nil
+	})
+}
+
+func parseCertificate(text string) (*x509.Certificate, error) {
+	block, rest := pem.Decode([]byte(text))
 	if block == nil || block.Type != "CERTIFICATE" || len(strings.TrimSpace(string(rest))) != 0 {
-		return usp.Errorf(usp.InvalidCommandArguments, "Certificate is not one certificate in PEM")
+		return nil, usp.Errorf(usp.InvalidCommandArguments, "Certificate is not one certificate in PEM")
 	}
 	if len(block.Bytes) > maxCertificate {
-		return usp.Errorf(usp.ResourcesExceeded, "the certificate is longer than %d bytes", maxCertificate)
+		return nil, usp.Errorf(usp.ResourcesExceeded, "the certificate is longer than %d bytes", maxCertificate)
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return usp.Errorf(usp.InvalidCommandArguments, "Certificate cannot be read as X.509")
+		return nil, usp.Errorf(usp.InvalidCommandArguments, "Certificate cannot be read as X.509")
 	}
-	return x.a.update(ctx, x.from, func(t *tx) error { return t.addCertificate(cert, args) })
+	return cert, nil
 }
 
 func (t *tx) addCertificate(cert *x509.Certificate, args map[string]string) error {

@@ -113,6 +113,32 @@ func TestAddCertificateRefuses(t *testing.T) {
 	equal(t, r.addCertificate(operator.Issue(t, "a::b").Leaf, ""), "7005")
 }
 
+// A Controller adds a certificate of its own, which then proves who it is; nobody else can. What fails leaves nothing behind.
+func TestAddMyCertificate(t *testing.T) {
+	r, operator, _ := certified(t)
+	mine := controllerTable + "1."
+	self, other := (&identitytest.Authority{}).Issue(t, "proto::x").Leaf, operator.Issue(t, "a::b").Leaf
+	add := func(row string, cert *x509.Certificate) string {
+		return r.operated(operateReq(row+addMyCertificateCommand, "", true, "Certificate", identitytest.PEM(cert), "Alias", "mine"))[0]
+	}
+	equal(t, r.operated(operateReq(mine+addMyCertificateCommand, "", true))[0], "7027")
+	equal(t, add(controllerTable+"2.", self), "7006")
+	equal(t, r.get(certificateRow(self)+"Alias"), "7026")
+	equal(t, add(mine, self), "ok")
+	equal(t, add(mine, other), "7022") // the same Alias
+	equal(t, r.get(mine+"Credential"), mine+"Credential="+strings.TrimSuffix(certificateRow(self), "."))
+	equal(t, r.get(certificateRow(self)+"Alias"), certificateRow(self)+"Alias=mine")
+	r.stop()
+	r.start()
+	r.connect()
+	if _, err := r.a.Authenticate(t.Context(), ctl1, []*x509.Certificate{self}); err != nil {
+		t.Errorf("the certificate does not prove who its Controller is: %v", err)
+	}
+	if _, err := r.a.Authenticate(t.Context(), ctl2, []*x509.Certificate{self}); err == nil {
+		t.Error("the certificate proves another Controller's identity")
+	}
+}
+
 // A certificate that the configuration has now is its own, whatever was kept of it.
 func TestAddedCertificateJoinsTheConfiguration(t *testing.T) {
 	r, _, _ := certified(t)

@@ -9,6 +9,7 @@ var differs = []difference{
 	{"02", `[+].*result_params:(Credential|OnBoarding.*|Order)`, "Controller rows have what Device:2.19 has besides and this Agent acts by"},
 	{"02", `[+].*/Device.LocalAgent.Controller[.][^/]*E2ESession[.].*`, "this Agent has session contexts"},
 	{"02", `[+].*/Device.LocalAgent.Controller[.][^/]*TransferCompletePolicy[.].*`, "this Agent has policies for TransferComplete!"},
+	{"02", `[+].*/Device.LocalAgent.Controller.{i}[.]/AddMyCertificate.*`, "a Controller of this Agent can add a certificate of its own"},
 	{"05/1/10", `-disconnect 7106`, "this Agent has session contexts"},
 	{"02", `-.*Controller.1.MTP.1.(CoAP|MQTT|STOMP|UDS)\..*`, "there are no such MTPs here; CoAP was deleted in Device:2.18"},
 	{"02/1/13", `[+-].*/Device\.(BulkData|Security|USPServices|UnixDomainSockets|X)\.`, "what the device behind the Agent has"},

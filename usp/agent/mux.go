@@ -249,6 +249,8 @@ func (x *exchange) run(ctx context.Context, inv *Invocation) (map[string]string,
 		return nil, x.a.refresh(ctx)
 	case addCertificateCommand:
 		return nil, x.addCertificate(ctx, inv.Args)
+	case addMyCertificateCommand:
+		return nil, x.addMyCertificate(ctx, row, inv.Args)
 	case deleteCertificateCommand:
 		return nil, x.deleteCertificate(ctx, row)
 	case fingerprintCommand:

@@ -119,7 +119,7 @@ var ownModel, byPath = link(append([]*table{
 		counts("MTP"), counts("Controller"), counts("Subscription"), counts("Request"), counts("Threshold"), counts("Certificate"),
 	}},
 	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"EndpointID"}},
-		Commands: []CommandDef{{Name: onBoardCommand}}}, limit: 32, count: "ControllerNumberOfEntries", columns: []column{
+		Commands: []CommandDef{{Name: onBoardCommand}, {Name: addMyCertificateCommand, In: []string{aliasName, "Certificate"}, Mandatory: []string{"Certificate"}}}}, limit: 32, count: "ControllerNumberOfEntries", columns: []column{
 		alias(),
 		text("EndpointID", "", 256),
 		text("ControllerCode", "", 128),
