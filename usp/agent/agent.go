@@ -184,7 +184,7 @@ func (a *Agent) view() *view { return &view{agent: a, rows: a.rows(), now: time.
 func (a *Agent) Do(ctx context.Context, from usp.EndpointID, msg *usppb.Msg) *usppb.Msg {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.fleet.opts.RequestTimeout, errTooLate)
 	defer cancel()
-	x := &exchange{a: a, from: from, sent: make(chan struct{})}
+	x := &exchange{a: a, from: from, legacy: true, sent: make(chan struct{})}
 	defer close(x.sent)
 	if err := a.use(ctx); err != nil {
 		return usp.ErrorMsg(msg.GetHeader().GetMsgId(), a.asError(ctx, err))

@@ -375,7 +375,7 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 	if !ok || in.l.stranger || g.may != nil && g.may.searches || g.lacksContext(in) {
 		return false
 	}
-	x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, sent: make(chan struct{}), limit: in.limit(), noWait: true}
+	x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, legacy: g.legacy, sent: make(chan struct{}), limit: in.limit(), noWait: true}
 	resp := x.answer(a.life, in.msg)
 	if x.waits {
 		return false
@@ -423,7 +423,7 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 	case in.full:
 		a.respond(ctx, in, usp.ErrorMsg(key.id, errFull))
 	default:
-		x := &exchange{a: a, from: in.from, stranger: in.l.stranger, may: g.may, secrets: g.secrets, sent: make(chan struct{}), limit: in.limit()}
+		x := &exchange{a: a, from: in.from, stranger: in.l.stranger, may: g.may, secrets: g.secrets, legacy: g.legacy, sent: make(chan struct{}), limit: in.limit()}
 		resp := x.answer(ctx, in.msg)
 		a.finished(key) // a Controller that has the response may use the msg_id again at once
 		if resp != nil {

@@ -17,6 +17,7 @@ type exchange struct {
 
 	may      *access // what the Controller may do; nil is everything
 	secrets  bool    // it may read secured parameters
+	legacy   bool    // it has LegacyRoot
 	stranger bool    // nothing proves that it is the Controller
 
 	limit int // bytes of the response; 0: maxResponse

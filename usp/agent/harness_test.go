@@ -145,6 +145,7 @@ type rig struct {
 	wants []Interest
 
 	controllers []ControllerConfig
+	roles       []Role
 	cas         []*x509.Certificate
 	certificate func(usp.EndpointID) (*tls.Certificate, error)
 	dialer      mtp.Dialer
@@ -161,7 +162,7 @@ func newRig(t testing.TB) *rig {
 
 // start makes the process, again after halt.
 func (r *rig) start() {
-	r.fleet = NewFleet(Options{Controllers: r.controllers, CAs: r.cas, Certificate: r.certificate, Dialer: r.dialer, SoftwareVersion: "1", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r.fleet = NewFleet(Options{Controllers: r.controllers, Roles: r.roles, CAs: r.cas, Certificate: r.certificate, Dialer: r.dialer, SoftwareVersion: "1", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	device := DataModel(r.tree)
 	if r.over != nil {
 		device = r.over(r.tree)

@@ -34,6 +34,10 @@ func (x *exchange) fetch(ctx context.Context, queries []Query) []Reading {
 		if x.unreadable(&q) {
 			continue
 		}
+		if x.closed(q.Path) {
+			out[i].Err = unsupported(q.Path)
+			continue
+		}
 		if q.Path == "Device." || isOwn(q.Path) {
 			if v == nil {
 				v = x.a.view()
@@ -52,6 +56,7 @@ func (x *exchange) fetch(ctx context.Context, queries []Query) []Reading {
 		if r.Err == nil && device[i].Path == "Device." {
 			r.Objects = append(r.Objects, withoutRoot(out[at[i]].Objects)...)
 		}
+		x.withLegacy(ctx, device[i], &r)
 		out[at[i]] = r
 	}
 	return out
@@ -67,8 +72,8 @@ func withoutRoot(objects []Object) []Object {
 
 // supported is the supported data model that has a path.
 func (x *exchange) supported(ctx context.Context, path string) (*Model, error) {
-	if isOwn(path) {
-		return ownModel, nil
+	if isOwn(path) || x.closed(path) {
+		return ownModel, nil // which has nothing of what is closed
 	}
 	m, err := x.a.device.Supported(ctx)
 	if err != nil {

@@ -106,7 +106,7 @@ func (a *Agent) Boot(ctx context.Context, info BootInfo) error {
 // bootParameters is the ParameterMap of a Controller: a JSON object of what its BootParameter rows name, as far as it is known.
 func (a *Agent) bootParameters(ctx context.Context, rs *rowSet, controller string) (string, error) {
 	g := rs.grant(usp.EndpointID(rs.get(controller, "EndpointID")))
-	x := &exchange{a: a, may: g.may.bind(ctx, a, true), secrets: g.secrets}
+	x := &exchange{a: a, may: g.may.bind(ctx, a, true), secrets: g.secrets, legacy: g.legacy}
 	var queries []Query
 	for _, p := range rs.instances(controller + "BootParameter.") {
 		if name := rs.get(p, "ParameterName"); name != "" && rs.is(p, "Enable") {

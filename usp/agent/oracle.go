@@ -25,7 +25,7 @@ func (c *access) bind(ctx context.Context, a *Agent, cached bool) *access {
 	if c == nil || !c.searches {
 		return c
 	}
-	s := &seer{x: &exchange{a: a}, cached: cached, paths: map[string]*usp.Path{}, columns: map[string]map[string]string{}, told: map[string]verdict{}}
+	s := &seer{x: &exchange{a: a, legacy: true}, cached: cached, paths: map[string]*usp.Path{}, columns: map[string]map[string]string{}, told: map[string]verdict{}}
 	out := *c
 	out.tells = func(target, path string) verdict { return s.tell(ctx, target, path) }
 	return &out

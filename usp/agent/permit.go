@@ -108,11 +108,17 @@ func (x *exchange) unreadable(q *Query) bool {
 
 // known leaves out what the Controller may not know of the supported data model (R-GSP.0).
 func (x *exchange) known(all []*usppb.GetSupportedDMResp_SupportedObjectResult) []*usppb.GetSupportedDMResp_SupportedObjectResult {
-	if x.may == nil {
+	if x.may == nil && x.legacy {
 		return all
 	}
 	return slices.DeleteFunc(all, func(o *usppb.GetSupportedDMResp_SupportedObjectResult) bool {
 		path := o.GetSupportedObjPath()
+		if x.closed(path) {
+			return true
+		}
+		if x.may == nil {
+			return false
+		}
 		o.SupportedParams = slices.DeleteFunc(o.SupportedParams, func(p *usppb.GetSupportedDMResp_SupportedParamResult) bool {
 			return !x.may.shows(params, mayRead, path+p.GetParamName())
 		})
@@ -206,27 +212,28 @@ func (c *access) readableKeys(path string, keys map[string]string) map[string]st
 func (a *Agent) withhold(ctx context.Context, to usp.EndpointID, n *usppb.Notify) error {
 	g := a.rows().grant(to)
 	may := g.may.bind(ctx, a, true)
-	allowed := true
+	allowed, path := true, ""
 	switch h := n.GetNotification().(type) {
 	case *usppb.Notify_ValueChange_:
-		path := h.ValueChange.GetParamPath()
+		path = h.ValueChange.GetParamPath()
 		allowed = may.allows(params, mayNotify, path)
 		dot := leafOf(path)
 		if s, ok := a.device.(Securer); ok && !g.secrets && !isOwn(path) && s.Secured(path[:dot], path[dot:]) {
 			h.ValueChange.ParamValue = ""
 		}
 	case *usppb.Notify_ObjCreation:
-		path := h.ObjCreation.GetObjPath()
+		path = h.ObjCreation.GetObjPath()
 		allowed = may.allows(objects, mayNotify, path)
 		h.ObjCreation.UniqueKeys = may.readableKeys(path, h.ObjCreation.GetUniqueKeys())
 	case *usppb.Notify_ObjDeletion:
-		allowed = may.allows(instances, mayNotify, h.ObjDeletion.GetObjPath())
+		path = h.ObjDeletion.GetObjPath()
+		allowed = may.allows(instances, mayNotify, path)
 	case *usppb.Notify_OperComplete:
 		allowed = may.allows(commands, mayNotify, h.OperComplete.GetObjPath()+h.OperComplete.GetCommandName())
 	case *usppb.Notify_Event_:
 		allowed = may.allows(commands, mayNotify, h.Event.GetObjPath()+h.Event.GetEventName())
 	}
-	if !allowed {
+	if !allowed || !g.legacy && Legacy(path) {
 		return errWithheld
 	}
 	return nil

@@ -105,6 +105,7 @@ type grant struct {
 	enabled bool // … and its row is: it may talk to the Agent
 	may     *access
 	secrets bool // one of its Roles is in SecuredRoles
+	legacy  bool // one of its Roles names LegacyRoot
 	require bool // it has to use a session context
 }
 
@@ -118,7 +119,7 @@ func (rs *rowSet) grants() map[usp.EndpointID]grant {
 		of := func(roles []string) grant {
 			return grant{may: rs.access(roles), secrets: slices.ContainsFunc(roles, func(r string) bool {
 				return slices.Contains(secured, r) && rs.is(r+".", "Enable")
-			})}
+			}), legacy: slices.ContainsFunc(roles, rs.namesLegacy)}
 		}
 		untrusted := of(splitList(rs.get(trustObject, "UntrustedRole")))
 		rs.granted = map[usp.EndpointID]grant{"": untrusted}

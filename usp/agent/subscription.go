@@ -168,6 +168,9 @@ func (m *matcher) wants(rs *rowSet, path string, h Happening) bool {
 	}
 	table, _ := splitRow(subject)
 	for _, pattern := range m.references(rs, path) {
+		if Legacy(subject) && !Legacy(pattern) {
+			continue
+		}
 		switch kind {
 		case objectCreation:
 			if same(pattern, table) {
@@ -209,7 +212,7 @@ func (m *matcher) patterns(rs *rowSet, recipient, ref string) []string {
 		return found
 	}
 	g := rs.grant(usp.EndpointID(rs.get(recipient+".", "EndpointID")))
-	x := &exchange{a: m.a, may: g.may.bind(m.ctx, m.a, true), secrets: g.secrets}
+	x := &exchange{a: m.a, may: g.may.bind(m.ctx, m.a, true), secrets: g.secrets, legacy: g.legacy}
 	t := newTarget(ref)
 	x.resolve(m.ctx, []*target{t}, true)
 	m.resolved[key] = t.paths() // nil where it cannot be told

@@ -82,7 +82,7 @@ func (t *tx) checkThreshold(row string) (bad usp.ParamError, ok bool) {
 		return bad, true // where references lead is not known until they are followed
 	}
 	// Nothing may be waited for while the tables are being changed.
-	x := &exchange{a: t.agent, noWait: true}
+	x := &exchange{a: t.agent, noWait: true, legacy: true}
 	ctx := context.WithValue(t.agent.life, exchangeKey{}, x)
 	m, err := x.supported(ctx, p.Query())
 	if err != nil {
@@ -172,7 +172,7 @@ func (m *matcher) watched(rs *rowSet, row, path string) bool {
 		dot := leafOf(path)
 		s, ok := m.a.device.(Securer)
 		secret := ok && !g.secrets && !isOwn(path) && s.Secured(path[:dot], path[dot:])
-		return !secret && g.may.bind(m.ctx, m.a, true).allows(params, mayRead, path)
+		return !secret && (g.legacy || !Legacy(path)) && g.may.bind(m.ctx, m.a, true).allows(params, mayRead, path)
 	}
 	return false
 }

@@ -193,7 +193,7 @@ func (a *Agent) configure(rs *rowSet, path string) (again bool) {
 	if len(m.UpdateObjs) > 0 {
 		from := usp.EndpointID(rs.get(rs.get(path, "Recipient")+".", "EndpointID"))
 		g := rs.grant(from)
-		x := &exchange{a: a, from: from, may: g.may, secrets: g.secrets, sent: make(chan struct{}), trigger: true}
+		x := &exchange{a: a, from: from, may: g.may, secrets: g.secrets, legacy: g.legacy, sent: make(chan struct{}), trigger: true}
 		resp := x.answer(ctx, usp.NewRequest(triggerConfig+"-"+rs.values[path][triggeredKey],
 			&usppb.Request{ReqType: &usppb.Request_Set{Set: m}}))
 		close(x.sent)
