@@ -302,3 +302,38 @@ func TestAsynchronousTrigger(t *testing.T) {
 		})
 	}
 }
+
+// The Controller is away when an asynchronous trigger ends, and when a row comes that is an event: it hears of both when it is back, once each.
+func TestControllerAwayFromTriggersAndEvents(t *testing.T) {
+	const command = "Device.SoftwareModules.ExecEnv.1.Reset()"
+	w := newWorld(t, nil)
+	c, id := w.boot(func(cfg *cpe.Config) {
+		cfg.Tree = cpe.Device2().WithWritable(strings.TrimSuffix(command, "()"), "boolean", "false")
+	})
+	w.watch(id)
+	w.subscribe(id, "event", "Event", elements, map[string]string{"Persistent": "true", "NotifRetry": "true"})
+	w.countedAt(c, id, "AssociationEvent")
+	hush := func(on bool) {
+		w.peer.mu.Lock()
+		defer w.peer.mu.Unlock()
+		w.peer.mute = on
+	}
+	hush(true)
+	w.begin(id, command, "reset", nil)
+	w.notified(1, completed("reset")) // and not acknowledged
+	_, err := c.AddRow(eventTable("AssociationEvent"))
+	w.must(err)
+	associated := eventOf(elements+"AssociationEvent.", "Associated!")
+	w.idleOperations(id)
+	w.must(c.WaitIdle(w.in(deadline)))
+	w.over(id)
+	before := w.peer.count(associated)
+	w.stop()
+	hush(false)
+	w.start()
+	w.notified(2, completed("reset"))
+	w.notified(before+1, associated)
+	if n := len(c.Calls("SetParameterValues")); n != 1 {
+		t.Errorf("%d writes", n)
+	}
+}
