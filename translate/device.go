@@ -97,9 +97,10 @@ type head struct {
 	RPCs         []string        `json:"rpcs,omitempty"`
 	StaleBefore  int64           `json:"stale_before,omitempty"` // Unix ms: values and listings read before are not trusted
 	Pending      *pending        `json:"pending,omitempty"`
-	Owed         *agent.BootInfo `json:"owed,omitempty"`   // a Boot! that comes after the results of what the boot has ended
-	Fired        []string        `json:"fired,omitempty"`  // events that have happened and whose arguments are to be read
-	Revive       []revival       `json:"revive,omitempty"` // what is switched off for a restart
+	Owed         *agent.BootInfo `json:"owed,omitempty"`     // a Boot! that comes after the results of what the boot has ended
+	Fired        []string        `json:"fired,omitempty"`    // events that have happened and whose arguments are to be read
+	Revive       []revival       `json:"revive,omitempty"`   // what is switched off for a restart
+	Rejected     string          `json:"rejected,omitempty"` // the firmware image for which a file was not what was meant
 	// Quarantine is set while two CPE inform under the DeviceId.
 	Quarantine *quarantine `json:"quarantine,omitempty"`
 	// Raised are the events of an Inform whose InformResponse the CPE is not known to have seen: a repetition raises nothing.
@@ -334,6 +335,13 @@ func (d *Device) unreachable(what string) *usp.Error {
 
 // view is how this CPE's names become Device:2 names.
 func (d *Device) view() View {
+	if d.head.Rejected != "" {
+		return rejected{d.plainView(), d.head.Rejected}
+	}
+	return d.plainView()
+}
+
+func (d *Device) plainView() View {
 	if d.image != nil {
 		return d.image
 	}

@@ -56,19 +56,20 @@ const (
 	memoSize = "file_size"
 )
 
-func (t transfer) begin(_ context.Context, d *Device, op *operation) error {
-	for _, name := range []string{"URL", "Username", "Password", "TargetFileName"} {
-		if utf8.RuneCountInString(op.Args[name]) > maxTransferField {
-			return needsRelay("%s is longer than the %d characters that CWMP has for it", name, maxTransferField)
-		}
-	}
+func (t transfer) begin(ctx context.Context, d *Device, op *operation) error {
 	if op.Args["URL"] == "" {
 		return usp.Errorf(usp.InvalidArguments, "URL is empty")
 	}
-	if op.Args["CheckSum"] != "" {
-		return needsRelay("CWMP cannot verify a CheckSum")
+	if utf8.RuneCountInString(op.Args["TargetFileName"]) > maxTransferField {
+		return usp.Errorf(usp.InvalidArguments, "TargetFileName is longer than the %d characters that CWMP has for it", maxTransferField)
 	}
 	op.Memo = map[string]string{memoType: t.fileType, memoSize: "0"}
+	if err := d.relayed(op); err != nil {
+		return err
+	}
+	if err := d.accept(ctx, op); err != nil {
+		return err
+	}
 	if size := op.Args["FileSize"]; size != "" {
 		n, err := strconv.ParseUint(size, 10, 32)
 		if err != nil {
@@ -101,12 +102,6 @@ func (t transfer) begin(_ context.Context, d *Device, op *operation) error {
 	return nil
 }
 
-// needsRelay refuses what only a transfer relay could do.
-func needsRelay(format string, args ...any) *usp.Error {
-	return usp.Errorf(usp.InvalidArguments, "%s: the file would have to go through isthmus (transfers.listen), which is not in this version",
-		fmt.Sprintf(format, args...))
-}
-
 // lane: one firmware at a time, and one transfer of any other object.
 func (t transfer) lane(op *operation) string {
 	if t.fileType == firmwareUpgrade {
@@ -120,8 +115,9 @@ const firmwareLane = "firmware"
 func (t transfer) send(ctx context.Context, c cwmp.Caller, d *Device, op *operation) (*outcome, error) {
 	var status int
 	var start, end time.Time
+	at := d.placeOf(op)
 	if t.upload {
-		u := &cwmp.Upload{CommandKey: op.Token, FileType: op.Memo[memoType], URL: op.Args["URL"], Username: op.Args["Username"], Password: op.Args["Password"]}
+		u := &cwmp.Upload{CommandKey: op.Token, FileType: op.Memo[memoType], URL: at.URL, Username: at.Username, Password: at.Password}
 		resp, err := cwmp.Call(ctx, c, u)
 		if f := (*cwmp.Fault)(nil); errors.As(err, &f) && f.Code == cwmp.FaultInvalidArguments {
 			u.FileType = t.old
@@ -136,8 +132,8 @@ func (t transfer) send(ctx context.Context, c cwmp.Caller, d *Device, op *operat
 		if err != nil {
 			return nil, fmt.Errorf("FileSize: %w", err)
 		}
-		resp, err := cwmp.Call(ctx, c, &cwmp.Download{CommandKey: op.Token, FileType: op.Memo[memoType], URL: op.Args["URL"],
-			Username: op.Args["Username"], Password: op.Args["Password"], FileSize: size, TargetFileName: op.Args["TargetFileName"]})
+		resp, err := cwmp.Call(ctx, c, &cwmp.Download{CommandKey: op.Token, FileType: op.Memo[memoType], URL: at.URL,
+			Username: at.Username, Password: at.Password, FileSize: size, TargetFileName: op.Args["TargetFileName"]})
 		if err != nil {
 			return nil, err
 		}
@@ -236,6 +232,9 @@ func (transfer) cancel(ctx context.Context, c cwmp.Caller, d *Device, op *operat
 }
 
 func (t transfer) expire(d *Device, op *operation) *outcome {
+	if d.delivered(op) {
+		return t.ended(op, cwmp.FaultStruct{}, time.Time{}, time.Time{})
+	}
 	d.mu.RLock()
 	replaced := op.Software != "" && d.head.Software != op.Software
 	d.mu.RUnlock()
@@ -249,6 +248,9 @@ func (t transfer) expire(d *Device, op *operation) *outcome {
 func (t transfer) ended(op *operation, f cwmp.FaultStruct, start, end time.Time) *outcome {
 	args := transferArgs(op.Args["URL"], !t.upload, f, start, end)
 	args["Command"], args["CommandKey"], args["Requestor"], args["Affected"] = op.Command, op.CommandKey, string(op.Controller), op.object()
+	if sum := op.Args["CheckSum"]; sum != "" {
+		args["CheckSumAlgorithm"], args["CheckSum"] = op.Args["CheckSumAlgorithm"], sum
+	}
 	out := &outcome{stale: !t.upload}
 	if f.FaultCode != 0 {
 		out = failed(f.FaultCode, f.FaultString)
@@ -269,7 +271,11 @@ func (p *Proxy) reported(ctx context.Context, s *cwmp.Session, m *cwmp.TransferC
 		return nil
 	}
 	t, _ := op.kind.(transfer)
-	if err := d.complete(ctx, op, t.ended(op, m.FaultStruct, m.StartTime, m.CompleteTime)); err != nil {
+	fault := m.FaultStruct
+	if d.delivered(op) {
+		fault = cwmp.FaultStruct{} // a CPE that did not wait for the last answer
+	}
+	if err := d.complete(ctx, op, t.ended(op, fault, m.StartTime, m.CompleteTime)); err != nil {
 		return fmt.Errorf("ending a transfer of %s: %w", d.id, err)
 	}
 	return nil

@@ -45,6 +45,7 @@ type operation struct {
 	tried   *cwmp.Session // the last session that it was to be sent in
 	active  bool          // a session is at it
 	ending  bool          // somebody completes it
+	there   bool          // what the relay was to fetch for it
 	alarmed bool          // something waits for NotBefore
 	resumed bool          // its Request is there still after a restart
 	looked  time.Time     // when look saw to it

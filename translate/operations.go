@@ -48,6 +48,7 @@ func (d *Device) Start(ctx context.Context, inv *agent.Invocation, request strin
 	if err != nil {
 		return err
 	}
+	d.relay(op)
 	d.alarm(op)
 	d.press()
 	return nil
@@ -109,6 +110,9 @@ func (d *Device) addOperation(op *operation) {
 // removeOperation takes an operation out. d.mu is held.
 func (d *Device) removeOperation(op *operation) {
 	d.operations = slices.DeleteFunc(d.operations, func(o *operation) bool { return o == op })
+	if token := op.Memo[memoRelay]; token != "" && d.p.opts.Relay != nil {
+		d.p.opts.Relay.Forget(token)
+	}
 	if len(d.operations) == 0 {
 		d.operations = nil
 		d.p.mu.Lock()
@@ -125,6 +129,10 @@ func (d *Device) ready(now time.Time) *operation {
 			continue
 		}
 		lane := op.kind.lane(op)
+		if op.fetching() {
+			lanes = append(lanes, lane)
+			continue
+		}
 		if op.Sent.IsZero() && !op.active && !op.ending && !slices.Contains(lanes, lane) {
 			return op
 		}

@@ -23,6 +23,7 @@ import (
 	"isthmus/cwmp/connreq"
 	"isthmus/store"
 	"isthmus/translate/quirks"
+	"isthmus/translate/relay"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 	"isthmus/usp/mtp"
@@ -51,6 +52,8 @@ type Options struct {
 	MaxDevices int
 	// NewDevicesPerSecond bounds the unknown CPE that are taken in from one source address; beyond it they get 503. 0: no bound.
 	NewDevicesPerSecond int
+	// Relay moves the files that CPE cannot be told of as they are; nil: such commands are refused. It is shut down before the Proxy.
+	Relay *relay.Relay
 	// View picks the view of a CPE by the root of its data model; nil: identity for Device:2, identity parameters for the rest.
 	View func(root string) View
 	// Quirks are the profiles of CPE; nil: the default.
@@ -387,6 +390,7 @@ func (p *Proxy) Start() {
 	operating := slices.Collect(maps.Keys(p.operating))
 	p.mu.RUnlock()
 	for _, d := range operating {
+		d.relayAll()
 		d.press()
 	}
 	p.wg.Go(p.poll)

@@ -52,7 +52,7 @@ func (k du) begin(_ context.Context, d *Device, op *operation) error {
 	url := op.Args["URL"]
 	switch {
 	case utf8.RuneCountInString(url) > maxUnitURL:
-		return needsRelay("URL is longer than the %d characters that CWMP has for it", maxUnitURL)
+		return usp.Errorf(usp.InvalidArguments, "URL is longer than the %d characters that CWMP has for it", maxUnitURL)
 	case k.operation == duInstall && url == "":
 		return usp.Errorf(usp.InvalidArguments, "URL is empty")
 	}

@@ -20,6 +20,7 @@ import (
 	"isthmus/cwmp/connreq"
 	"isthmus/store/badger"
 	"isthmus/translate"
+	filerelay "isthmus/translate/relay"
 	"isthmus/usp/mtp/websocket"
 )
 
@@ -30,6 +31,7 @@ const (
 	agentStop    = 500 * time.Millisecond
 	mtpStop      = 400 * time.Millisecond
 	adminStop    = 200 * time.Millisecond
+	relayStop    = 100 * time.Millisecond
 )
 
 // instance is a running proxy: all its parts, wired.
@@ -46,6 +48,7 @@ type instance struct {
 	pool      *websocket.Pool
 	ws        *websocket.Server
 	admin     *admin.Server
+	relay     *filerelay.Relay // nil: off
 
 	stopping atomic.Bool
 	failed   chan error // the first part that ended unasked
@@ -111,6 +114,9 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if i.xmpp, err = xmppClient(&c.CWMP.ConnectionRequest.XMPP, i.log, reg); err != nil {
 		return fmt.Errorf("cwmp.connection_request.xmpp: %w", err)
 	}
+	if i.relay, err = i.newRelay(ctx, c, reg); err != nil {
+		return fmt.Errorf("transfers: %w", err)
+	}
 	if i.proxy, err = translate.New(ctx, i.proxyOptions(c, agents, cas, reg)); err != nil {
 		return err
 	}
@@ -136,6 +142,9 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if i.xmpp != nil {
 		ctx, i.stopXMPP = context.WithCancel(ctx)
 		i.background(func() error { i.xmpp.Run(ctx); return nil })
+	}
+	if i.relay != nil {
+		i.serve(i.listeners.transfers, i.relay.Serve)
 	}
 	i.serve(i.listeners.ws, i.ws.Serve)
 	i.serve(i.listeners.admin, i.admin.Serve)
@@ -187,6 +196,11 @@ func (i *instance) stop(ctx context.Context) error {
 	if i.acs != nil {
 		if err := within(sessionStop, i.acs.Shutdown); err != nil {
 			i.log.Warn("some CWMP sessions were cut", "err", err)
+		}
+	}
+	if i.relay != nil {
+		if err := within(relayStop, i.relay.Shutdown); err != nil {
+			i.log.Info("transfers with CPE were cut", "err", err)
 		}
 	}
 	if i.proxy != nil {

@@ -17,7 +17,7 @@ import (
 
 // listeners are the sockets that isthmus accepts on; nil where one is turned off.
 type listeners struct {
-	cwmp, secureCWMP, legacyCWMP, ws, admin net.Listener
+	cwmp, secureCWMP, legacyCWMP, ws, admin, transfers net.Listener
 
 	udp *net.UDPConn // STUN and UDP Connection Requests
 }
@@ -34,6 +34,7 @@ func (ls *listeners) open(ctx context.Context, c *config.Config) error {
 		{"cwmp.legacy_tls.listen", c.CWMP.LegacyTLS.Listen, &ls.legacyCWMP},
 		{"usp.websocket_server.listen", c.USP.WebSocketServer.Listen, &ls.ws},
 		{"admin.listen", c.Admin.Listen, &ls.admin},
+		{"transfers.listen", c.Transfers.Listen, &ls.transfers},
 	} {
 		if l.at == "" {
 			continue
@@ -69,7 +70,7 @@ func remedy(key string, at config.Address, err error) error {
 
 func (ls *listeners) all() []net.Listener {
 	var open []net.Listener
-	for _, l := range []net.Listener{ls.cwmp, ls.secureCWMP, ls.legacyCWMP, ls.ws, ls.admin} {
+	for _, l := range []net.Listener{ls.cwmp, ls.secureCWMP, ls.legacyCWMP, ls.ws, ls.admin, ls.transfers} {
 		if l != nil {
 			open = append(open, l)
 		}

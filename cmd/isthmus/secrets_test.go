@@ -22,6 +22,7 @@ import (
 	"isthmus/cwmp/cpe"
 	"isthmus/usp"
 	"isthmus/usp/controller"
+	"isthmus/usp/usppb"
 )
 
 // What an operator can look at: the log at its lowest level, the metrics, the JSON API with its trace, the page of the fleet. None of the passwords of
@@ -52,6 +53,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 			cr.Username, cr.Password, cr.UDPListen = "cr", config.Secret(secret("requests")), "127.0.0.1:0"
 			cr.XMPP = config.XMPP{Server: "127.0.0.1:1", JID: "isthmus@example.com", Password: config.Secret(secret("XMPP"))}
 			cfg.Admin.Token = config.Secret(secret("admin"))
+			cfg.Transfers = config.Transfers{Listen: "127.0.0.1:0", MaxSize: 1 << 20}
 			i, err := start(ctx, cfg, log)
 			if err != nil {
 				t.Fatal(err)
@@ -95,6 +97,13 @@ func TestSecretsAreNotShown(t *testing.T) {
 				}
 				d.SetFaults(cpe.Faults{})
 				p.do(t, get(security))
+				// A file that isthmus is to fetch for it, from where it must not.
+				p.do(t, &usppb.Request{ReqType: &usppb.Request_Operate{Operate: &usppb.Operate{Command: "Device.DeviceInfo.FirmwareImage.1.Download()", SendResp: true,
+					InputArgs: map[string]string{"URL": "http://127.0.0.1:1/image?signature=" + secret("signature"), "Username": "u", "Password": secret("file server"),
+						"AutoActivate": "true", "CheckSumAlgorithm": "SHA-256", "CheckSum": strings.Repeat("00", 32)}}}})
+				for len(p.do(t, get("Device.LocalAgent.Request.*.Status"))) > 0 {
+					continue // until it is over
+				}
 			}
 			session(t, cpe.Config{ACS: acs, DeviceID: numbered("NEW"), Username: "fleet", Password: secret("wrong")})
 			for _, authorization := range []string{"Basic " + base64.StdEncoding.EncodeToString([]byte("fleet:"+secret("wrong again"))), "Nonsense " + secret("of no scheme")} {
@@ -137,6 +146,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 				_ = resp.Body.Close()
 			}
 			stop()
+			if !shown.has(`isthmus_relay_transfers_total{direction=\"download\",outcome=\"failed\"} 2`) && !shown.has(`isthmus_relay_transfers_total{direction="download",outcome="failed"} 2`) {
+				t.Error("nothing was to be fetched")
+			}
 			if !shown.has("SetParameterValues") || !shown.has("fleet") {
 				t.Error("nothing to be looked at")
 			}

@@ -128,6 +128,7 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 		Logger:              i.log,
 		Registerer:          reg,
 		Quirks:              c.CWMP.Quirks,
+		Relay:               i.relay,
 	}
 	if l := i.listeners.udp; l != nil {
 		i.udp = connreq.NewUDP(l, connreq.UDPOptions{Rules: rules, Logger: i.log, Registerer: reg})

@@ -38,6 +38,8 @@ type Quirks struct {
 	NamesPerGet int `yaml:"names_per_get"`
 	// RestAfterBoot is how long after its boot a CPE is not asked for anything (S17).
 	RestAfterBoot Duration `yaml:"rest_after_boot"`
+	// TransferScheme "http" says that the CPE cannot fetch files over https, nor send them.
+	TransferScheme string `yaml:"transfer_scheme"`
 	// ConnectionRequestURL stands in for the one that the CPE tells (N7).
 	ConnectionRequestURL string `yaml:"connection_request_url"`
 	// ConnectionRequestHost "observed" puts the address that the CPE's Informs come from in place of the URL's host (N7).
@@ -52,6 +54,7 @@ const (
 	Words    = "words"
 	Digits   = "digits"
 	Observed = "observed"
+	HTTP     = "http"
 )
 
 // Bounds of what a profile can say.
@@ -207,6 +210,7 @@ func (q *Quirks) lay(over *Quirks) {
 	take(&q.RestAfterBoot, over.RestAfterBoot)
 	take(&q.ConnectionRequestURL, over.ConnectionRequestURL)
 	take(&q.ConnectionRequestHost, over.ConnectionRequestHost)
+	take(&q.TransferScheme, over.TransferScheme)
 }
 
 func take[T comparable](q *T, over T) {
@@ -320,7 +324,7 @@ func (p *Profile) wrong() (all []string) {
 	for _, w := range []struct{ key, value, oneOf string }{
 		{"session_end", p.Set.SessionEnd, "204 200"}, {"correlate", p.Set.Correlate, "cookie address"}, {"envelope", p.Set.Envelope, "plain declared"},
 		{"argument_booleans", p.Set.ArgumentBooleans, "digits words"}, {"value_booleans", p.Set.ValueBooleans, "digits words"},
-		{"connection_request_host", p.Set.ConnectionRequestHost, "told observed"},
+		{"connection_request_host", p.Set.ConnectionRequestHost, "told observed"}, {"transfer_scheme", p.Set.TransferScheme, "https http"},
 	} {
 		if w.value != "" && !slices.Contains(strings.Fields(w.oneOf), w.value) {
 			say("set.%s %q is unknown: write one of %s", w.key, w.value, strings.ReplaceAll(w.oneOf, " ", ", "))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"isthmus/cwmp/xmpp"
+	"isthmus/translate/relay"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 )
@@ -53,6 +54,7 @@ func (l *loader) check(c *Config) {
 	}
 	l.checkXMPP(&c.CWMP.ConnectionRequest.XMPP)
 	l.checkAdmin(&c.Admin)
+	l.checkTransfers(&c.Transfers)
 	l.checkIdentity(&c.USP.Identity)
 	l.checkRoles(c.USP.Roles)
 	first := map[string]int{}
@@ -112,6 +114,7 @@ func (l *loader) checkListeners(c *Config) {
 		{"cwmp.legacy_tls.listen", c.CWMP.LegacyTLS.Listen},
 		{"usp.websocket_server.listen", c.USP.WebSocketServer.Listen},
 		{"admin.listen", c.Admin.Listen},
+		{"transfers.listen", c.Transfers.Listen},
 	} {
 		if a.listen == "" || strings.HasSuffix(string(a.listen), ":0") {
 			continue
@@ -160,6 +163,25 @@ func (l *loader) checkAdmin(a *Admin) {
 	}
 	if a.TokenFile == "" || a.TLS.CertFile == "" {
 		l.add("admin.listen", "%s can be reached from outside: set admin.token_file and admin.tls, or listen on 127.0.0.1", a.Listen)
+	}
+}
+
+func (l *loader) checkTransfers(t *Transfers) {
+	if t.PublicURL == "" {
+		host, _, _ := net.SplitHostPort(string(t.Listen))
+		if ip := net.ParseIP(host); t.Listen != "" && (host == "" || ip != nil && ip.IsUnspecified()) {
+			l.add("transfers.public_url", "is missing: %s does not say where CPE find it; write it as http://acs.example.com:7548", t.Listen)
+		}
+		return
+	}
+	u, err := url.Parse(t.PublicURL)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		l.add("transfers.public_url", "%q is no URL that CPE can be given: write it as http://acs.example.com:7548", t.PublicURL)
+	case len(t.PublicURL) > relay.MaxPublicURL:
+		l.add("transfers.public_url", "is longer than %d characters: CWMP has %d for a URL", relay.MaxPublicURL, relay.MaxURL)
+	case t.Listen == "":
+		l.add("transfers.public_url", "is set without transfers.listen: set both")
 	}
 }
 

@@ -23,7 +23,7 @@ type Config struct {
 	Operations    Operations    `yaml:"operations"`
 	Notifications Notifications `yaml:"notifications"`
 	Telemetry     Telemetry     `yaml:"telemetry" later:""`
-	Transfers     Transfers     `yaml:"transfers" later:""`
+	Transfers     Transfers     `yaml:"transfers"`
 	Admin         Admin         `yaml:"admin"`
 }
 
@@ -250,7 +250,8 @@ type Telemetry struct {
 	OTLPEndpoint string `yaml:"otlp_endpoint"`
 }
 
-// Transfers is the relay for downloads and uploads.
+// Transfers is the relay for downloads and uploads. PublicURL is where CPE find Listen; empty: at the address that it says. Allow are networks of the
+// operator's that it may fetch from and send to, besides the public ones.
 type Transfers struct {
 	Listen    Address  `yaml:"listen"`
 	PublicURL string   `yaml:"public_url"`

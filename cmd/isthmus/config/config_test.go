@@ -124,8 +124,13 @@ func TestProblems(t *testing.T) {
 			[]string{"isthmus.yaml:4: cwmp.connection_request.xmpp.jid: \"xmpp.example.com\" is no account", "isthmus.yaml:5: cwmp.connection_request.xmpp.server: \"xmpp://x\" is no server",
 				"isthmus.yaml:6: cwmp.connection_request.xmpp.ca_file: cannot be used", "isthmus.yaml:7: cwmp.connection_request.xmpp.domains[1]: \"a@b\" is no domain"}},
 		{"XMPP without password", "cwmp: { connection_request: { xmpp: { jid: a@b } } }\n", []string{"isthmus.yaml:1: cwmp.connection_request.xmpp.password: is missing"}},
-		{"later: sections", "telemetry: { otlp_endpoint: x }\ntransfers:\n  listen: \":1\"\n",
-			[]string{"isthmus.yaml:1: telemetry.otlp_endpoint: not in this version", "isthmus.yaml:3: transfers.listen: not in this version"}},
+		{"later: sections", "telemetry: { otlp_endpoint: x }\n",
+			[]string{"isthmus.yaml:1: telemetry.otlp_endpoint: not in this version"}},
+		{"transfers without a place", "transfers:\n  listen: \":1\"\n", []string{"isthmus.yaml:1: transfers.public_url: is missing: :1 does not say where CPE find it"}},
+		{"transfers at no place", "transfers:\n  listen: \":1\"\n  public_url: ftp://x\n", []string{"isthmus.yaml:3: transfers.public_url: \"ftp://x\" is no URL"}},
+		{"transfers at too long a place", "transfers:\n  listen: \":1\"\n  public_url: http://" + strings.Repeat("x", 200) + "\n", []string{"isthmus.yaml:3: transfers.public_url: is longer than 158 characters"}},
+		{"transfers that are off", "transfers:\n  public_url: http://x\n", []string{"isthmus.yaml:2: transfers.public_url: is set without transfers.listen"}},
+		{"one address twice", "transfers:\n  listen: \"127.0.0.1:7548\"\nadmin:\n  listen: \"127.0.0.1:7548\"\n", []string{"isthmus.yaml:2: transfers.listen: 127.0.0.1:7548 is the address of admin.listen too"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			wantProblems(t, tc.want, problems(t, tc.text))
@@ -210,7 +215,7 @@ func TestEnvironment(t *testing.T) {
 		"ISTHMUS_CWMP_MAX_DEVICES=-1":     `ISTHMUS_CWMP_MAX_DEVICES: cwmp.max_devices: "-1" is no whole number`,
 		"ISTHMUS_ADMIN_METRICS_PUBLIC=on": `ISTHMUS_ADMIN_METRICS_PUBLIC: admin.metrics_public: must be true or false`,
 		"ISTHMUS_ADMIN_LISTEN=0.0.0.0:1":  `ISTHMUS_ADMIN_LISTEN: admin.listen: 0.0.0.0:1 can be reached from outside`,
-		"ISTHMUS_TRANSFERS_LISTEN=:1":     `ISTHMUS_TRANSFERS_LISTEN: transfers.listen: not in this version`,
+		"ISTHMUS_TRANSFERS_LISTEN=:1":     `isthmus.yaml: transfers.public_url: is missing`,
 	} {
 		if got := problems(t, "", variable); len(got) != 1 || !strings.HasPrefix(got[0], want) {
 			t.Errorf("%s: got %q, want %s…", variable, got, want)
