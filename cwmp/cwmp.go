@@ -86,6 +86,12 @@ type Handler interface {
 	End(s *Session, err error)
 }
 
+// Idler is a Handler that tells, from memory, whether Run would return at once. It is asked at the first POST after the Inform if that is
+// empty; a session in which nobody has anything to ask ends there, without a goroutine. Without it every session has one.
+type Idler interface {
+	Idle(s *Session) bool
+}
+
 // Refused is an error of Begin that is answered on the HTTP level.
 type Refused struct {
 	Status     int // 503

@@ -102,6 +102,12 @@ func (sv *Server) reject(w http.ResponseWriter, r *http.Request, s *Session, err
 
 // meet hands a POST to its session and waits for the answer.
 func (sv *Server) meet(w http.ResponseWriter, r *http.Request, s *Session, env *Envelope) {
+	if env == nil && s != nil && sv.idle(s) && s.concluded() {
+		write(w, s.farewell())
+		_ = http.NewResponseController(w).Flush() // End may take its time
+		s.finish(nil)
+		return
+	}
 	x := newExchange(env)
 	if s == nil || !s.deliver(x) {
 		sv.stray(w, r, s, x)
@@ -126,6 +132,20 @@ func (sv *Server) meet(w http.ResponseWriter, r *http.Request, s *Session, env *
 	}
 	_ = rc.SetWriteDeadline(time.Now().Add(sv.opts.WriteTimeout)) // as above
 	write(w, a)
+}
+
+// idle says whether the Handler has nothing to ask in a session.
+func (sv *Server) idle(s *Session) (idle bool) {
+	h, ok := sv.handler.(Idler)
+	if !ok {
+		return false
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			_, idle = sv.panicked(s, p), false
+		}
+	}()
+	return h.Idle(s)
 }
 
 // stray answers a POST that belongs to no open session. s may be one that has ended.

@@ -24,6 +24,7 @@ type acs struct {
 	begin   func(*Session) error
 	run     func(context.Context, *Session)
 	request func(RPC) (RPC, error)
+	idle    func() bool
 
 	ended chan error
 	mu    sync.Mutex
@@ -64,6 +65,8 @@ func (h *acs) Run(ctx context.Context, s *Session) {
 		h.run(ctx, s)
 	}
 }
+
+func (h *acs) Idle(*Session) bool { return h.idle != nil && h.idle() }
 
 func (h *acs) End(_ *Session, err error) {
 	h.note("end")
@@ -277,6 +280,33 @@ func TestSessionInformOnly(t *testing.T) {
 		t.Error(err)
 	}
 	if got := h.notes(); !slices.Equal(got, []string{"begin", "run", "end"}) {
+		t.Error(got)
+	}
+}
+
+// A session in which the Handler has nothing to do ends with the first empty POST, and its 204 does not wait for End; one whose CPE
+// asks something first is like any other.
+func TestSessionIdle(t *testing.T) {
+	h := &acs{idle: func() bool { return true }}
+	_, addr := start(t, h, nil)
+	h.ended = make(chan error)
+	c := dial(t, addr)
+	c.inform("1")
+	c.empty().wantStatus(t, 204)
+	c.reused = false
+	late := dial(t, addr)
+	late.cookie = c.cookie
+	late.empty().wantStatus(t, 204) // the same POST once more, while End is at work
+	if err := h.end(t); err != nil {
+		t.Error(err)
+	}
+	c.inform("2")
+	c.post("3", &TransferComplete{}).want(t, "TransferCompleteResponse")
+	c.empty().wantStatus(t, 204)
+	if err := h.end(t); err != nil {
+		t.Error(err)
+	}
+	if got := h.notes(); !slices.Equal(got, []string{"begin", "end", "begin", "TransferComplete", "run", "end"}) {
 		t.Error(got)
 	}
 }
@@ -542,6 +572,7 @@ func TestServerPanics(t *testing.T) {
 	for name, h := range map[string]*acs{
 		"begin":   {begin: func(*Session) error { panic("begin") }},
 		"run":     {run: func(context.Context, *Session) { panic("run") }},
+		"idle":    {idle: func() bool { panic("idle") }, run: func(context.Context, *Session) { panic("run") }},
 		"request": {request: func(RPC) (RPC, error) { panic("request") }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -550,7 +581,7 @@ func TestServerPanics(t *testing.T) {
 			r := c.post("1", testInform())
 			if name == "request" {
 				r = c.post("2", &TransferComplete{})
-			} else if name == "run" {
+			} else if name == "run" || name == "idle" {
 				r = c.empty()
 			}
 			r.want(t, "Fault")

@@ -131,6 +131,17 @@ func (s *Session) deliver(x *exchange) bool {
 	return true
 }
 
+// concluded ends a session whose CPE has sent nothing but its Inform; the caller finishes it.
+func (s *Session) concluded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != open {
+		return false
+	}
+	s.state = over
+	return true
+}
+
 // hungUp ends the session if the CPE's last word was x.
 func (s *Session) hungUp(x *exchange) {
 	s.mu.Lock()

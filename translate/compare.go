@@ -66,6 +66,11 @@ func (d *Device) tend(ctx context.Context, c cwmp.Caller) error {
 func (d *Device) compareDue(why occasion, now time.Time) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	return d.comparisonDue(why, now)
+}
+
+// comparisonDue is compareDue under d.mu.
+func (d *Device) comparisonDue(why occasion, now time.Time) bool {
 	x, every := d.watch, d.p.verifyEvery()
 	if x == nil {
 		return false

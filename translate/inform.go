@@ -434,10 +434,10 @@ func deviceOf(s *cwmp.Session) *Device {
 
 // Run implements cwmp.Handler: isthmus's own work first, then what Controllers asked for.
 func (p *Proxy) Run(ctx context.Context, s *cwmp.Session) {
-	d := deviceOf(s)
-	if d == nil || d.isOutsider(s) {
+	if p.Idle(s) {
 		return
 	}
+	d := deviceOf(s)
 	d.goesOn(ctx)
 	if err := d.confirm(ctx); err != nil {
 		p.log.Error("session could not be used", "device", d.id, "session", s.ID, "err", err)
@@ -518,6 +518,9 @@ func (p *Proxy) End(s *cwmp.Session, err error) {
 		return
 	}
 	d.session, d.served = nil, false
+	if err == nil {
+		d.unheard = 0 // Run need not have been there to note it
+	}
 	waiting, reviving := d.waits(), len(d.head.Revive) > 0
 	d.used = time.Now()
 	d.mu.Unlock()

@@ -86,6 +86,9 @@ func (h *holder) wait(ctx context.Context) {
 	}
 }
 
+// Idle implements cwmp.Idler.
+func (h *holder) Idle(s *cwmp.Session) bool { return !h.on.Load() && h.Proxy.Idle(s) }
+
 // Run implements cwmp.Handler.
 func (h *holder) Run(ctx context.Context, s *cwmp.Session) {
 	h.Proxy.Run(ctx, s)

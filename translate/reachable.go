@@ -67,14 +67,10 @@ const maxReachValue = 1024 // bytes; TR-181 has 256
 // learnReach asks the CPE how it can be reached, where the answer matters and may be another than before: after a boot, or when a
 // Connection Request was of no use. Many CPE put it into an Inform only if they are told to, and isthmus writes nothing unasked.
 func (d *Device) learnReach(ctx context.Context, c cwmp.Caller, in *cwmp.Inform) error {
-	o := &d.p.opts.ConnectionRequest
-	if o.UDP == nil && o.XMPP == nil {
-		return nil
-	}
 	d.mu.RLock()
-	root, has, again := d.head.Root, d.head.Reach, d.contact != nil && d.contact.relearn
+	root, has, due := d.head.Root, d.head.Reach, d.reachDue(in)
 	d.mu.RUnlock()
-	if has != 0 && !again && !booted(in) && !hasEvent(in, cwmp.EventBootstrap) {
+	if !due {
 		return nil
 	}
 	if has == 0 {
@@ -106,6 +102,14 @@ func (d *Device) learnReach(ctx context.Context, c cwmp.Caller, in *cwmp.Inform)
 		return nil
 	}
 	return d.putHead(ctx)
+}
+
+// reachDue says whether the CPE is asked how it can be reached. d.mu is held.
+func (d *Device) reachDue(in *cwmp.Inform) bool {
+	if o := &d.p.opts.ConnectionRequest; o.UDP == nil && o.XMPP == nil {
+		return false
+	}
+	return d.head.Reach == 0 || d.contact != nil && d.contact.relearn || booted(in) || hasEvent(in, cwmp.EventBootstrap)
 }
 
 // reachNames says which of reachParams the CPE has.

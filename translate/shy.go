@@ -37,6 +37,13 @@ func (p *Proxy) bear(d *Device, s *cwmp.Session, refused bool, now time.Time) {
 	}
 }
 
+func (p *Proxy) isShy(d *Device) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	_, shy := p.shy[d]
+	return shy
+}
+
 // askAgain asks those for a session whose time has come.
 func (p *Proxy) askAgain(now time.Time) {
 	p.mu.RLock()
