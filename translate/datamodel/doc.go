@@ -5,4 +5,4 @@
 // enumerations of the tables wherever the CPE does not contradict them.
 package datamodel
 
-//go:generate go run ./internal/pack tables gz
+//go:generate go run ./internal/pack tables gz commands-to-cwmp.tsv device2-cwmp-only.tsv device2-usp.tsv events-to-cwmp.tsv

@@ -1,5 +1,5 @@
-// Command pack compresses the tables for embedding: pack FROM TO writes TO/name.tsv.gz for every FROM/name.tsv. Its output
-// depends on nothing but its input.
+// Command pack compresses tables for embedding: pack FROM TO NAME... writes TO/NAME.gz for every FROM/NAME. Its output depends on
+// nothing but its input.
 package main
 
 import (
@@ -10,15 +10,12 @@ import (
 	"path/filepath"
 )
 
-// embedded are the tables that the program reads; the others serve tests and readers.
-var embedded = []string{"commands-to-cwmp.tsv", "device2-cwmp-only.tsv", "device2-usp.tsv", "events-to-cwmp.tsv"}
-
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: pack FROM TO")
+	if len(os.Args) < 4 {
+		fmt.Fprintln(os.Stderr, "usage: pack FROM TO NAME...")
 		os.Exit(2)
 	}
-	for _, name := range embedded {
+	for _, name := range os.Args[3:] {
 		if err := pack(filepath.Join(os.Args[1], name), filepath.Join(os.Args[2], name+".gz")); err != nil {
 			fmt.Fprintln(os.Stderr, "pack:", err)
 			os.Exit(1)
