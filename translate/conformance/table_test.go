@@ -2,21 +2,16 @@ package conformance_test
 
 import (
 	_ "embed"
-	"flag"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"isthmus/translate/internal/proof"
 )
 
 //go:embed cases.txt
 var casesText string
-
-var update = flag.Bool("update", false, "write CONFORMANCE.md")
 
 const (
 	repository = "../.."
@@ -24,32 +19,10 @@ const (
 	planCases  = 230 // of TP-469 1.4.0
 )
 
-// tests lists the test functions of a package of the repository.
-func tests(t *testing.T, pkg string) map[string]bool {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(repository, pkg, "*_test.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := map[string]bool{}
-	for _, name := range files {
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range f.Decls {
-			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && strings.HasPrefix(fn.Name.Name, "Test") {
-				found[fn.Name.Name] = true
-			}
-		}
-	}
-	return found
-}
-
 // TestConformanceTable: the table lists every case, is current, and names no test that there is not.
 func TestConformanceTable(t *testing.T) {
 	const here = "translate/conformance"
-	own := tests(t, here)
+	own := proof.Of(t, ".")
 	used := map[string]bool{}
 	var rows strings.Builder
 	var all, passes, open, out int
@@ -67,10 +40,10 @@ func TestConformanceTable(t *testing.T) {
 		number, title, where, tag := f[0], f[1], f[2], f[3]
 		all++
 		prefix := "TestTP469_" + strings.ReplaceAll(number, ".", "_") + "_"
-		var proof []string
+		var found []string
 		for name := range own {
 			if strings.HasPrefix(name, prefix) {
-				proof = append(proof, name)
+				found = append(found, name)
 				used[name] = true
 			}
 		}
@@ -78,17 +51,17 @@ func TestConformanceTable(t *testing.T) {
 		elsewhere = elsewhere && strings.HasPrefix(where, "in ")
 		var result, by string
 		switch {
-		case elsewhere && len(proof) == 0:
-			if !tests(t, pkg)[name] {
+		case elsewhere && len(found) == 0:
+			if !proof.Of(t, filepath.Join(repository, pkg)).Has(name) {
 				t.Errorf("%s: there is no %s in %s", number, name, pkg)
 			}
 			result, by = "passes", fmt.Sprintf("`%s` in %s", name, pkg)
 			passes++
-		case where == "" && len(proof) == 1:
-			result, by = "passes", "`"+proof[0]+"`"
+		case where == "" && len(found) == 1:
+			result, by = "passes", "`"+found[0]+"`"
 			passes++
-		case where == "" || elsewhere || len(proof) > 1 || len(proof) == 1 && !strings.Contains(where, proof[0]):
-			t.Errorf("%s: %q and %v", number, where, proof)
+		case where == "" || elsewhere || len(found) > 1 || len(found) == 1 && !strings.Contains(where, found[0]):
+			t.Errorf("%s: %q and %v", number, where, found)
 		default:
 			result, by = "left out", where
 			if strings.HasPrefix(where, "open") {
@@ -121,17 +94,5 @@ WebSocket. Tests without a package are in %s. Written by %s; do not edit.
 | case | what | result | test, or reason |
 |---|---|---|---|
 %s`, here, "`go test ./"+here+" -run TestConformanceTable -update`", all, passes, open, out, rows.String())
-	if *update {
-		if err := os.WriteFile(tableFile, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	got, err := os.ReadFile(tableFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != want {
-		t.Error("CONFORMANCE.md is not current: run with -update")
-	}
+	proof.Page(t, tableFile, want)
 }
