@@ -10,6 +10,7 @@ import (
 
 	"isthmus/cwmp"
 	"isthmus/store"
+	"isthmus/translate/legacy"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 )
@@ -78,6 +79,7 @@ type head struct {
 	Long         string          `json:"long,omitempty"` // the long form behind a uuid:: Endpoint ID
 	Root         string          `json:"root"`
 	Device1      bool            `json:"device_1,omitempty"`  // the root is Device., the data model TR-181 Issue 1
+	Mapping      int             `json:"mapping,omitempty"`   // of a data model before Device:2: the tables that Shape comes of
 	OneImage     bool            `json:"one_image,omitempty"` // the CPE takes firmware and has no table of it
 	ModelName    string          `json:"model_name,omitempty"`
 	Software     string          `json:"software_version,omitempty"`
@@ -346,7 +348,7 @@ func (d *Device) plainView() View {
 		return d.image
 	}
 	if d.head.Device1 {
-		return legacy{deviceRoot}
+		return older{legacy.Device1(), deviceRoot}
 	}
 	return d.p.opts.View(d.head.Root)
 }

@@ -13,6 +13,7 @@ import (
 	"isthmus/cwmp"
 	"isthmus/store"
 	"isthmus/translate/datamodel"
+	"isthmus/translate/legacy"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 )
@@ -31,7 +32,8 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 		}
 	}
 	d.mu.RLock()
-	learn := d.model == nil || d.head.ShapeOf != d.head.Software || hasEvent(s.Inform, cwmp.EventBootstrap)
+	learn := d.model == nil || d.head.ShapeOf != d.head.Software || hasEvent(s.Inform, cwmp.EventBootstrap) ||
+		d.head.Mapping != legacy.Version && (d.head.Device1 || d.head.Root != deviceRoot)
 	rebooted := d.rebooted
 	d.mu.RUnlock()
 	if learn {
@@ -72,20 +74,15 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 	var n news
 	var was identities
 	listed := time.Now().UnixMilli()
-	if root == deviceRoot {
-		names, err := listLevel(ctx, c, root, 0)
-		if err != nil {
-			return err
-		}
-		d.mu.Lock()
-		was = d.leaving(root, names)
-		created, deleted := d.tree.listed(root, names, listed)
-		d.head.Device1 = !datamodel.Device2(func(name string) bool { return d.tree.get(name) != nil })
-		d.mu.Unlock()
-		n.created, n.deleted = created, deleted
-	} else if err := d.identityNames(ctx, c, root); err != nil {
+	names, err := listLevel(ctx, c, root, 0)
+	if err != nil {
 		return err
 	}
+	d.mu.Lock()
+	was = d.leaving(root, names)
+	n.created, n.deleted = d.tree.listed(root, names, listed)
+	d.head.Device1 = root == deviceRoot && !datamodel.Device2(func(name string) bool { return d.tree.get(name) != nil })
+	d.mu.Unlock()
 	var read []string
 	d.mu.RLock()
 	view := d.view()
@@ -107,7 +104,10 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 	if rpcs != nil {
 		d.head.RPCs = d.p.shared(rpcs.MethodList)
 	}
-	d.head.ShapeOf = d.head.Software
+	d.head.ShapeOf, d.head.Mapping = d.head.Software, 0
+	if d.head.Device1 || root != deviceRoot {
+		d.head.Mapping = legacy.Version
+	}
 	d.head.OneImage = d.tree != nil && d.tree.get(root+imageTable[len(deviceRoot):]) == nil &&
 		(len(d.head.RPCs) == 0 || slices.Contains(d.head.RPCs, "Download"))
 	d.setImage()
@@ -148,34 +148,17 @@ func (d *Device) learnInterval(ctx context.Context, c cwmp.Caller, root string) 
 
 const deviceRoot = "Device."
 
-// identityNames makes the names known that say who a CPE is, of a CPE whose data model is not shown otherwise.
-func (d *Device) identityNames(ctx context.Context, c cwmp.Caller, root string) error {
-	names, err := listBelow(ctx, c, root+"DeviceInfo.", 0)
-	if err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, n := range names {
-		if _, name, ok := strings.Cut(n.path, ".DeviceInfo."); ok && slices.Contains(identityParams, name) {
-			d.tree.put(n.path)
-		}
-	}
-	return nil
-}
-
 // learn makes the shape of what the tree holds, on top of an older shape, stores it and derives the model; the head is left for the
 // caller to put.
 func (d *Device) learn(ctx context.Context, old *datamodel.Shape) error {
 	d.mu.RLock()
-	names := d.names()
+	names := d.view().Names(d.tree)
 	rpcs := d.head.RPCs
-	view := d.view()
 	d.mu.RUnlock()
 	if len(names) == 0 {
 		names = []datamodel.Name{{Path: deviceRoot}}
 	}
-	shape := datamodel.BuildShape(view.Names(names))
+	shape := datamodel.BuildShape(names)
 	if old != nil {
 		shape = old.Merge(shape)
 	}
@@ -191,15 +174,6 @@ func (d *Device) learn(ctx context.Context, old *datamodel.Shape) error {
 	return nil
 }
 
-// names lists what the CPE has. d.mu is held.
-func (d *Device) names() []datamodel.Name {
-	names := make([]datamodel.Name, 0, d.tree.size())
-	d.tree.walk(d.head.Root, 0, func(path string, n *node) {
-		names = append(names, datamodel.Name{Path: path, Writable: n.writable, Type: n.typ})
-	})
-	return names
-}
-
 // reshape extends the shape where the tree has names that the model lacks: the columns of a table that was empty, say.
 func (d *Device) reshape(ctx context.Context) error {
 	d.mu.RLock()
@@ -207,14 +181,8 @@ func (d *Device) reshape(ctx context.Context) error {
 		d.mu.RUnlock()
 		return nil
 	}
-	view, unknown := d.view(), false
-	d.tree.walk(d.head.Root, 0, func(path string, n *node) {
-		if unknown || !n.param {
-			return
-		}
-		for _, p := range view.Params(path) {
-			unknown = unknown || !d.supports(p)
-		}
+	unknown := slices.ContainsFunc(d.view().Names(d.tree), func(n datamodel.Name) bool {
+		return !strings.HasSuffix(n.Path, ".") && !concealed(n.Path) && !d.supports(n.Path)
 	})
 	hash := d.head.Shape
 	d.mu.RUnlock()

@@ -112,8 +112,8 @@ func (v oneImage) Changes(t *tree, changes []change) []*agent.ValueChange {
 	return out
 }
 
-func (v oneImage) Names(own []datamodel.Name) []datamodel.Name {
-	names := append(slices.Clip(v.View.Names(own)), datamodel.Name{Path: imageTable}, datamodel.Name{Path: imageRow})
+func (v oneImage) Names(t *tree) []datamodel.Name {
+	names := append(slices.Clip(v.View.Names(t)), datamodel.Name{Path: imageTable}, datamodel.Name{Path: imageRow})
 	for _, n := range imageNames {
 		names = append(names, datamodel.Name{Path: n.path, Type: n.typ})
 	}

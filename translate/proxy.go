@@ -22,6 +22,7 @@ import (
 	"isthmus/cwmp"
 	"isthmus/cwmp/connreq"
 	"isthmus/store"
+	"isthmus/translate/legacy"
 	"isthmus/translate/quirks"
 	"isthmus/translate/relay"
 	"isthmus/usp"
@@ -140,7 +141,7 @@ func New(ctx context.Context, opts Options) (*Proxy, error) {
 			if root == deviceRoot {
 				return identity{}
 			}
-			return legacy{root}
+			return older{legacy.TR098(), root}
 		}
 	}
 	agents := opts.Agents

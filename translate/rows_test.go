@@ -294,7 +294,8 @@ func TestR24_AnotherRoot(t *testing.T) {
 	w.boot(func(cfg *cpe.Config) { cfg.Tree = cpe.IGD() })
 	got, err := w.get(id, "Device.")
 	w.must(err)
-	if _, shown := got[ssid]; shown || got["Device.DeviceInfo.SerialNumber"] != "S1" {
-		t.Errorf("%d values, SerialNumber %q", len(got), got["Device.DeviceInfo.SerialNumber"])
+	const gone = "Device.SoftwareModules.ExecEnv.1.Name"
+	if _, shown := got[gone]; shown || got["Device.DeviceInfo.SerialNumber"] != "S1" || got[ssid] != "Home" {
+		t.Errorf("%d values, SerialNumber %q, SSID %q", len(got), got["Device.DeviceInfo.SerialNumber"], got[ssid])
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"isthmus/cwmp"
 	"isthmus/translate/datamodel"
@@ -130,22 +129,52 @@ const longAgo = 1
 func (d *Device) readBack(ctx context.Context, c cwmp.Caller, own []cpeWrite, applied bool) error {
 	ctx = context.WithoutCancel(ctx)
 	var n news
-	names := make([]string, len(own))
-	for i, w := range own {
-		names[i] = w.path
+	names := make([]string, 0, len(own))
+	for _, w := range own {
+		names = append(append(names, w.path), w.follow...)
 	}
-	if err := d.values(ctx, c, names, &n); err != nil {
+	err := d.values(ctx, c, names, &n)
+	if err == nil && applied {
+		err = d.bring(ctx, c, own, &n)
+	}
+	if err != nil {
 		d.p.log.Debug("values could not be read back", "device", d.id, "err", err)
 	}
 	d.mu.Lock()
 	for _, w := range own {
 		if k := d.tree.get(w.path); applied && k != nil && k.at == longAgo && k.value != w.value {
 			n.values = append(n.values, change{w.path, w.value, k.value})
-			k.value = strings.Clone(w.value)
+			d.tree.setNode(k, w.value, "", longAgo)
 		}
 	}
 	d.mu.Unlock()
 	return d.tell(ctx, &n)
+}
+
+// bring writes the parameters that were to follow a write and have not.
+func (d *Device) bring(ctx context.Context, c cwmp.Caller, own []cpeWrite, n *news) error {
+	var behind []cpeWrite
+	var names []string
+	d.mu.RLock()
+	for _, w := range own {
+		for _, path := range w.follow {
+			if k := d.tree.get(path); k != nil && k.writable && k.value != w.value {
+				behind, names = append(behind, cpeWrite{path: path, value: w.value}), append(names, path)
+			}
+		}
+	}
+	d.mu.RUnlock()
+	if len(behind) == 0 {
+		return nil
+	}
+	spv, err := d.setValues(behind, func(int) string { return "" })
+	if err != nil {
+		return err
+	}
+	if _, err := cwmp.Call(ctx, c, spv); err != nil {
+		return err
+	}
+	return d.values(ctx, c, names, n)
 }
 
 // settle finds out, in the next session, whether a write whose answer was lost was carried out: a CPE stores the ParameterKey only with

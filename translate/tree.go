@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
+	"isthmus/translate/datamodel"
 	"isthmus/usp/agent"
 )
 
@@ -18,6 +20,8 @@ type tree struct {
 	// informed are the nodes of the last Inform's parameters, nil for those that have none: the next Inform is mostly about the same.
 	informed   []*node
 	informedOf uint64 // their names' hash
+
+	shown atomic.Pointer[tree] // what a view has made of it, in Device:2 names; nil: nothing, or something has changed since
 }
 
 // node is an object, an instance or a parameter.
@@ -94,6 +98,7 @@ func (t *tree) put(path string) *node {
 		if !ok {
 			n.kids = slices.Insert(n.kids, i, &node{name: strings.Clone(name), num: num, param: param && rest == ""})
 			t.dirty = true
+			t.shown.Store(nil)
 		}
 		n = n.kids[i]
 	}
@@ -115,6 +120,7 @@ func (t *tree) setNode(n *node, value, typ string, at int64) (old string, change
 	changed = n.value != value
 	if changed {
 		n.value = strings.Clone(value)
+		t.shown.Store(nil)
 	}
 	if typ != "" && n.typ != typ {
 		n.typ = strings.Clone(typ)
@@ -138,6 +144,7 @@ func (t *tree) remove(path string) {
 	if j, ok := parent.find(name, num); ok {
 		parent.kids = slices.Delete(parent.kids, j, j+1)
 		t.dirty, t.informed = true, nil
+		t.shown.Store(nil)
 	}
 }
 
@@ -334,6 +341,7 @@ func (t *tree) listed(object string, names []listedName, at int64) (created, del
 	top := t.put(object)
 	top.at = at
 	t.dirty = true
+	t.shown.Store(nil)
 	t.rows(object, func(p string) {
 		if !before[p] {
 			created = append(created, p)
@@ -367,4 +375,13 @@ func prune(n *node, seen map[*node]bool) {
 type listedName struct {
 	path     string
 	writable bool
+}
+
+// names lists an object and what is below it.
+func (t *tree) names(object string) []datamodel.Name {
+	names := make([]datamodel.Name, 0, t.size())
+	t.walk(object, 0, func(path string, n *node) {
+		names = append(names, datamodel.Name{Path: path, Writable: n.writable, Type: n.typ})
+	})
+	return names
 }

@@ -31,8 +31,8 @@ type View interface {
 	// Changes gives what changes of the CPE's parameters, which the tree holds already, come to in Device:2. Old is the value before, "" where that
 	// is not known.
 	Changes(t *tree, changes []change) []*agent.ValueChange
-	// Names turns what the CPE reported into Device:2 names, for the supported data model.
-	Names(own []datamodel.Name) []datamodel.Name
+	// Names gives the Device:2 names of what the CPE has, for the supported data model.
+	Names(t *tree) []datamodel.Name
 }
 
 // need is one of the CPE's own names: a parameter, or an object that must have been listed and whose parameters must be read down
@@ -47,6 +47,7 @@ type need struct {
 type cpeWrite struct {
 	path, value string
 	from        []int
+	follow      []string // parameters that are expected to have the value then, and are written if they do not
 }
 
 // identity is the view of a Device:2 CPE: its names are the names. What isthmus keeps to itself is hidden.
@@ -190,98 +191,9 @@ func changed(v View, t *tree, path string, c change) *agent.ValueChange {
 	return &agent.ValueChange{Path: path, Value: c.value, Old: c.old}
 }
 
-func (identity) Names(own []datamodel.Name) []datamodel.Name { return own }
+func (identity) Names(t *tree) []datamodel.Name { return t.names(deviceRoot) }
 
 // The parameters that say who a CPE is. They are answered from the Inform where nothing better is known, at once, always.
 var identityParams = []string{"Manufacturer", "ManufacturerOUI", "ModelName", "ProductClass", "SerialNumber", "SoftwareVersion", "HardwareVersion"}
 
 const deviceInfo = "Device.DeviceInfo."
-
-// legacy is the view of a CPE whose root is not Device:2: nothing but its identity is shown.
-type legacy struct{ root string }
-
-func (l legacy) own(path string) string {
-	name, ok := strings.CutPrefix(path, deviceInfo)
-	if !ok {
-		return ""
-	}
-	for _, p := range identityParams {
-		if p == name {
-			return l.root + "DeviceInfo." + name
-		}
-	}
-	return ""
-}
-
-func (l legacy) Needs(q agent.Query) []need {
-	if own := l.own(q.Path); own != "" {
-		return []need{{path: own}}
-	}
-	var needs []need
-	if q.RowsOnly || !strings.HasPrefix(deviceInfo, q.Path) {
-		return nil
-	}
-	for _, p := range identityParams {
-		needs = append(needs, need{path: l.root + "DeviceInfo." + p})
-	}
-	return needs
-}
-
-func (l legacy) Render(t *tree, q agent.Query) []agent.Object {
-	var params []agent.Param
-	for _, p := range identityParams {
-		if q.Path == deviceInfo+p || strings.HasPrefix(deviceInfo, q.Path) {
-			if n := t.get(l.root + "DeviceInfo." + p); n != nil {
-				params = append(params, agent.Param{Name: p, Value: n.value})
-			}
-		}
-	}
-	var out []agent.Object
-	if q.Path == "Device." {
-		out = append(out, agent.Object{Path: q.Path})
-		if q.Depth == 1 {
-			return out
-		}
-	}
-	if q.RowsOnly {
-		params = nil
-	}
-	if len(params) > 0 || strings.HasPrefix(deviceInfo, q.Path) {
-		out = append(out, agent.Object{Path: deviceInfo, Params: params})
-	}
-	return out
-}
-
-func (l legacy) Writes(_ *tree, writes []agent.Write) ([]cpeWrite, error) {
-	e := &usp.Error{Code: usp.InvalidArguments, Msg: "nothing of this CPE can be written: its data model is " + l.root}
-	for _, w := range writes {
-		e.Params = append(e.Params, usp.ParamError{Path: w.Path, Code: usp.NonWritableParameter, Msg: "read only"})
-	}
-	return nil, e
-}
-
-func (legacy) Table(*tree, string, []agent.Setting) string { return "" }
-func (legacy) Row(string) string                           { return "" }
-func (legacy) Rows(string) []string                        { return nil }
-
-func (l legacy) Changes(t *tree, changes []change) []*agent.ValueChange {
-	return rendered(l, t, changes)
-}
-
-func (l legacy) Params(own string) []string {
-	name, ok := strings.CutPrefix(own, l.root+"DeviceInfo.")
-	if !ok || l.own(deviceInfo+name) == "" {
-		return nil
-	}
-	return []string{deviceInfo + name}
-}
-
-func (l legacy) Names(own []datamodel.Name) []datamodel.Name {
-	var out []datamodel.Name
-	for _, n := range own {
-		for _, p := range l.Params(n.Path) {
-			out = append(out, datamodel.Name{Path: p, Type: n.Type})
-		}
-	}
-	return out
-}

@@ -134,9 +134,9 @@ func (mapped) Writes(t *tree, writes []agent.Write) ([]cpeWrite, error) {
 			out[servers].from = append(out[servers].from, i)
 		case zone:
 			cut := min(3, len(w.Value))
-			out = append(out, cpeWrite{ownZone, w.Value[:cut], []int{i}}, cpeWrite{ownOffset, w.Value[cut:], []int{i}})
+			out = append(out, cpeWrite{path: ownZone, value: w.Value[:cut], from: []int{i}}, cpeWrite{path: ownOffset, value: w.Value[cut:], from: []int{i}})
 		default:
-			out = append(out, cpeWrite{ownName(w.Path)[0], w.Value, []int{i}})
+			out = append(out, cpeWrite{path: ownName(w.Path)[0], value: w.Value, from: []int{i}})
 		}
 	}
 	return out, nil
@@ -152,10 +152,10 @@ func (mapped) Row(row string) string      { return ownName(row)[0] }
 func (mapped) Rows(own string) []string   { return shownName(own) }
 func (mapped) Params(own string) []string { return shownName(own) }
 
-func (mapped) Names(own []datamodel.Name) []datamodel.Name {
+func (mapped) Names(t *tree) []datamodel.Name {
 	var out []datamodel.Name
 	seen := map[string]bool{}
-	for _, n := range own {
+	for _, n := range t.names(deviceRoot) {
 		for _, p := range shownName(n.Path) {
 			if !seen[p] {
 				seen[p] = true

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"isthmus/translate/legacy"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 )
@@ -89,7 +90,7 @@ func (x *watching) polled(t *told) bool {
 }
 
 // countOf is the parameter beside a table that counts its rows.
-func countOf(table string) string { return strings.TrimSuffix(table, ".") + countSuffix }
+func countOf(table string) string { return legacy.CountOf(table) }
 
 const countSuffix = "NumberOfEntries"
 
@@ -232,9 +233,8 @@ func (d *Device) expand(pattern string) (objects []string) {
 func (d *Device) countsOf(changes []change) (tables []string) {
 	var known []string
 	for _, c := range changes {
-		stem, ok := strings.CutSuffix(c.path, countSuffix)
-		table := stem + "."
-		if !ok || d.tree.get(table) == nil && d.model == nil {
+		table := legacy.CountedBy(c.path)
+		if table == "" || d.tree.get(table) == nil && d.model == nil {
 			continue
 		}
 		if known == nil {

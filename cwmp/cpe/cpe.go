@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -512,7 +511,7 @@ func (c *CPE) RemoveRow(row string) error {
 
 // counted reports the number of a table's rows. c.mu is held.
 func (c *CPE) counted(table string) {
-	count := strings.TrimSuffix(table, ".") + "NumberOfEntries"
+	count := countOf(table)
 	if n := c.tree.find(count); n != nil {
 		c.report(count, n)
 	}

@@ -171,7 +171,16 @@ func (t *Tree) remove(path string) *Tree {
 
 // count brings the …NumberOfEntries beside the table at path up to date.
 func (t *Tree) count(path string) *Tree {
-	return t.set(strings.TrimSuffix(path, ".")+"NumberOfEntries", strconv.Itoa(len(t.find(path).kids)))
+	return t.set(countOf(path), strconv.Itoa(len(t.find(path).kids)))
+}
+
+// countOf is the parameter that counts the rows of a table, by its name or path.
+func countOf(table string) string {
+	stem := strings.TrimSuffix(table, ".")
+	if object, ok := strings.CutSuffix(stem, "Layer3Forwarding.Forwarding"); ok {
+		return object + "Layer3Forwarding.ForwardNumberOfEntries"
+	}
+	return stem + "NumberOfEntries"
 }
 
 // walk calls f for the node n at path and all below it, in order; path ends in a dot for objects and is "" above the root.
@@ -218,4 +227,14 @@ func (n *node) copyOf(name string) *node {
 		c.kids[i] = k.copyOf(k.name)
 	}
 	return c
+}
+
+// Size is how many parameters the tree has.
+func (t *Tree) Size() (n int) {
+	walk("", t.root, func(_ string, k *node) {
+		if k.parameter() {
+			n++
+		}
+	})
+	return n
 }

@@ -1,12 +1,15 @@
 package conformance_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	diff "github.com/google/go-cmp/cmp"
 
 	"isthmus/cwmp/cpe"
 	"isthmus/usp/usppb"
@@ -30,7 +33,31 @@ const (
 )
 
 // homes begins with the one that the others are held against.
-var homes = []*home{{model: device2, tree: cpe.HomeDevice2, own: func(path string) string { return path }}}
+var homes = []*home{
+	{model: device2, tree: cpe.HomeDevice2, own: func(path string) string { return path }},
+	{model: tr098, tree: cpe.HomeTR098, own: func(path string) string { return namesOfTR098[path] }},
+	{model: device1, tree: cpe.HomeDevice1, own: func(path string) string { return cmp.Or(namesOfDevice1[path], path) }},
+}
+
+var namesOfTR098 = map[string]string{
+	"Device.DeviceInfo.ProvisioningCode":            rootIGD + "DeviceInfo.ProvisioningCode",
+	"Device.UserInterface.RemoteAccess.Port":        rootIGD + "UserInterface.RemoteAccess.Port",
+	"Device.IP.Interface.1.IPv4Address.1.IPAddress": rootIGD + "LANDevice.1.LANHostConfigManagement.IPInterface.1.IPInterfaceIPAddress",
+	"Device.WiFi.SSID.2.SSID":                       rootIGD + "LANDevice.1.WLANConfiguration.2.SSID",
+	"Device.NAT.PortMapping.101510001.Description":  rootIGD + "WANDevice.1.WANConnectionDevice.1.WANPPPConnection.1.PortMapping.1.PortMappingDescription",
+	"Device.DHCPv4.Server.Pool.1000.MaxAddress":     rootIGD + "LANDevice.1.LANHostConfigManagement.MaxAddress",
+	"Device.Ethernet.Interface.1.Status":            rootIGD + "LANDevice.1.LANEthernetInterfaceConfig.1.Status",
+	"Device.Users.User.":                            rootIGD + "User.",
+	"Device.NAT.PortMapping.":                       rootIGD + "WANDevice.1.WANConnectionDevice.1.WANPPPConnection.1.PortMapping.",
+	"Device.DHCPv4.Server.Pool.1000.StaticAddress.": rootIGD + "LANDevice.1.LANHostConfigManagement.DHCPStaticAddress.",
+	"Device.Routing.Router.1.IPv4Forwarding.":       rootIGD + "Layer3Forwarding.Forwarding.",
+	"Device.QoS.Queue.":                             rootIGD + "QueueManagement.Queue.",
+}
+
+var namesOfDevice1 = map[string]string{
+	"Device.IP.Interface.1.IPv4Address.1.IPAddress": "Device.LAN.IPAddress",
+	"Device.Users.User.":                            "Device.User.",
+}
 
 // each runs a case in every home but those of models that lack what it is about.
 func each(t *testing.T, run func(e *eut, h *home), lack ...string) {
@@ -50,8 +77,8 @@ func alike(t *testing.T, ask func(e *eut, h *home) any, lack ...string) {
 		e.must(err)
 		if first == "" {
 			first = string(b)
-		} else if string(b) != first {
-			e.Errorf("%s, unlike %s:\n%s\n%s", h.model, homes[0].model, b, first)
+		} else if d := diff.Diff(strings.Split(first, "\n"), strings.Split(string(b), "\n")); d != "" {
+			e.Errorf("%s (+) unlike %s (-):\n%s", h.model, homes[0].model, d)
 		}
 	}, lack...)
 }

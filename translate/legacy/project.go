@@ -52,6 +52,9 @@ func (m *Map) Project(root Node, put Put) {
 	p.stack()
 }
 
+// Version is that of the tables and the code that goes with them: what was derived with others is derived again.
+const Version = 1
+
 // rootVersion is the release of Device:2 that the tables are of.
 const rootVersion = "2.16"
 
