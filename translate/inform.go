@@ -521,7 +521,7 @@ func (p *Proxy) End(s *cwmp.Session, err error) {
 	if err == nil {
 		d.unheard = 0 // Run need not have been there to note it
 	}
-	waiting, reviving := d.waits(), len(d.head.Revive) > 0
+	waiting, reviving := d.waits(), d.revivesSoon()
 	d.used = time.Now()
 	d.mu.Unlock()
 	if reviving {

@@ -30,6 +30,7 @@ const (
 	restarted          = "Restarted!"
 	// startPatience is how long something that was switched on may take to be up.
 	startPatience = 5 * time.Minute
+	pollGrowth    = 4
 )
 
 // revival is what a restart of an object comes to.
@@ -168,7 +169,10 @@ func (restart) told(op *operation, out *outcome) *outcome {
 	return out
 }
 
-func (restart) poll(*operation) time.Duration { return reviveEvery }
+// poll: less and less often, since the CPE may be away.
+func (restart) poll(op *operation) time.Duration {
+	return max(reviveEvery, time.Since(op.Sent)/pollGrowth)
+}
 
 func (restart) cancel(context.Context, cwmp.Caller, *Device, *operation) error {
 	return usp.Errorf(usp.CommandFailure, "it is being restarted")

@@ -39,16 +39,12 @@ func (d *Device) reject(op *operation) []agent.Happening {
 	if op.Memo[memoType] == configDownload || d.head.OneImage || d.tree == nil {
 		return nil
 	}
-	for _, o := range d.view().Render(d.tree, agent.Query{Path: image + "Status"}) {
-		for _, p := range o.Params {
-			if p.Value == imageStatus {
-				return nil
-			}
-			d.head.Rejected = image
-			return []agent.Happening{&agent.ValueChange{Path: image + p.Name, Value: validationFailed, Old: p.Value}}
-		}
+	found := d.view().Render(d.tree, agent.Query{Path: image + "Status"})
+	if len(found) != 1 || len(found[0].Params) != 1 || found[0].Params[0].Value == imageStatus {
+		return nil
 	}
-	return nil
+	d.head.Rejected = image
+	return []agent.Happening{&agent.ValueChange{Path: image + "Status", Value: validationFailed, Old: found[0].Params[0].Value}}
 }
 
 // accept forgets that the file for an image was rejected, since another is on its way.

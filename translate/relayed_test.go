@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -18,6 +19,7 @@ import (
 
 	"isthmus/cwmp"
 	"isthmus/cwmp/cpe"
+	"isthmus/store"
 	"isthmus/translate/quirks"
 	"isthmus/translate/relay"
 	"isthmus/usp"
@@ -246,6 +248,55 @@ func TestRelayedDownloadOverRestarts(t *testing.T) {
 	w.restart(func(opts *Options) { opts.Relay.Forget(token); opts.Relay = nil })
 	w.failure("orphan", usp.CommandFailure, "transfers.listen")
 	w.idleOperations(id)
+}
+
+// The process may be killed between any two writes from when the Controller was told that a command runs: the CPE is told once of its file, which is there
+// when it comes for it, and the Controller hears of the end.
+func TestRelayedDownloadSurvivesKillAtAnyWrite(t *testing.T) {
+	const writes = 12 // more than there are
+	const plenty = 1 << 30
+	for n := range writes {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			w, o, again := relayed(t, nil)
+			c, id := w.boot(away)
+			w.watch(id)
+			var dead *dying
+			w.wrap = func(s store.Store) store.Store {
+				dead = &dying{Store: s, killed: make(chan struct{})}
+				dead.left.Store(plenty)
+				return dead
+			}
+			again()
+			w.begin(id, downloadCommand, "fw", verified(o.URL+"/firmware"))
+			w.must(w.fetchedFor(id))
+			dead.left.Store(int64(n))
+			c.Inform(cwmp.EventPeriodic)
+			over := make(chan struct{})
+			go func() {
+				defer close(over)
+				_ = w.peer.wait(w.ctx, func() bool { return w.peer.nth(1, bootEvent) != nil })
+			}()
+			select {
+			case <-dead.killed:
+			case <-over: // there are not that many writes
+			}
+			dead.buried.Store(true)
+			w.wrap = nil
+			again()
+			c.SetFaults(cpe.Faults{})
+			if done := w.notified(1, completed("fw")).GetOperComplete(); done.GetReqOutputArgs() == nil {
+				t.Errorf("OperationComplete %v", done)
+			}
+			w.notified(1, bootEvent)
+			if n := len(c.Calls("Download")); n != 1 {
+				t.Errorf("%d Downloads", n)
+			}
+			w.must(c.WaitIdle(w.in(deadline)))
+			w.idleOperations(id)
+			<-over
+		})
+	}
 }
 
 // fetchedFor waits until the files of all operations are there.

@@ -26,9 +26,16 @@ const (
 	settleStep = 200 * time.Millisecond
 	// stopPatience is how long something may take to stop. After that it is switched on, stopped or not.
 	stopPatience = time.Minute
-	// reviveEvery is how soon after a session the CPE is asked for another for what is still switched off.
+	// reviveEvery is how soon after a session the CPE is asked for another for what is still switched off, for reviveAsks; after that it is switched on in
+	// sessions that there are anyway.
 	reviveEvery = 10 * time.Second
+	reviveAsks  = 2 * stopPatience
 )
+
+// revivesSoon says whether a session is worth asking for to switch something on. d.mu is held.
+func (d *Device) revivesSoon() bool {
+	return slices.ContainsFunc(d.head.Revive, func(r revival) bool { return time.Since(r.Since) < reviveAsks })
+}
 
 // setRevivals changes what is switched off; it is on disk on return.
 func (d *Device) setRevivals(ctx context.Context, change func([]revival) []revival) error {

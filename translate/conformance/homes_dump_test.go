@@ -123,7 +123,9 @@ func capturedTree(t *testing.T, dir string) *cpe.Tree {
 		case *cwmp.GetParameterValuesResponse:
 			for _, p := range m.ParameterList {
 				values[p.Name] = p
-				names[p.Name] = names[p.Name]
+				if _, known := names[p.Name]; !known {
+					names[p.Name] = false
+				}
 			}
 		}
 	}

@@ -114,6 +114,7 @@ func (r *Relay) fetched(f *file, path string, size int64, err error) {
 	default:
 		f.path, f.size, f.ready = path, size, true
 	}
+	close(f.over)
 	r.m.fetches.WithLabelValues("download", outcome).Inc()
 	var done []func(int64, error)
 	for o := range f.offers {

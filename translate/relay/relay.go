@@ -103,6 +103,7 @@ type file struct {
 	path   string
 	size   int64
 	ready  bool
+	over   chan struct{} // closed when it is ready, or cannot be had
 	offers map[*offer]struct{}
 	cancel context.CancelFunc // while it is fetched
 }
@@ -171,7 +172,7 @@ func (r *Relay) Download(token string, source File, done func(size int64, err er
 	r.offers[token] = o
 	f := r.files[source]
 	if f == nil {
-		f = &file{source: source, offers: map[*offer]struct{}{}}
+		f = &file{source: source, over: make(chan struct{}), offers: map[*offer]struct{}{}}
 		r.files[source] = f
 		r.queue = append(r.queue, f)
 		if r.workers < fetchesAtOnce && r.ctx.Err() == nil {

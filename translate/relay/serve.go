@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -19,7 +20,8 @@ const (
 )
 
 func (r *Relay) newServer() *http.Server {
-	return &http.Server{Handler: r, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes}
+	return &http.Server{Handler: r, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)}
 }
 
 // ServeHTTP implements http.Handler: GET and HEAD of what is offered, PUT and POST of what is taken. Any other token is 404.
@@ -48,23 +50,17 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// give serves a file, with ranges.
+// give serves a file, with ranges. One that is being fetched again after a restart is waited for.
 func (r *Relay) give(w http.ResponseWriter, req *http.Request, o *offer) {
 	r.mu.Lock()
 	f := o.file
-	ready := f.ready
-	busy := o.serving >= servingOf || ready && o.reads > readsOf*max(f.size, 1<<20)
-	if ready && !busy {
+	busy := o.serving >= servingOf || o.reads > readsOf*max(f.size, 1<<20)
+	if !busy {
 		o.serving++
 	}
 	r.mu.Unlock()
-	switch {
-	case busy:
+	if busy {
 		w.WriteHeader(http.StatusTooManyRequests)
-		return
-	case !ready:
-		w.Header().Set("Retry-After", retryAfter)
-		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	p := &progress{ResponseWriter: w, control: http.NewResponseController(w), stall: r.o.Stall}
@@ -75,6 +71,11 @@ func (r *Relay) give(w http.ResponseWriter, req *http.Request, o *offer) {
 		o.reads += p.written
 		r.m.served.Add(float64(p.written))
 	}()
+	if !r.await(req.Context(), f) {
+		w.Header().Set("Retry-After", retryAfter)
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
 	in, err := os.Open(f.path)
 	if err != nil {
 		http.NotFound(w, req) // it was forgotten just now
@@ -84,6 +85,21 @@ func (r *Relay) give(w http.ResponseWriter, req *http.Request, o *offer) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	http.ServeContent(p, req, "", time.Time{}, in)
+}
+
+// await waits until a file is there, as long as a transfer may make no progress.
+func (r *Relay) await(ctx context.Context, f *file) bool {
+	t := time.NewTimer(r.o.Stall)
+	defer t.Stop()
+	select {
+	case <-f.over:
+	case <-t.C:
+	case <-ctx.Done():
+	case <-r.ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return f.ready
 }
 
 // progress is a response whose reader has to take some of it again and again.
