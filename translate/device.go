@@ -34,14 +34,15 @@ type Device struct {
 	model      *agent.Model // nil: not discovered
 	known      chan struct{}
 	interest   interest
-	lost       int                  // events beyond maxFired since it was last said
-	attributes bool                 // the CPE has to be told what is subscribed
-	adopting   bool                 // somebody is at it
-	told       *told                // nil: not loaded
-	watch      *watching            // nil: nothing is subscribed
-	polling    bool                 // a poll is under way
-	journals   map[string]bool      // rows that are not complete
-	lookedUp   map[string]time.Time // tables that were listed because somebody asked for a row that is not there
+	lost       int                      // events beyond maxFired since it was last said
+	attributes bool                     // the CPE has to be told what is subscribed
+	adopting   bool                     // somebody is at it
+	told       *told                    // nil: not loaded
+	watch      *watching                // nil: nothing is subscribed
+	polling    bool                     // a poll is under way
+	journals   map[string]bool          // rows that are not complete
+	lookedUp   map[string]time.Time     // tables that were listed because somebody asked for a row that is not there
+	testing    map[string]chan struct{} // diagnostics objects that a synchronous test uses; closed when it is over
 
 	operations []*operation // commands that run at the CPE, the oldest first; nil: none
 	image      View         // nil: the CPE has a table of its firmware images, or takes none

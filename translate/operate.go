@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"isthmus/cwmp"
+	"isthmus/translate/datamodel"
 	"isthmus/usp/agent"
 )
 
@@ -32,6 +33,9 @@ func (d *Device) Operate(ctx context.Context, inv *agent.Invocation) (map[string
 			return d.restartUnit(ctx, inv)
 		case collectCommand:
 			return d.collect(ctx, inv)
+		}
+		if c, _ := datamodel.LookupCommand(agent.GenericPath(inv.Command)); c.Class == classDiagnostics {
+			return d.diagnose(ctx, inv)
 		}
 		return d.trigger(ctx, inv)
 	}

@@ -99,6 +99,8 @@ func kindOf(command string) kind {
 		return activate{}
 	}
 	switch {
+	case c.Class == classDiagnostics && c.Async:
+		return diagnosis{}
 	case c.Class == triggerParam:
 		return triggered{}
 	case agent.GenericPath(command) == envRestartCommand:

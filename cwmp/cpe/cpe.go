@@ -313,6 +313,7 @@ func (c *CPE) restart(factory bool, key *string) {
 	} else {
 		c.changed = nil
 		c.dropEvents(untilReboot)
+		c.forgetTests()
 	}
 	if key != nil {
 		c.addEvent(event{code: cwmp.EventMReboot, key: *key})

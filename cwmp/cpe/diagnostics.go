@@ -1,6 +1,8 @@
 package cpe
 
 import (
+	"cmp"
+	"fmt"
 	"strings"
 
 	"isthmus/cwmp"
@@ -8,35 +10,121 @@ import (
 
 const (
 	diagnosticsState = "DiagnosticsState"
+	macTestState     = "MACTestState" // of Babel's keys, the one that has another name
 	requested        = "Requested"
+	complete         = "Complete"
 	responseTime     = "1" // milliseconds, of a simulated ping
+	pinged           = "192.0.2.10"
 )
+
+func isState(name string) bool { return name == diagnosticsState || name == macTestState }
 
 // startsOrStops are the states that an ACS may write.
 func startsOrStops(value string) bool {
 	return value == requested || value == "None" || value == "Canceled"
 }
 
-// diagnose runs the test whose DiagnosticsState is at path, and tells the ACS of its end. c.mu is held.
+// refusesTest says whether a CPE that wants a DiagnosticsState alone refuses a write.
+func (c *CPE) refusesTest(req *cwmp.SetParameterValues) bool {
+	if !c.faults.TestApart || len(req.ParameterList) < 2 {
+		return false
+	}
+	for _, p := range req.ParameterList {
+		if _, name := splitLast(p.Name); isState(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// diagnose runs the test whose state is at path, and tells the ACS of its end. Tests that it does not know leave in their object what is there. c.mu is held.
 func (c *CPE) diagnose(path string) {
 	object, _ := splitLast(path)
-	if c.tree.value(path) != requested {
+	end := cmp.Or(c.faults.TestState, complete)
+	if c.tree.value(path) != requested || end == requested {
 		return
 	}
-	results := map[string]string{diagnosticsState: "Complete"}
 	if c.tree.find(object+"Host") != nil && c.tree.value(object+"Host") == "" {
-		results[diagnosticsState] = "Error_CannotResolveHostName"
-	} else if strings.Contains(object, "IPPing") {
-		results["SuccessCount"] = c.tree.value(object + "NumberOfRepetitions")
-		results["FailureCount"] = "0"
-		for _, name := range []string{"AverageResponseTime", "MinimumResponseTime", "MaximumResponseTime"} {
-			results[name] = responseTime
-		}
-		results["IPAddressUsed"] = "192.0.2.10"
+		end = "Error_CannotResolveHostName"
 	}
-	for name, value := range results {
-		c.tree = c.tree.set(object+name, value)
+	c.tree = c.tree.set(path, end)
+	if strings.HasPrefix(end, complete) {
+		for name, value := range c.measure(object) {
+			if c.tree.find(object+name) != nil {
+				c.tree = c.tree.set(object+name, value)
+			}
+		}
+	}
+	if c.faults.TestSilent {
+		return
 	}
 	c.addEvent(event{code: cwmp.EventDiagnosticsComplete})
 	c.want()
+}
+
+// measure makes up the results of a test, with its rows. c.mu is held.
+func (c *CPE) measure(object string) map[string]string {
+	r := map[string]string{"IPAddressUsed": pinged}
+	for _, name := range []string{"AverageResponseTime", "MinimumResponseTime", "MaximumResponseTime", "ResponseTime"} {
+		r[name] = responseTime
+	}
+	r["SuccessCount"], r["FailureCount"] = c.tree.value(object+"NumberOfRepetitions"), "0"
+	rows := func(table string, n int, row func(i int) map[string]string) {
+		if k := c.tree.find(object + table); k == nil || k.template == nil {
+			return
+		}
+		for _, k := range c.tree.find(object + table).kids {
+			c.tree = c.tree.remove(object + table + k.name + ".")
+		}
+		for i := range n {
+			tree, number := c.tree.add(object + table)
+			c.tree = tree
+			for name, value := range row(i) {
+				r[fmt.Sprintf("%s%d.%s", table, number, name)] = value
+			}
+		}
+		c.tree = c.tree.count(object + table)
+	}
+	const hops, neighbours = 3, 5
+	switch _, test := splitLast(strings.TrimSuffix(object, ".")); test {
+	case "TraceRoute", "TraceRouteDiagnostics":
+		rows("RouteHops.", hops, func(i int) map[string]string {
+			address := fmt.Sprintf("192.0.2.%d", i+1)
+			return map[string]string{"Host": address, "HostAddress": address, "ErrorCode": "0", "RTTimes": "1,1,1",
+				"HopHost": address, "HopHostAddress": address, "HopErrorCode": "0", "HopRTTimes": "1,1,1"}
+		})
+	case "NSLookupDiagnostics":
+		rows("Result.", 1, func(int) map[string]string {
+			return map[string]string{"Status": "Success", "AnswerType": "Authoritative", "HostNameReturned": c.tree.value(object + "HostName"),
+				"IPAddresses": pinged, "DNSServerIP": "192.0.2.53", "ResponseTime": responseTime}
+		})
+	case "NeighboringWiFiDiagnostic":
+		rows("Result.", neighbours, func(i int) map[string]string {
+			return map[string]string{"Radio": "Device.WiFi.Radio.1.", "SSID": fmt.Sprintf("neighbour %d", i+1), "BSSID": fmt.Sprintf("00:D0:9E:00:01:%02X", i),
+				"Channel": "6", "SignalStrength": "-60"}
+		})
+	case "DownloadDiagnostics", "UploadDiagnostics":
+		const began, ended = "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:01.000000Z"
+		for _, name := range []string{"ROMTime", "BOMTime", "TCPOpenRequestTime", "TCPOpenResponseTime"} {
+			r[name] = began
+		}
+		r["EOMTime"] = ended
+		for _, name := range []string{"TestBytesReceived", "TotalBytesReceived", "TestBytesSent", "TotalBytesSent"} {
+			r[name] = "1000000"
+		}
+	case "ServerSelectionDiagnostics":
+		r["FastestHost"], _, _ = strings.Cut(c.tree.value(object+"HostList"), ",")
+	case "SelfTestDiagnostics":
+		r["Results"] = "passed"
+	}
+	return r
+}
+
+// forgetTests ends the tests that a reboot interrupts. c.mu is held.
+func (c *CPE) forgetTests() {
+	walk(c.root, c.tree.find(c.root), func(path string, n *node) {
+		if isState(n.name) && n.value == requested {
+			c.tree = c.tree.set(path, "None")
+		}
+	})
 }

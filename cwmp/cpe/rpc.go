@@ -150,7 +150,7 @@ func (c *CPE) parameters(names []string, f func(path string, n *node)) error {
 
 // setValues is TR-069 A.3.2.1: all or nothing.
 func (c *CPE) setValues(req *cwmp.SetParameterValues) (cwmp.RPC, error) {
-	if len(req.ParameterKey) > maxKey {
+	if len(req.ParameterKey) > maxKey || c.refusesTest(req) {
 		return nil, cwmp.NewFault(cwmp.FaultInvalidArguments)
 	}
 	fault := cwmp.NewFault(cwmp.FaultInvalidArguments)
@@ -190,7 +190,7 @@ func (c *CPE) refuses(p cwmp.ParameterValueStruct) cwmp.FaultCode {
 		return cwmp.FaultNonWritableParameter
 	case p.Type != "" && p.Type != n.kind:
 		return cwmp.FaultInvalidParameterType
-	case !n.accepts(p.Value) || n.name == diagnosticsState && !startsOrStops(p.Value):
+	case !n.accepts(p.Value) || isState(n.name) && !startsOrStops(p.Value):
 		return cwmp.FaultInvalidParameterValue
 	}
 	return 0
@@ -198,6 +198,7 @@ func (c *CPE) refuses(p cwmp.ParameterValueStruct) cwmp.FaultCode {
 
 // consequences of a write that the CPE acts upon.
 func (c *CPE) consequences(path string) {
+	_, last := splitLast(path)
 	switch name := strings.TrimPrefix(path, c.root); {
 	case strings.HasPrefix(name, "ManagementServer.PeriodicInform"):
 		c.period = 0
@@ -207,7 +208,7 @@ func (c *CPE) consequences(path string) {
 			c.addEvent(event{code: cwmp.EventBootstrap})
 			c.want()
 		})
-	case strings.HasSuffix(name, "."+diagnosticsState) && c.tree.value(path) == requested:
+	case isState(last) && c.tree.value(path) == requested:
 		c.atEnd = append(c.atEnd, func() { c.diagnose(path) })
 	default:
 		c.act(path)

@@ -44,6 +44,10 @@ func (m *modeller) offers(object string, c *Command) bool {
 		trigger, ok := m.shape.entry(c.Target)
 		return ok && trigger.flags&writable != 0
 	}
+	if c.Class == diagnostics {
+		state, ok := m.shape.entry(c.Target + c.State)
+		return ok && state.flags&writable != 0
+	}
 	if c.Class == "emulate" {
 		param, ok := m.shape.entry(c.Target)
 		return ok && param.flags&writable != 0 && m.shape.has(object+"Status")

@@ -59,6 +59,8 @@ func (m *modeller) addRoot() {
 		// A CPE must have Reboot (TR-069 A.3.2.9); FactoryReset is optional (A.4.1.6).
 		if c.Name == cmdReboot || c.Name == cmdFactoryReset && (m.rpcs == nil || slices.Contains(m.rpcs, c.Target)) {
 			root.Commands = append(root.Commands, c.CommandDef)
+		} else if c.Class == diagnostics && m.offers(rootDevice, &c) {
+			root.Commands = append(root.Commands, c.CommandDef)
 		}
 	}
 	root.Events = append(root.Events, m.schema.event(rootDevice+eventBoot).EventDef)

@@ -55,7 +55,15 @@ type Command struct {
 	agent.CommandDef
 	Class  string // rpc, diagnostics, trigger-param, agent, emulate or none
 	Target string // the RPC, object or parameter that does it in CWMP, "" if none
+
+	// Of class diagnostics: the parameter of Target that starts and tells, and which of its other parameters are arguments.
+	State           string
+	Inputs, Outputs []Argument
+	Statuses        []string // what its output Status may be
 }
+
+// Argument is a parameter of a diagnostics object that is an argument of its command. Rows are {i} in both.
+type Argument struct{ Name, Param string }
 
 // Event is what the schema says of an event, and where in CWMP it comes from.
 type Event struct {

@@ -70,7 +70,7 @@ func loadSchema(open func(name string) (string, error)) (*schema, error) {
 		commands: make(map[string][]Command),
 		events:   make(map[string][]Event),
 		secured:  make(map[string]bool),
-		served:   served{paths: make(map[string]bool), names: make(map[string]bool)},
+		served:   served{paths: make(map[string]bool), names: make(map[string]bool), objects: make(map[string]bool)},
 	}
 	for _, t := range []struct {
 		name, header string

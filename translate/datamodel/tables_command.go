@@ -68,7 +68,9 @@ func (s *schema) addArgument(path, kind, access, typ, flags, enum string) error 
 		c.Mandatory = append(c.Mandatory, name)
 	case "in optional":
 	case "out -":
-		c.Out = append(c.Out, name)
+		if c.Out = append(c.Out, name); name == "Status" && enum != "" {
+			c.Statuses = strings.Split(enum, "|")
+		}
 		return nil
 	default:
 		return fmt.Errorf("access %q", access)
@@ -130,20 +132,68 @@ func parseRange(s string) (agent.Range, bool) {
 func (s *schema) commandRow(c []string) error {
 	path, class, target := c[0], c[3], c[4]
 	switch class {
-	case "rpc", "diagnostics", triggerParam, "agent", "emulate", "none":
+	case "rpc", diagnostics, triggerParam, "agent", "emulate", "none":
 	default:
 		return fmt.Errorf("%s: class %q", path, class)
 	}
 	cmd := s.command(path)
 	switch {
 	case cmd != nil:
-		if cmd.Class, cmd.Target = class, strings.TrimPrefix(target, "-"); class == triggerParam {
+		cmd.Class, cmd.Target = class, strings.TrimPrefix(target, "-")
+		switch class {
+		case triggerParam:
 			s.served.add(target, cmd.In)
+		case diagnostics:
+			if err := s.diagnosticsRow(path, cmd, c[5], c[6]); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
 		}
 	case !strings.HasPrefix(path, servicesRoot):
 		return fmt.Errorf("%s: command is missing in the model", path)
 	}
 	return nil
+}
+
+const (
+	diagnostics      = "diagnostics" // a class of commands
+	diagnosticsState = "DiagnosticsState"
+)
+
+// diagnosticsRow reads the arguments of a diagnostics command: "Host Port->TestPort [trigger TestState=Requested]" and
+// "SuccessCount Status<-DiagnosticsState". Every one must be an argument of the command, and a parameter of the object.
+func (s *schema) diagnosticsRow(path string, c *Command, inputs, outputs string) error {
+	c.State = diagnosticsState
+	inputs, trigger, ok := strings.Cut(inputs, "[trigger ")
+	if ok {
+		c.State = strings.TrimSuffix(trigger, "=Requested]")
+	}
+	if p := s.params[c.Target+c.State]; p == nil || !p.Writable {
+		return fmt.Errorf("no parameter %s%s that starts it", c.Target, c.State)
+	}
+	arguments := func(cell, arrow string, names []string) (args []Argument, err error) {
+		for _, word := range strings.Fields(cell) {
+			name, param, ok := strings.Cut(word, arrow)
+			if !ok {
+				param = name
+			}
+			if !slices.Contains(names, name) || s.params[c.Target+param] == nil {
+				return nil, fmt.Errorf("argument %q", word)
+			}
+			args = append(args, Argument{name, param})
+		}
+		return args, nil
+	}
+	var err1, err2 error
+	c.Inputs, err1 = arguments(inputs, "->", c.In)
+	c.Outputs, err2 = arguments(outputs, "<-", c.Out)
+	if object, _ := splitPath(path); object == c.Target { // which is there, with the command
+		for _, a := range slices.Concat(c.Inputs, c.Outputs) {
+			s.served.add(c.Target+c.State, []string{a.Param})
+		}
+	} else if err := s.served.addObject(c.Target); err != nil {
+		return err
+	}
+	return errors.Join(err1, err2)
 }
 
 // eventRow takes a row of events-to-cwmp.tsv.

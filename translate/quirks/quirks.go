@@ -36,6 +36,8 @@ type Quirks struct {
 	ValueBooleans string `yaml:"value_booleans"`
 	// NamesPerGet is how many names one GetParameterValues may have (R9).
 	NamesPerGet int `yaml:"names_per_get"`
+	// DiagnosticsState "apart" starts a test in a write of its own, after that of its arguments.
+	DiagnosticsState string `yaml:"diagnostics_state"`
 	// RestAfterBoot is how long after its boot a CPE is not asked for anything (S17).
 	RestAfterBoot Duration `yaml:"rest_after_boot"`
 	// TransferScheme "http" says that the CPE cannot fetch files over https, nor send them.
@@ -55,6 +57,7 @@ const (
 	Digits   = "digits"
 	Observed = "observed"
 	HTTP     = "http"
+	Apart    = "apart"
 )
 
 // Bounds of what a profile can say.
@@ -206,6 +209,7 @@ func (q *Quirks) lay(over *Quirks) {
 	take(&q.Envelope, over.Envelope)
 	take(&q.ArgumentBooleans, over.ArgumentBooleans)
 	take(&q.ValueBooleans, over.ValueBooleans)
+	take(&q.DiagnosticsState, over.DiagnosticsState)
 	take(&q.NamesPerGet, over.NamesPerGet)
 	take(&q.RestAfterBoot, over.RestAfterBoot)
 	take(&q.ConnectionRequestURL, over.ConnectionRequestURL)
@@ -325,6 +329,7 @@ func (p *Profile) wrong() (all []string) {
 		{"session_end", p.Set.SessionEnd, "204 200"}, {"correlate", p.Set.Correlate, "cookie address"}, {"envelope", p.Set.Envelope, "plain declared"},
 		{"argument_booleans", p.Set.ArgumentBooleans, "digits words"}, {"value_booleans", p.Set.ValueBooleans, "digits words"},
 		{"connection_request_host", p.Set.ConnectionRequestHost, "told observed"}, {"transfer_scheme", p.Set.TransferScheme, "https http"},
+		{"diagnostics_state", p.Set.DiagnosticsState, "together apart"},
 	} {
 		if w.value != "" && !slices.Contains(strings.Fields(w.oneOf), w.value) {
 			say("set.%s %q is unknown: write one of %s", w.key, w.value, strings.ReplaceAll(w.oneOf, " ", ", "))

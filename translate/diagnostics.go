@@ -1,0 +1,522 @@
+package translate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"isthmus/cwmp"
+	"isthmus/translate/datamodel"
+	"isthmus/translate/quirks"
+	"isthmus/usp"
+	"isthmus/usp/agent"
+)
+
+// A diagnostics command of USP is an object in CWMP: its inputs and its DiagnosticsState "Requested" are written, the CPE runs the test when the session has
+// ended, informs with 8 DIAGNOSTICS COMPLETE, and has the results in the same object until somebody writes to it (TR-181, Appendix on diagnostics).
+
+// diagnosis is the kind of the asynchronous ones.
+type diagnosis struct{}
+
+// The values of a DiagnosticsState that mean something here. The word for success was Completed once.
+const (
+	stateNone      = "None"
+	stateRequested = "Requested"
+	stateCanceled  = "Canceled"
+	stateComplete  = "Complete"
+	stateCompleted = "Completed"
+	stateError     = "Error"
+	stateOther     = "Error_Other"
+)
+
+const (
+	classDiagnostics = "diagnostics" // of commands-to-cwmp.tsv
+	statusOutput     = "Status"      // the output that is the DiagnosticsState
+	memoObject       = "object"      // the CPE's diagnostics object
+	// diagnosticsPoll is after how long a CPE that says nothing is asked whether a test is over. Asking disturbs what is being measured.
+	diagnosticsPoll = 2 * time.Minute
+	// occupiedRetry is how soon a test is tried again where somebody else's runs; occupiedPatience is how long theirs may take.
+	occupiedRetry    = 30 * time.Second
+	occupiedPatience = 10 * time.Minute
+	// resultsBatch is how many names are asked for at once where a CPE does not give its results in one go.
+	resultsBatch = 64
+)
+
+// test is a diagnostics command as a CPE has it.
+type test struct {
+	command *datamodel.Command
+	generic string               // the object in the model
+	object  string               // the CPE's own, with the final dot
+	state   string               // of its parameters, the one that starts and tells
+	inputs  []datamodel.Argument // the others; Param is the CPE's
+	outputs []datamodel.Argument
+}
+
+// test finds the diagnostics object of a command. d.mu is held.
+func (d *Device) test(command string) (*test, error) {
+	object := objectOf(command)
+	c, ok := datamodel.LookupCommand(agent.GenericPath(command))
+	if !ok || c.Class != classDiagnostics || d.tree == nil {
+		return nil, usp.Errorf(usp.InvalidPath, "%s is not supported", command)
+	}
+	t := &test{command: &c, generic: c.Target, object: c.Target, state: c.State, inputs: c.Inputs, outputs: c.Outputs}
+	if rest, ok := strings.CutPrefix(c.Target, agent.GenericPath(object)); ok {
+		t.object = object + rest
+	}
+	if d.tree.get(t.object+t.state) == nil {
+		return nil, usp.Errorf(usp.ObjectDoesNotExist, "the CPE has no %s", t.object)
+	}
+	return t, nil
+}
+
+// writes are the inputs of a test, its state aside. An argument that was not given is written as empty, or as false, so that the one of an earlier test does
+// not count; a number that was not given stays what it is, since the model does not say what it should be. d.mu is held.
+func (t *test) writes(d *Device, args map[string]string) ([]cpeWrite, error) {
+	var own []cpeWrite
+	for _, in := range t.inputs {
+		value, given := args[in.Name]
+		def := t.command.Args[in.Name]
+		path := t.object + in.Param
+		n := d.tree.get(path)
+		switch {
+		case given:
+		case def.Type == agent.TypeBoolean:
+			value = "false"
+		case def.Type != agent.TypeString || len(def.Enum) > 0:
+			continue
+		}
+		asUsual := value == "" || !given || def.Default != nil && *def.Default == value
+		switch {
+		case n == nil && asUsual:
+		case n == nil:
+			return nil, usp.Errorf(usp.InvalidArguments, "the CPE has nothing for %s", in.Name)
+		case n.writable:
+			own = append(own, cpeWrite{path: path, value: value, from: []int{len(own)}})
+		case !asUsual && !datamodel.Equal(def.Type, n.value, value):
+			return nil, usp.Errorf(usp.InvalidArguments, "%s cannot be set at this CPE: it is %q", in.Name, n.value)
+		}
+	}
+	return own, nil
+}
+
+// fits checks what a radio is asked to measure: CWMP has one object for all radios, and the test would run on another one. d.mu is held.
+func (t *test) fits(d *Device, command string, args map[string]string) error {
+	asked := cmp.Or(args["Frequency"], bandOfClass(args["OperatingClass"]))
+	if object := objectOf(command); asked != "" && !strings.HasPrefix(t.object, object) {
+		for _, o := range d.view().Render(d.tree, agent.Query{Path: object + "OperatingFrequencyBand"}) {
+			for _, p := range o.Params {
+				if p.Value != "" && p.Value != asked {
+					return usp.Errorf(usp.InvalidArguments, "the radio's band is %s, not %s", p.Value, asked)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// bandOfClass gives the band of a global operating class (IEEE 802.11, Table E-4), "" where it is none of these.
+func bandOfClass(class string) string {
+	switch n, _ := strconv.Atoi(class); {
+	case n >= 81 && n <= 84:
+		return "2.4GHz"
+	case n >= 115 && n <= 130:
+		return "5GHz"
+	case n >= 131 && n <= 137:
+		return "6GHz"
+	}
+	return ""
+}
+
+// planTest is what a command comes to: its test, and the inputs to be written.
+func (d *Device) planTest(ctx context.Context, command string, args map[string]string) (*test, []cpeWrite, error) {
+	if err := d.load(ctx); err != nil {
+		return nil, nil, err
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	t, err := d.test(command)
+	if err == nil {
+		err = t.fits(d, command, args)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	own, err := t.writes(d, args)
+	return t, own, err
+}
+
+// start writes the inputs and has the CPE run the test once the session is over: in one write, or in two for a CPE that is known to want it so, or shows it
+// by refusing the one.
+func (t *test) start(ctx context.Context, c cwmp.Caller, d *Device, own []cpeWrite, key string) error {
+	path := func(i int) string { return own[i].path }
+	state := cpeWrite{path: t.object + t.state, value: stateRequested}
+	d.mu.RLock()
+	apart := d.habit().DiagnosticsState == quirks.Apart
+	d.mu.RUnlock()
+	write := func(own ...cpeWrite) error {
+		spv, err := d.setValues(own, path)
+		if err != nil {
+			return err
+		}
+		spv.ParameterKey = key
+		_, err = cwmp.Call(ctx, c, spv)
+		return err
+	}
+	if !apart || len(own) == 0 {
+		if err := write(append(slices.Clone(own), state)...); !isFault(err) || len(own) == 0 {
+			return asRefused(err)
+		}
+	}
+	if err := write(own...); err != nil {
+		return asRefused(err)
+	}
+	return asRefused(write(state))
+}
+
+// asRefused makes an answer that is a Fault the error of the command.
+func asRefused(err error) error {
+	if f := (*cwmp.Fault)(nil); errors.As(err, &f) {
+		return refused(f)
+	}
+	return err
+}
+
+// now reads the state of a test.
+func (t *test) now(ctx context.Context, c cwmp.Caller) (string, error) {
+	return readOne(ctx, c, t.object+t.state)
+}
+
+// end reads how a test has ended, whose state is none that runs: its outcome, with the outputs that the CPE has.
+func (t *test) end(ctx context.Context, c cwmp.Caller, d *Device, state string, own []cpeWrite) (*outcome, error) {
+	switch state {
+	case "", stateNone:
+		return &outcome{err: usp.Errorf(usp.CommandFailure, "the CPE has given the test up: it has rebooted, or somebody has stopped it")}, nil
+	case stateCanceled:
+		return &outcome{err: usp.Errorf(usp.CommandFailure, "the test was canceled at the CPE")}, nil
+	}
+	values, err := t.results(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range own {
+		in := t.input(w.path)
+		if v, ok := values[w.path]; ok && slices.Contains(t.command.Mandatory, in) && t.command.Args[in].Type == agent.TypeString && v.Value != "" &&
+			!strings.EqualFold(strings.Trim(v.Value, " ."), strings.Trim(w.value, " .")) {
+			return &outcome{err: usp.Errorf(usp.CommandFailure, "somebody else has begun another test at the CPE in between: its %s is not the one asked for", in)}, nil
+		}
+	}
+	status := t.status(state)
+	if !slices.Contains(t.command.Out, statusOutput) && status != stateComplete {
+		return &outcome{err: usp.Errorf(usp.CommandFailure, "the test has ended with %s", state)}, nil
+	}
+	return &outcome{output: t.output(d, values, status)}, nil
+}
+
+// input names the argument that a parameter is.
+func (t *test) input(path string) string {
+	for _, in := range t.inputs {
+		if t.object+in.Param == path {
+			return in.Name
+		}
+	}
+	return ""
+}
+
+// results reads the whole object, in one go where the CPE can.
+func (t *test) results(ctx context.Context, c cwmp.Caller) (map[string]cwmp.ParameterValueStruct, error) {
+	values := map[string]cwmp.ParameterValueStruct{}
+	get := func(names ...string) error {
+		resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: names})
+		if err != nil {
+			return err
+		}
+		for _, v := range resp.ParameterList {
+			values[v.Name] = v
+		}
+		return nil
+	}
+	err := get(t.object)
+	if !isFault(err) {
+		return values, err
+	}
+	listed, err := listBelow(ctx, c, t.object, 0)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range listed {
+		if !strings.HasSuffix(n.path, ".") {
+			names = append(names, n.path)
+		}
+	}
+	for batch := range slices.Chunk(names, resultsBatch) {
+		if err := get(batch...); err != nil && !isFault(err) {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+// status is what USP calls the end of a test. A test that has failed is a command that has not: its Status says why, and there is no other place for that.
+func (t *test) status(state string) string {
+	may := t.command.Statuses
+	if state == stateCompleted {
+		state = stateComplete
+	}
+	if len(may) == 0 || slices.Contains(may, state) {
+		return state
+	}
+	also := []string{stateOther, stateError, "fail"}
+	if state == stateComplete {
+		also = []string{"Success", "success"}
+	}
+	for _, s := range also {
+		if slices.Contains(may, s) {
+			return s
+		}
+	}
+	return state
+}
+
+// output makes the output arguments of a command: those that the CPE has, with rows numbered from 1 on.
+func (t *test) output(d *Device, values map[string]cwmp.ParameterValueStruct, status string) map[string]string {
+	names := map[string]string{} // arguments by parameter
+	for _, o := range t.outputs {
+		names[o.Param] = o.Name
+	}
+	rows := t.rows(values)
+	out := map[string]string{}
+	for path, v := range values {
+		rel := strings.TrimPrefix(path, t.object)
+		generic := agent.GenericPath(rel)
+		name, ok := names[generic]
+		if !ok || rel == t.state {
+			continue
+		}
+		value := normalize(t.generic+generic, v.Type, v.Value)
+		if p, ok := datamodel.LookupParam(t.generic + generic); ok && p.Reference != datamodel.NoReference {
+			value = d.referred(value)
+		}
+		out[numbered(name, rel, rows)] = value
+	}
+	if slices.Contains(t.command.Out, statusOutput) {
+		out[statusOutput] = status
+	}
+	return out
+}
+
+// rows gives each row of the results its number among those of its table, by its path relative to the object.
+func (t *test) rows(values map[string]cwmp.ParameterValueStruct) map[string]int {
+	tables := map[string][]int{}
+	for path := range values {
+		rel := strings.TrimPrefix(path, t.object)
+		for i := 0; i < len(rel); i++ {
+			if rel[i] != '.' {
+				continue
+			}
+			start := strings.LastIndexByte(rel[:i], '.') + 1
+			if n, err := strconv.Atoi(rel[start:i]); err == nil && !slices.Contains(tables[rel[:start]], n) {
+				tables[rel[:start]] = append(tables[rel[:start]], n)
+			}
+		}
+	}
+	rows := map[string]int{}
+	for table, numbers := range tables {
+		slices.Sort(numbers)
+		for i, n := range numbers {
+			rows[table+strconv.Itoa(n)+"."] = i + 1
+		}
+	}
+	return rows
+}
+
+// numbered puts the numbers of the rows that a parameter is in into the name of its argument.
+func numbered(name, rel string, rows map[string]int) string {
+	for i := 0; i < len(rel) && strings.Contains(name, "{i}"); i++ {
+		if n := rows[rel[:i+1]]; rel[i] == '.' && n != 0 {
+			name = strings.Replace(name, "{i}", strconv.Itoa(n), 1)
+		}
+	}
+	return name
+}
+
+func (diagnosis) begin(ctx context.Context, d *Device, op *operation) error {
+	t, _, err := d.planTest(ctx, op.Command, op.Args)
+	if err == nil {
+		op.Memo = map[string]string{memoObject: t.object}
+	}
+	return err
+}
+
+func (diagnosis) lane(op *operation) string { return op.Memo[memoObject] }
+
+func (diagnosis) send(ctx context.Context, c cwmp.Caller, d *Device, op *operation) (*outcome, error) {
+	t, own, err := d.planTest(ctx, op.Command, op.Args)
+	if err != nil {
+		return nil, err
+	}
+	state, err := t.now(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if now := time.Now(); state == stateRequested && now.Sub(op.Begun) < occupiedPatience {
+		d.mu.Lock()
+		op.NotBefore = now.Add(occupiedRetry) // it is the user's, or another management system's
+		d.mu.Unlock()
+		return nil, errNotBegun
+	}
+	return nil, t.start(ctx, c, d, own, op.Token)
+}
+
+func (diagnosis) look(ctx context.Context, c cwmp.Caller, d *Device, op *operation, in *cwmp.Inform) (*outcome, error) {
+	t, own, err := d.planTest(ctx, op.Command, op.Args)
+	if u := (*usp.Error)(nil); errors.As(err, &u) {
+		return &outcome{err: u}, nil // the CPE is not what it was
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.mu.RLock()
+	answered := op.Answered
+	d.mu.RUnlock()
+	if !answered {
+		key, err := d.parameterKey(ctx, c)
+		if err != nil && !isFault(err) {
+			return nil, err
+		}
+		answered = key != nil && *key == op.Token
+	}
+	state, err := t.now(ctx, c)
+	switch {
+	case err != nil:
+		return nil, err
+	case state == stateRequested && in.Has(cwmp.EventBoot):
+		return &outcome{err: usp.Errorf(usp.CommandFailure, "the CPE has rebooted while the test ran")}, nil
+	case state == stateRequested:
+		return nil, nil
+	case !answered:
+		return nil, errNotBegun
+	}
+	return t.end(ctx, c, d, state, own)
+}
+
+func (diagnosis) poll(*operation) time.Duration { return diagnosticsPoll }
+
+// cancel: Canceled is a state from Device:2.10 on; older CPE stop at None.
+func (diagnosis) cancel(ctx context.Context, c cwmp.Caller, d *Device, op *operation) error {
+	d.mu.RLock()
+	t, err := d.test(op.Command)
+	d.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	for _, state := range []string{stateCanceled, stateNone} {
+		var spv *cwmp.SetParameterValues
+		w := []cpeWrite{{path: t.object + t.state, value: state}}
+		if spv, err = d.setValues(w, func(int) string { return w[0].path }); err != nil {
+			return err
+		}
+		if _, err = cwmp.Call(ctx, c, spv); !isFault(err) {
+			return err
+		}
+	}
+	return err
+}
+
+func (diagnosis) expire(*Device, *operation) *outcome { return nil }
+
+const (
+	// syncPoll is how long after a session a CPE is asked whether a test is over that somebody waits for.
+	syncPoll = time.Second
+)
+
+// diagnose runs a diagnostics command that is synchronous in USP: the answer waits for the test, as long as there is time. What is under way then is a test
+// without consequences.
+func (d *Device) diagnose(ctx context.Context, inv *agent.Invocation) (map[string]string, error) {
+	if err := d.uncontested(); err != nil {
+		return nil, err
+	}
+	d.hold()
+	defer d.release()
+	t, own, err := d.planTest(ctx, inv.Command, inv.Args)
+	if err != nil {
+		return nil, uspError(err, operating)
+	}
+	release, err := d.takeTest(ctx, t.object)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	err = d.do(ctx, &job{last: true, talk: func(ctx context.Context, c cwmp.Caller) error {
+		return t.start(ctx, c, d, own, token(d.p.random))
+	}})
+	if err != nil {
+		return nil, uspError(err, operating)
+	}
+	for {
+		var out *outcome
+		err := d.do(ctx, &job{last: true, talk: func(ctx context.Context, c cwmp.Caller) error {
+			state, err := t.now(ctx, c)
+			if err == nil && state != stateRequested {
+				out, err = t.end(ctx, c, d, state, own)
+			}
+			return err
+		}})
+		switch {
+		case err != nil:
+			return nil, uspError(err, operating)
+		case out != nil && out.err != nil:
+			return nil, out.err
+		case out != nil:
+			return out.output, nil
+		}
+		if err := sleep(ctx, syncPoll); err != nil {
+			return nil, usp.Errorf(usp.CommandFailure, "the test was not over in time")
+		}
+	}
+}
+
+// takeTest has one synchronous test at a time use a diagnostics object.
+func (d *Device) takeTest(ctx context.Context, object string) (release func(), err error) {
+	for {
+		d.mu.Lock()
+		busy := d.testing[object]
+		if busy == nil {
+			if d.testing == nil {
+				d.testing = map[string]chan struct{}{}
+			}
+			done := make(chan struct{})
+			d.testing[object] = done
+			d.mu.Unlock()
+			return func() {
+				d.mu.Lock()
+				if delete(d.testing, object); len(d.testing) == 0 {
+					d.testing = nil
+				}
+				d.mu.Unlock()
+				close(done)
+			}, nil
+		}
+		d.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, usp.Errorf(usp.ResourcesExceeded, "another test runs at %s", object)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
