@@ -170,6 +170,8 @@ func (d *Device) nextOperation() *job {
 		return nil
 	}
 	op.tried, op.active = d.session, true
+	after := d.ready(time.Now())
+	d.pressing = after != nil && after.tried == nil // it needs a session of its own
 	j := &job{ctx: d.p.ctx, done: make(chan struct{}), last: true, again: true, state: running}
 	j.talk = func(ctx context.Context, c cwmp.Caller) error {
 		err := d.carryOut(ctx, c, op)
