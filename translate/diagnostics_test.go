@@ -333,7 +333,7 @@ func TestDiagnosticsFaults(t *testing.T) {
 
 func reboot(w *world, _ *cpe.CPE) {
 	for id := range w.p.devices {
-		w.operate(usp.EndpointID(id), "Device.Reboot()", "")
+		w.operate(id, "Device.Reboot()", "")
 	}
 }
 
