@@ -27,6 +27,13 @@ type dying struct {
 	buried atomic.Bool // errors are of no more interest
 }
 
+func newDying(s store.Store) *dying {
+	const plenty = 1 << 30 // it lives for now
+	d := &dying{Store: s, killed: make(chan struct{})}
+	d.left.Store(plenty)
+	return d
+}
+
 // dies says whether the process is dead; if it is, the error is what a write of its comes to.
 func (s *dying) dies() (bool, error) {
 	if s.left.Add(-1) >= 0 {
@@ -57,7 +64,6 @@ func (s *dying) PutFleet(ctx context.Context, name string, old, value []byte) er
 // that was not answered, and the repetition must not count as old.
 func TestValueChangeSurvivesKillAtAnyWrite(t *testing.T) {
 	const writes = 3 // that a told change makes: the notification, the Inform, the end of the notification
-	const plenty = 1 << 30
 	for n := range writes {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
@@ -71,11 +77,7 @@ func TestValueChangeSurvivesKillAtAnyWrite(t *testing.T) {
 
 			var dead *dying
 			w.stop()
-			w.wrap = func(s store.Store) store.Store {
-				dead = &dying{Store: s, killed: make(chan struct{})}
-				dead.left.Store(plenty)
-				return dead
-			}
+			w.wrap = func(s store.Store) store.Store { dead = newDying(s); return dead }
 			w.start()
 			sessions := c.Sessions()
 			c.Inform(cwmp.EventPeriodic)

@@ -197,7 +197,7 @@ func (d *Device) queuedTransfers(ctx context.Context, c cwmp.Caller) (keys []str
 
 // look: a firmware is there when the CPE says that it runs another than before, whatever became of TransferComplete (row S13), or when it has booted
 // and had said that it was done.
-func (t transfer) look(ctx context.Context, c cwmp.Caller, d *Device, op *operation, _ *cwmp.Inform) (*outcome, error) {
+func (t transfer) look(ctx context.Context, c cwmp.Caller, d *Device, op *operation, in *cwmp.Inform) (*outcome, error) {
 	d.mu.RLock()
 	done, answered := op.Claimed && d.rebooted, op.Answered
 	d.mu.RUnlock()
@@ -207,18 +207,32 @@ func (t transfer) look(ctx context.Context, c cwmp.Caller, d *Device, op *operat
 	if out := t.expire(d, op); out != nil || answered {
 		return out, nil
 	}
-	// A Download is never repeated blindly (row S7).
+	// A Download is never repeated blindly (row S7). One that is in no list may have ended since the CPE has said what it has to say, which it then
+	// says in its next session.
 	queued, known, err := d.queuedTransfers(ctx, c)
-	switch {
-	case err != nil && !isFault(err):
+	if err != nil && !isFault(err) {
 		return nil, err
-	case known && !slices.Contains(queued, op.Token):
-		return nil, errNotBegun
 	}
-	return nil, nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	missed := op.missed
+	if op.missed = nil; !known || slices.Contains(queued, op.Token) {
+		return nil, nil
+	}
+	if missed == nil || missed == in {
+		op.missed = in
+		return nil, nil
+	}
+	return nil, errNotBegun
 }
 
-func (transfer) poll(*operation) time.Duration { return 0 }
+// poll has the CPE come once more where a transfer was missed in its list.
+func (transfer) poll(op *operation) time.Duration {
+	if op.missed != nil {
+		return sweepEvery
+	}
+	return 0
+}
 
 func (transfer) cancel(ctx context.Context, c cwmp.Caller, d *Device, op *operation) error {
 	d.mu.RLock()

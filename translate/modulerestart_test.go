@@ -111,7 +111,6 @@ func TestExecEnvRestart(t *testing.T) {
 // The process may be killed between any two writes: the environment is up in the end.
 func TestExecEnvRestartSurvivesKillAtAnyWrite(t *testing.T) {
 	const writes = 10 // more than there are
-	const plenty = 1 << 30
 	for n := range writes {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
@@ -120,11 +119,7 @@ func TestExecEnvRestartSurvivesKillAtAnyWrite(t *testing.T) {
 			w.watch(id)
 			var dead *dying
 			w.stop()
-			w.wrap = func(s store.Store) store.Store {
-				dead = &dying{Store: s, killed: make(chan struct{})}
-				dead.left.Store(plenty)
-				return dead
-			}
+			w.wrap = func(s store.Store) store.Store { dead = newDying(s); return dead }
 			w.start()
 			w.begin(id, envRow+"Restart()", "restart", nil)
 			dead.left.Store(int64(n))

@@ -49,6 +49,7 @@ type operation struct {
 	alarmed bool          // something waits for NotBefore
 	resumed bool          // its Request is there still after a restart
 	looked  time.Time     // when look saw to it
+	missed  *cwmp.Inform  // of the session in which the CPE did not know of it, which is believed if it says so again
 }
 
 // kind is a way in which CPE carry out commands: Download and Upload, ChangeDUState, a diagnostics object. kindOf says which command is of which
@@ -65,7 +66,7 @@ type kind interface {
 	// look says at the start of a session, after the CPE has said what it has to say, whether an operation that was sent is over; a nil outcome is
 	// no. errNotBegun says that one whose answer was lost has not reached the CPE.
 	look(ctx context.Context, c cwmp.Caller, d *Device, op *operation, in *cwmp.Inform) (*outcome, error)
-	// poll is after how long without a look at an operation that was sent the CPE is asked for a session; 0 is never.
+	// poll is after how long without a look at an operation that was sent the CPE is asked for a session; 0 is never. Device.mu is held.
 	poll(op *operation) time.Duration
 	// cancel has the CPE give up what was sent, in a session. An error is the cmd_failure of Cancel(), and the operation goes on.
 	cancel(ctx context.Context, c cwmp.Caller, d *Device, op *operation) error

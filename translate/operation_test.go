@@ -40,7 +40,6 @@ func (w *world) failure(key string, want usp.ErrorCode, text string) {
 // Controller hears of the end.
 func TestOperationSurvivesKillAtAnyWrite(t *testing.T) {
 	const writes = 16 // more than there are
-	const plenty = 1 << 30
 	for n := range writes {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
@@ -50,11 +49,7 @@ func TestOperationSurvivesKillAtAnyWrite(t *testing.T) {
 			w.watch(id)
 			var dead *dying
 			w.stop()
-			w.wrap = func(s store.Store) store.Store {
-				dead = &dying{Store: s, killed: make(chan struct{})}
-				dead.left.Store(plenty)
-				return dead
-			}
+			w.wrap = func(s store.Store) store.Store { dead = newDying(s); return dead }
 			w.start()
 			w.begin(id, downloadCommand, "fw", firmware(url))
 			dead.left.Store(int64(n))
@@ -73,6 +68,7 @@ func TestOperationSurvivesKillAtAnyWrite(t *testing.T) {
 			w.wrap = nil
 			c.SetFaults(cpe.Faults{})
 			w.start()
+			w.drive(c, id, "fw", 1)
 			done := w.notified(1, completed("fw")).GetOperComplete()
 			if done.GetReqOutputArgs() == nil {
 				t.Errorf("OperationComplete %v", done)
