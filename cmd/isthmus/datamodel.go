@@ -13,7 +13,9 @@ import (
 
 // datamodelCmd is what an operator can ask about data models. It needs no running proxy.
 type datamodelCmd struct {
-	Import importCmd `cmd:"" help:"Turn a data model in the Broadband Forum's XML into a table for cwmp.data_model_files."`
+	Explain explainCmd `cmd:"" help:"Say what a path of TR-098 or Device:1 becomes in Device:2, or what a path of Device:2 is made of."`
+	Check   dumpCmd    `cmd:"" help:"Say what of a device dump is shown in Device:2, and why the rest is not."`
+	Import  importCmd  `cmd:"" help:"Turn a data model in the Broadband Forum's XML into a table for cwmp.data_model_files."`
 }
 
 type importCmd struct {

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"isthmus/cmd/isthmus/config"
+	"isthmus/translate/legacy"
 )
 
 // cli is the command line.
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 	parser, err := kong.New(&cli{}, kong.Name("isthmus"), kong.Writers(stdout, stderr),
 		kong.Description("A proxy that shows each TR-069 CPE to USP Controllers as a USP Agent of its own."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Exit(func(int) { helped = true }))
+		kong.Vars{"vendors": strings.Join(legacy.Vendors(), ", ")}, kong.Exit(func(int) { helped = true }))
 	if err != nil {
 		panic(err) // the structs above are wrong
 	}

@@ -27,6 +27,7 @@ type Map struct {
 	sources map[string][]*rule // by generic Device:2 path
 	targets []string           // its keys, sorted
 	types   map[string]agent.ValueType
+	vendor  bool // there are rules of a maker's
 }
 
 // rule is a row of a table: a name of the older data model and one of its places in Device:2.
@@ -42,6 +43,7 @@ type rule struct {
 	radio          bool // it is said for the radio by its primary member
 	only           condition
 	reference      bool
+	vendor         bool // it is a maker's
 }
 
 // step is a name of the older data model, in a tree of them.

@@ -28,19 +28,24 @@ func appendUint(b []byte, n uint32) []byte { return strconv.AppendUint(b, uint64
 
 // projection is one run of Project.
 type projection struct {
-	m     *Map
-	put   Put
-	nums  [maxNums]uint32
-	depth int
-	group map[uint32]uint32 // the radio, by the number of a member
-	radio map[uint32][]wlanRow
+	m   *Map
+	put Put
+	// vendors puts what makers' rules say, which nothing else overrules.
+	vendors Put
+	nums    [maxNums]uint32
+	depth   int
+	group   map[uint32]uint32 // the radio, by the number of a member
+	radio   map[uint32][]wlanRow
 	facts
 	edges [][2]string // of the interface stack
 }
 
 // Project gives all that a CPE has in Device:2. root is the CPE's root object.
 func (m *Map) Project(root Node, put Put) {
-	p := projection{m: m, put: put}
+	p := projection{m: m, put: put, vendors: put}
+	if m.vendor {
+		p.letVendorsSpeak()
+	}
 	p.groupRadios(root)
 	s := m.trie.kids[strings.TrimSuffix(m.root, ".")]
 	if s == nil {
@@ -116,7 +121,11 @@ func (p *projection) apply(r *rule, n Node) {
 	if r.reference {
 		v = p.refer(v)
 	}
-	p.put(path, datamodel.Normalize("", r.typ, v), r.writes && n.Settable())
+	put := p.put
+	if r.vendor {
+		put = p.vendors
+	}
+	put(path, datamodel.Normalize("", r.typ, v), r.writes && n.Settable())
 }
 
 // functional says whether the target's instance numbers are functions of the source's.

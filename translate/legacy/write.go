@@ -34,7 +34,7 @@ func (m *Map) Write(root Node, path, value string) ([]Write, error) {
 	}
 	switch {
 	case m.root == "Device.":
-	case strings.HasPrefix(generic, "Device.WiFi.AccessPoint.{i}.Security."):
+	case strings.HasPrefix(generic, "Device.WiFi.AccessPoint.{i}.Security.") && !m.extends(root, generic, segs):
 		return m.writeSecurity(root, path, value)
 	case generic == "Device.NAT.PortMapping.{i}.Interface":
 		return nil, m.keeps(path, value, m.interfaceOf(path))

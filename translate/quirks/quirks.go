@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"isthmus/translate/legacy"
 )
 
 // Quirks is what is peculiar about a CPE. A zero field is that nothing was said.
@@ -46,6 +48,8 @@ type Quirks struct {
 	ConnectionRequestURL string `yaml:"connection_request_url"`
 	// ConnectionRequestHost "observed" puts the address that the CPE's Informs come from in place of the URL's host (N7).
 	ConnectionRequestHost string `yaml:"connection_request_host"`
+	// Mapping is the table of what a maker adds to TR-098: one of isthmus by its name (legacy.Vendors), or an operator's by its file, which ends in .tsv.
+	Mapping string `yaml:"mapping"`
 }
 
 // The values of Quirks that are words.
@@ -97,7 +101,8 @@ func (c CPE) Model() CPE {
 // Table is the profiles of isthmus and those of an operator. It does not change.
 type Table struct {
 	own, operators []Profile
-	individual     map[string]struct{} // the Endpoint IDs that operators' profiles match
+	individual     map[string]struct{}       // the Endpoint IDs that operators' profiles match
+	vendors        map[string]*legacy.Vendor // of operators' files, by what profiles call them
 }
 
 //go:embed quirks.yaml
@@ -132,8 +137,13 @@ func Load(file string) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{own: builtIn, operators: ps, individual: map[string]struct{}{}}
+	t := &Table{own: builtIn, operators: ps, individual: map[string]struct{}{}, vendors: map[string]*legacy.Vendor{}}
 	for i := range ps {
+		if name := ps[i].Set.Mapping; name != "" && t.vendors[name] == nil {
+			if t.vendors[name], err = legacy.LoadVendor(name); err != nil {
+				return nil, err
+			}
+		}
 		if id := ps[i].Match.EndpointID; id != "" {
 			t.individual[id] = struct{}{}
 		}
@@ -156,6 +166,18 @@ func (t *Table) Of(c CPE, learnt Learnt) (q Quirks, names []string) {
 	q.lay(&from)
 	lay(t.operators)
 	return q, names
+}
+
+// Vendor gives the table that Quirks call Mapping, nil for none.
+func (t *Table) Vendor(mapping string) *legacy.Vendor {
+	if v := t.vendors[mapping]; v != nil || mapping == "" {
+		return v
+	}
+	v, err := legacy.LoadVendor(mapping)
+	if err != nil {
+		panic(err) // the built-in profiles are wrong
+	}
+	return v
 }
 
 // Told gives the operator's word for a CPE.
@@ -215,6 +237,7 @@ func (q *Quirks) lay(over *Quirks) {
 	take(&q.ConnectionRequestURL, over.ConnectionRequestURL)
 	take(&q.ConnectionRequestHost, over.ConnectionRequestHost)
 	take(&q.TransferScheme, over.TransferScheme)
+	take(&q.Mapping, over.Mapping)
 }
 
 func take[T comparable](q *T, over T) {
@@ -340,6 +363,11 @@ func (p *Profile) wrong() (all []string) {
 	}
 	if d := time.Duration(p.Set.RestAfterBoot); d < 0 || d > maxRest {
 		say("set.rest_after_boot %v must be at most %v", d, maxRest)
+	}
+	if p.Set.Mapping != "" {
+		if _, err := legacy.LoadVendor(p.Set.Mapping); err != nil {
+			say("set.mapping: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
 	}
 	if n := p.Set.NamesPerGet; n < 0 || n > maxNames {
 		say("set.names_per_get %d must be from 1 to %d", n, maxNames)

@@ -1,0 +1,113 @@
+package legacy
+
+import (
+	"slices"
+	"strings"
+
+	"isthmus/usp/agent"
+)
+
+// The kinds of a Rule that the program tells apart here.
+const (
+	kindNone   = "none"
+	kindObject = "object"
+)
+
+// Row is a Rule of the standard table or of a maker's.
+type Row struct {
+	Rule
+	Vendor string // the maker whose table it is of, "" for the standard one
+}
+
+// Root is the root object of the data model that the map is of.
+func (m *Map) Root() string { return m.root }
+
+// rows are all of the map's standard table.
+func (m *Map) rows() (rows []Row) {
+	table := tr098Table
+	if m.root != rootTR098 {
+		table = device1Table
+	}
+	if err := readTable(table, func(r Rule) error { rows = append(rows, Row{Rule: r}); return nil }); err != nil {
+		panic("legacy: embedded tables: " + err.Error())
+	}
+	return rows
+}
+
+// Explain gives the rows about a path of either data model, with instance numbers, "{i}" or "*"; of an object also those of what is below. Where it has
+// numbers, so has the other side, as far as they follow from them. vendor may be nil.
+func (m *Map) Explain(path string, vendor *Vendor) (found []Row) {
+	generic := strings.ReplaceAll(agent.GenericPath(path), "*", "{i}")
+	rows := m.rows()
+	if vendor != nil {
+		rows = append(slices.Clone(vendor.rows), rows...)
+	}
+	covers := func(name string) bool {
+		return name == generic || strings.HasSuffix(generic, ".") && (strings.HasPrefix(name, generic) || name == generic+"{i}.")
+	}
+	segs := strings.Split(path, ".")
+	for _, row := range rows {
+		switch {
+		case covers(row.Own) && strings.HasPrefix(generic, m.root):
+			row.fillTarget(segs)
+		case covers(row.Target):
+			row.fillOwn(segs)
+		default:
+			continue
+		}
+		found = append(found, row)
+	}
+	return found
+}
+
+// fillTarget puts the numbers of an own path into both.
+func (r *Row) fillTarget(segs []string) {
+	own := strings.Split(r.Own, ".")
+	var nums [maxNums]uint32
+	depth := 0
+	for i := range own {
+		if own[i] != "{i}" || i >= len(segs) || depth == maxNums {
+			continue
+		}
+		if n, ok := number32(segs[i]); ok {
+			own[i], nums[depth] = segs[i], n
+		}
+		depth++
+	}
+	r.Own = strings.Join(own, ".")
+	parts := strings.Split(r.Target, "{i}")
+	numbers, ok := parseNumbers(r.Instance, len(parts)-1)
+	if !ok || strings.Contains(r.Instance, "radio(") {
+		return
+	}
+	for i, n := range numbers {
+		number := "{i}"
+		if x, ok := n.of(nums[:]); ok {
+			number = itoa(x)
+		}
+		parts[i] += number
+	}
+	r.Target = strings.Join(parts, "")
+}
+
+// fillOwn puts the numbers of a Device:2 path into both.
+func (r *Row) fillOwn(segs []string) {
+	if r.Own == "" {
+		return
+	}
+	to := strings.Split(r.Target, "{i}")
+	numbers, ok := parseNumbers(r.Instance, len(to)-1)
+	if ok && !strings.Contains(r.Instance, "radio(") {
+		plain := rule{target: r.Target, from: strings.Split(r.Own, "{i}"), to: to, numbers: numbers}
+		if own := plain.pattern(segs); own != "" {
+			r.Own = strings.ReplaceAll(own, "*", "{i}")
+		}
+	}
+	target := strings.Split(r.Target, ".")
+	for i := range target {
+		if i < len(segs) && target[i] == "{i}" && agent.IsInstance(segs[i]) {
+			target[i] = segs[i]
+		}
+	}
+	r.Target = strings.Join(target, ".")
+}
