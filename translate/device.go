@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"isthmus/cwmp"
@@ -44,9 +45,10 @@ type Device struct {
 	lookedUp   map[string]time.Time     // tables that were listed because somebody asked for a row that is not there
 	testing    map[string]chan struct{} // diagnostics objects that a synchronous test uses; closed when it is over
 
-	operations []*operation // commands that run at the CPE, the oldest first; nil: none
-	image      View         // nil: the CPE has a table of its firmware images, or takes none
-	pressing   bool         // a session is worth asking for: one of them has not had its turn
+	operations []*operation               // commands that run at the CPE, the oldest first; nil: none
+	map098     atomic.Pointer[legacy.Map] // what the names of a TR-098 CPE become; nil: not looked up for its software yet
+	image      View                       // nil: the CPE has a table of its firmware images, or takes none
+	pressing   bool                       // a session is worth asking for: one of them has not had its turn
 
 	queue    []*job
 	wake     chan struct{}
@@ -348,8 +350,41 @@ func (d *Device) plainView() View {
 	if d.image != nil {
 		return d.image
 	}
-	if d.head.Device1 {
-		return older{legacy.Device1(), deviceRoot}
+	v := d.p.opts.View(d.head.Root)
+	switch o, isOlder := v.(older); {
+	case d.head.Device1:
+		v = older{legacy.Device1(), deviceRoot}
+	case isOlder:
+		o.m = d.mapped()
+		v = o
+	default:
+		return v
 	}
-	return d.p.opts.View(d.head.Root)
+	if d.p.opts.LegacyTree {
+		v = withLegacyTree{v, d.head.Root}
+	}
+	return v
+}
+
+// mapped is what the names of this TR-098 CPE become, its maker's own with them. d.mu is held.
+func (d *Device) mapped() *legacy.Map {
+	m := d.map098.Load()
+	if m == nil {
+		m = d.p.mapOf(d.habit().Mapping)
+		d.map098.Store(m)
+	}
+	return m
+}
+
+// mapOf is the map with a maker's extensions, which all CPE share that have them.
+func (p *Proxy) mapOf(mapping string) *legacy.Map {
+	if m, ok := p.maps.Load(mapping); ok {
+		return m.(*legacy.Map)
+	}
+	m := legacy.TR098()
+	if v := p.habits.table.Vendor(mapping); v != nil {
+		m = m.With(v)
+	}
+	made, _ := p.maps.LoadOrStore(mapping, m)
+	return made.(*legacy.Map)
 }

@@ -363,6 +363,10 @@ func (d *Device) updateHead(s *cwmp.Session, boot, bootstrap bool) (info agent.B
 	if d.habit().ConnectionRequestHost == quirks.Observed {
 		take(&h.From, s.RemoteAddr.Addr().Unmap().String())
 	}
+	if h.Software != before {
+		d.map098.Store(nil) // a profile may be for this version alone
+		d.setImage()
+	}
 	info = agent.BootInfo{Cause: "LocalReboot", Reason: "Unknown", FirmwareUpdated: before != "" && before != h.Software}
 	if p := h.Pending; p != nil && p.caused(in, bootstrap, upTime(in.ParameterList)) {
 		info.Cause, info.CommandKey = p.Cause, p.CommandKey

@@ -13,7 +13,9 @@ import (
 )
 
 // Secured implements agent.Securer, by the standard's data model: what a CPE gives of a password is kept from most Controllers.
-func (d *Device) Secured(object, name string) bool { return datamodel.Secured(object, name) }
+func (d *Device) Secured(object, name string) bool {
+	return datamodel.Secured(object, name) || agent.Legacy(object) && isSecret(name)
+}
 
 // maxFaultText bounds what is kept of a CPE's FaultString, in bytes.
 const maxFaultText = 256

@@ -34,6 +34,8 @@ import (
 // Options say what a Proxy works with. Only Store is needed.
 type Options struct {
 	Store store.Store
+	// LegacyTree shows CPE of older data models also as they are, below agent.LegacyRoot, to Controllers with Roles that name it.
+	LegacyTree bool
 	// Agents are the settings that all Agents share; Observer is the Proxy's own.
 	Agents            agent.Options
 	ConnectionRequest ConnectionRequest
@@ -97,6 +99,7 @@ type Proxy struct {
 	news    *newcomers
 	polls   polls
 	wants   [settings]string // what Options.Provision comes to
+	maps    sync.Map         // of TR-098 with makers' extensions, *legacy.Map by the name of the table
 
 	// staleBefore is when the process last came back from a crash, in Unix milliseconds: what the cache held then is not trusted.
 	staleBefore int64

@@ -128,6 +128,7 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 		Logger:              i.log,
 		Registerer:          reg,
 		Quirks:              c.CWMP.Quirks,
+		LegacyTree:          namesLegacy(c),
 		Relay:               i.relay,
 	}
 	if l := i.listeners.udp; l != nil {
@@ -173,6 +174,18 @@ func roles(c *config.Config) []agent.Role {
 		out = append(out, r)
 	}
 	return out
+}
+
+// namesLegacy says whether a role of the configuration names the CPE's own trees.
+func namesLegacy(c *config.Config) bool {
+	for _, permissions := range c.USP.Roles {
+		for _, p := range permissions {
+			if slices.ContainsFunc(p.Targets, agent.Legacy) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // webSocketMTP is a Controller's URL as its MTP row shows it.

@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -88,7 +89,10 @@ type options struct {
 	// cycle has the Agent reconnect when its CPE boots.
 	cycle bool
 
-	tree *cpe.Tree // nil: the simulated CPE's own
+	tree  *cpe.Tree // nil: the simulated CPE's own
+	class string    // the CPE's ProductClass, "" for one that has no quirks
+	roles []agent.Role
+	role  string // the Controller's
 }
 
 func start(o options) (w *world, err error) {
@@ -109,7 +113,7 @@ func start(o options) (w *world, err error) {
 	if err := w.open(); err != nil {
 		return w, err
 	}
-	device := cwmp.DeviceID{Manufacturer: "Example", OUI: "00D09E", ProductClass: "Gateway", SerialNumber: "S1"}
+	device := cwmp.DeviceID{Manufacturer: "Example", OUI: "00D09E", ProductClass: cmp.Or(o.class, "Gateway"), SerialNumber: "S1"}
 	w.cpe = cpe.New(cpe.Config{ACS: "http://" + w.addrs.acs + "/", Logger: quiet(), DeviceID: device,
 		RebootTime: 50 * time.Millisecond, RetryWait: 200 * time.Millisecond, Tree: o.tree})
 	w.ran = make(chan error, 1)
@@ -150,11 +154,11 @@ func (w *world) open() (err error) {
 	w.pool = websocket.NewPool(w.ctx, websocket.PoolOptions{Client: websocket.ClientOptions{TLS: w.o.tls, Extension: true, Logger: quiet()}})
 	w.pool.Fix(controllerID, w.client, w.o.cycle)
 	w.proxy, err = translate.New(w.ctx, translate.Options{
-		Store: w.store, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(),
+		Store: w.store, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(), LegacyTree: w.o.roles != nil,
 		ConnectionRequest: translate.ConnectionRequest{Timeout: 3 * time.Second, Client: &connreq.Client{}},
-		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", CAs: w.o.cas, Certificate: w.o.issue, Dialer: w.pool,
+		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", CAs: w.o.cas, Certificate: w.o.issue, Dialer: w.pool, Roles: w.o.roles,
 			Controllers: []agent.ControllerConfig{{
-				EndpointID: controllerID, MTP: agent.MTPConfig{Protocol: "WebSocket", Host: host.Addr().String(), Port: int(host.Port()), Path: u.Path}}}},
+				EndpointID: controllerID, Role: w.o.role, MTP: agent.MTPConfig{Protocol: "WebSocket", Host: host.Addr().String(), Port: int(host.Port()), Path: u.Path}}}},
 	})
 	if err != nil {
 		return err
