@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,31 +136,13 @@ func (v older) Writes(t *tree, writes []agent.Write) ([]cpeWrite, error) {
 	if top == nil {
 		return nil, usp.Errorf(usp.Unreachable, "the data model of the CPE is being read again")
 	}
-	var out []cpeWrite
-	at := map[string]int{}
-	for i, w := range writes {
-		own, err := v.m.Write(top, w.Path, w.Value)
-		var ue *usp.Error
-		if errors.As(err, &ue) && len(ue.Params) == 0 {
-			return nil, &usp.Error{Code: ue.Code, Msg: ue.Msg, Params: []usp.ParamError{{Path: w.Path, Code: ue.Code, Msg: ue.Msg}}}
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range own {
-			j, ok := at[o.Path]
-			if !ok {
-				at[o.Path] = len(out)
-				out = append(out, cpeWrite{path: o.Path, value: o.Value, from: []int{i}, follow: o.Follow})
-				continue
-			}
-			if out[j].value != o.Value {
-				const msg = "the CPE has one parameter for two that are set to different values"
-				return nil, &usp.Error{Code: usp.ValueConflict, Msg: w.Path + ": " + msg,
-					Params: []usp.ParamError{{Path: w.Path, Code: usp.ValueConflict, Msg: msg}}}
-			}
-			out[j].from = append(out[j].from, i)
-		}
+	changes, err := v.m.Writes(top, writes)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]cpeWrite, len(changes))
+	for i, c := range changes {
+		out[i] = cpeWrite{path: c.Path, value: c.Value, from: c.From, follow: c.Follow}
 	}
 	// What is enabled has all else by then, even where a CPE takes one parameter after the other.
 	slices.SortStableFunc(out, func(a, b cpeWrite) int {

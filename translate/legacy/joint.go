@@ -77,6 +77,14 @@ func (m *Map) set(root Node, path, below, value string) ([]Write, error) {
 	return []Write{{Path: m.root + below, Value: value}}, nil
 }
 
+// joins marks writes of a list of which an item changes.
+func joins(writes []Write, err error) ([]Write, error) {
+	for i := range writes {
+		writes[i].Joins = true
+	}
+	return writes, err
+}
+
 // fansOut writes a value to all parameters that it is the OR of.
 func fansOut(generic []string) func(m *Map, root Node, path, value string) ([]Write, error) {
 	return func(m *Map, root Node, path, value string) (writes []Write, err error) {
@@ -153,7 +161,7 @@ func (m *Map) writeResolver(root Node, path, value string) ([]Write, error) {
 		return nil, readOnly(path)
 	}
 	items[k] = value
-	return m.set(root, path, below+"DNSServers", strings.Join(items, ","))
+	return joins(m.set(root, path, below+"DNSServers", strings.Join(items, ",")))
 }
 
 func (m *Map) writeAutoIP(root Node, path, value string) ([]Write, error) {

@@ -2,7 +2,6 @@ package legacy
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +10,7 @@ import (
 	"isthmus/usp/agent"
 )
 
-func maps() map[string]*Map { return map[string]*Map{"TR-098": TR098(), "Device:1": Device1()} }
+func bothMaps() map[string]*Map { return map[string]*Map{"TR-098": TR098(), "Device:1": Device1()} }
 
 // rules are all that a Map goes by.
 func rules(m *Map) (all []*rule) {
@@ -23,7 +22,7 @@ func rules(m *Map) (all []*rule) {
 
 // TestTargets: what is shown is in Device:2, with what CWMP has there in place of commands.
 func TestTargets(t *testing.T) {
-	for name, m := range maps() {
+	for name, m := range bothMaps() {
 		for _, r := range rules(m) {
 			if !r.reads {
 				continue
@@ -41,37 +40,9 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestNumbersThereAndBack: instance numbers are functions, none of which gives one number twice.
-func TestNumbersThereAndBack(t *testing.T) {
-	for expr, f := range numbers {
-		seen := map[uint32][maxNums]uint32{}
-		for range 100_000 {
-			var nums [maxNums]uint32
-			for i := range nums {
-				nums[i] = 1 + rand.Uint32N([]uint32{30, 60, 120, 12000}[rand.IntN(4)])
-			}
-			x, ok := f.of(nums[:])
-			if !ok {
-				continue
-			}
-			var back [maxNums]uint32
-			if !f.back(x, back[:]) {
-				t.Fatalf("%s%v is %d, which goes to nothing", expr, nums, x)
-			}
-			if again, ok := f.of(back[:]); !ok || again != x {
-				t.Fatalf("%s%v is %d and back %v, which is %d", expr, nums, x, back, again)
-			}
-			if before, taken := seen[x]; taken && before != back {
-				t.Fatalf("%s gives %d to %v and %v", expr, x, before, back)
-			}
-			seen[x] = back
-		}
-	}
-}
-
 // TestValuesThereAndBack: what can be written is read as it was written.
 func TestValuesThereAndBack(t *testing.T) {
-	for name, m := range maps() {
+	for name, m := range bothMaps() {
 		for _, r := range rules(m) {
 			if !r.writes || r.conv.back == nil {
 				continue
@@ -99,7 +70,7 @@ func TestValuesThereAndBack(t *testing.T) {
 
 // TestNamesThereAndBack: the CPE's own row behind a row that it stands for is that row.
 func TestNamesThereAndBack(t *testing.T) {
-	for name, m := range maps() {
+	for name, m := range bothMaps() {
 		for _, r := range rules(m) {
 			if !r.object || !r.reads || r.radio || !strings.HasSuffix(r.source, "{i}.") || !strings.HasSuffix(r.target, "{i}.") {
 				continue
@@ -186,7 +157,7 @@ func FuzzProject(f *testing.F) {
 	f.Add("WANDevice.1.WANConnectionDevice.1.WANPPPConnection.1.ConnectionType=IP_Routed\nLayer3Forwarding.DefaultConnectionService=x")
 	f.Add("WANDevice.4294967295.WANConnectionDevice.99.WANIPConnection.1.PortMapping.9999.PortMappingEnabled=1\nLAN.IPAddress=1")
 	f.Fuzz(func(t *testing.T, text string) {
-		for name, m := range maps() {
+		for name, m := range bothMaps() {
 			root := &tr{name: "root", kids: []*tr{}}
 			for line := range strings.Lines(text) {
 				path, value, ok := strings.Cut(strings.TrimSpace(line), "=")

@@ -75,13 +75,17 @@ func (m *Map) writeDHCP(root Node, path, value string) ([]Write, error) {
 
 // writeFirewall switches the firewall off, or on at the level that it has or else the lowest.
 func (m *Map) writeFirewall(root Node, path, value string) ([]Write, error) {
-	level := "Off"
+	level, was := "Off", text(root, "Firewall", "Config")
 	if isTrue(value) {
-		if level = text(root, "Firewall", "Config"); level == "Off" {
+		if level = was; was == "Off" {
 			level = "Low"
 		}
 	}
-	return m.set(root, path, "Firewall.Config", level)
+	writes, err := m.set(root, path, "Firewall.Config", level)
+	for i := range writes {
+		writes[i].Default = isTrue(value) && was == "Off"
+	}
+	return writes, err
 }
 
 // keepsPool refuses to move a pool to another interface: it is where its LANDevice is.
@@ -111,7 +115,7 @@ func (m *Map) writeOneResolver(root Node, path, value string) ([]Write, error) {
 		return nil, readOnly(path)
 	}
 	items[k] = value
-	return m.set(root, path, "LAN.DNSServers", strings.Join(items, ","))
+	return joins(m.set(root, path, "LAN.DNSServers", strings.Join(items, ",")))
 }
 
 func (m *Map) writeOneGateway(root Node, path, value string) ([]Write, error) {

@@ -15,6 +15,10 @@ type Write struct {
 	Path, Value string
 	// Follow are parameters that have to have the value in the end, and mostly get it by themselves: those of the others at a radio.
 	Follow []string
+	// Default gives way to another value that is asked for in the same message.
+	Default bool
+	// Joins is a list of which a write changes an item: it holds what was written before it in the same message, too.
+	Joins bool
 }
 
 // Write turns the write of a Device:2 parameter into those of the CPE's own; none is that it has the value already. Errors are *usp.Error.
@@ -57,6 +61,9 @@ func (m *Map) Write(root Node, path, value string) ([]Write, error) {
 			if value = m.ownReference(root, value); value == noReference {
 				return nil, usp.Errorf(usp.InvalidValue, "%s: no such object at this CPE", path)
 			}
+		}
+		if n := m.node(root, own); r.conv.to != nil && r.conv.to(n.Text()) == value {
+			return []Write{{Path: own, Value: n.Text()}}, nil // several values of the CPE may be this one
 		}
 		if r.conv.back != nil {
 			v, ok := r.conv.back(value)
@@ -161,6 +168,9 @@ func wlanPath(root string, a, b uint32) string {
 	return root + "LANDevice." + itoa(a) + ".WLANConfiguration." + itoa(b) + "."
 }
 
+// basicEncryption says whether there is WEP; the like for WPA chooses ciphers.
+const basicEncryption = "BasicEncryptionModes"
+
 // writeSecurity sets what is a joint function of parameters of a WLANConfiguration.
 func (m *Map) writeSecurity(root Node, path, value string) ([]Write, error) {
 	number, ok := number32(strings.Split(path, ".")[3])
@@ -182,7 +192,7 @@ func (m *Map) writeSecurity(root Node, path, value string) ([]Write, error) {
 		var writes []Write
 		for _, v := range securities[i].values {
 			if k := w.Child(v[0]); k != nil && k.Settable() {
-				writes = append(writes, Write{Path: own + v[0], Value: v[1]})
+				writes = append(writes, Write{Path: own + v[0], Value: v[1], Default: strings.HasSuffix(v[0], "EncryptionModes") && v[0] != basicEncryption})
 			}
 		}
 		return writes, nil
