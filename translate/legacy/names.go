@@ -18,6 +18,7 @@ type Need struct {
 const (
 	interfaceStack = "Device.InterfaceStack."
 	radioTable     = "Device.WiFi.Radio."
+	bridging       = "Device.Bridging."
 )
 
 // Needs says which names of the CPE a path of Device:2 depends on, which may have "*" for instance numbers; rows asks for rows alone.
@@ -58,6 +59,10 @@ func (m *Map) Needs(path string, rows bool) []Need {
 	}
 	if strings.HasPrefix(generic, radioTable) || strings.HasPrefix(radioTable, generic) || strings.HasSuffix(generic, "LowerLayers") {
 		add(Need{Path: m.root + "LANDevice.*.WLANConfiguration.*."}) // any may be of the radio
+	}
+	if m.root != "Device." && (strings.HasPrefix(generic, bridging) || strings.HasPrefix(bridging, generic)) {
+		add(Need{Path: m.root + "Layer2Bridging.AvailableInterface.*."}) // ports and filters name interfaces by their keys
+		add(Need{Path: m.root + "Layer2Bridging.Bridge.*."})
 	}
 	return needs
 }
@@ -139,21 +144,36 @@ func (m *Map) find(own string) (s *step, nums [maxNums]uint32) {
 	return s, nums
 }
 
-// Params gives the Device:2 parameters that depend on a parameter of the CPE; what is of a radio is of the one with the number of its member.
+// inputs are parameters that no rule shows, though others could not be shown without them.
+var inputs = map[string]string{
+	"InternetGatewayDevice.Layer2Bridging.AvailableInterface.{i}.AvailableInterfaceKey": "Device.Bridging.Filter.*.Interface",
+	"InternetGatewayDevice.Layer2Bridging.AvailableInterface.{i}.InterfaceReference":    "Device.Bridging.Filter.*.Interface",
+	"InternetGatewayDevice.Layer2Bridging.Bridge.{i}.BridgeKey":                         "Device.Bridging.Filter.*.Bridge",
+}
+
+// Params gives the Device:2 parameters that depend on a parameter of the CPE, with "*" for instance numbers that are no function of its own; what is of a
+// radio is of the one with the number of its member.
 func (m *Map) Params(own string) (params []string) {
 	if path, ok := m.shownService(own); ok {
 		return []string{path}
 	}
 	s, nums := m.find(own)
 	if s == nil {
-		return nil
+		s = &step{}
 	}
 	for _, r := range s.rules {
-		if r.object || strings.HasSuffix(r.target, countSuffix) || !r.functional() {
+		if r.object || strings.HasSuffix(r.target, countSuffix) {
 			continue
 		}
 		if path, ok := r.place(nums[:]); ok {
 			params = append(params, path)
+		} else if !r.functional() {
+			params = append(params, strings.ReplaceAll(r.target, "{i}", "*"))
+		}
+	}
+	if len(params) == 0 && m.root != "Device." {
+		if shown, ok := inputs[agent.GenericPath(own)]; ok {
+			params = append(params, shown)
 		}
 	}
 	return params

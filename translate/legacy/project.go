@@ -152,6 +152,9 @@ func (p *projection) table(s *step, n Node) {
 		if !r.reads || !r.object || r.radio || !strings.HasSuffix(r.target, "{i}.") {
 			continue
 		}
+		if s.row.mark == plain && !p.holds(r, n) {
+			continue // the row that the table is in is another one in Device:2
+		}
 		table, ok := r.table(p.nums, p.depth)
 		if !ok {
 			continue

@@ -1,0 +1,147 @@
+package legacy
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestRowsThereAndBack: where a row can be made, it is made in a table of the CPE's whose new row is one of the table that was asked for, and is found again by
+// its number there.
+func TestRowsThereAndBack(t *testing.T) {
+	for _, w := range worlds {
+		t.Run(w.name, func(t *testing.T) {
+			m, top := w.m(), w.top(t)
+			made := 0
+			for path, settable := range project(m, top).settable {
+				table := strings.TrimSuffix(path, ".")
+				if last := table[strings.LastIndexByte(table, '.')+1:]; !settable || table == path || last == "{i}" || strings.HasPrefix(path, services) {
+					continue
+				} else if _, isRow := number32(last); isRow {
+					continue
+				}
+				none := func(string) string { return "" }
+				if path == "Device.NAT.PortMapping." {
+					none = func(name string) string {
+						return map[string]string{"Interface": "Device.IP.Interface.10151"}[name]
+					}
+				}
+				own := m.Table(top, path, none)
+				if n := child(top, strings.Split(strings.Trim(strings.TrimPrefix(own, m.root), "."), ".")...); own == "" || n == nil || !n.Settable() {
+					t.Errorf("rows of %s can be made, but in %q", path, own)
+					continue
+				}
+				made++
+				i := slices.IndexFunc(m.Rows(own+"7."), func(row string) bool { return strings.HasPrefix(row, path) })
+				if i < 0 {
+					t.Errorf("%s: a new row of %s is %q", path, own, m.Rows(own+"7."))
+				} else if back := m.Row(m.Rows(own + "7.")[i]); back != own+"7." {
+					t.Errorf("%s is %s, which is %s", own+"7.", m.Rows(own + "7.")[i], back)
+				}
+			}
+			t.Log(made, "tables")
+		})
+	}
+}
+
+// TestShown: what is made of several parameters.
+func TestShown(t *testing.T) {
+	is := project(TR098(), full(t, "igd1.tsv", otherWay)).value
+	for path, want := range map[string]string{
+		"Device.Time.Client.1.Mode":                                "Unicast",
+		"Device.Time.Client.1.Servers":                             "x,x,x,x,x",
+		"Device.DHCPv4.Relay.Forwarding.1001.LocallyServed":        "false",
+		"Device.DHCPv4.Server.Pool.1000.Interface":                 "Device.IP.Interface.1",
+		"Device.DHCPv4.Server.Pool.1000.Client.1.Chaddr":           "00:11:22:33:44:55",
+		"Device.DNS.Client.Server.101012.DNSServer":                "192.0.2.2",
+		"Device.DNS.Client.Server.101511.Interface":                "Device.IP.Interface.10151",
+		"Device.Routing.Router.1.IPv4Forwarding.1000000.Interface": "Device.IP.Interface.10151",
+		"Device.Hosts.Host.1.AssociatedDevice":                     "Device.WiFi.AccessPoint.1.AssociatedDevice.1",
+		"Device.Bridging.Filter.1.Interface":                       "Device.Ethernet.Interface.1",
+		"Device.Bridging.Filter.1.Bridge":                          "Device.Bridging.Bridge.1001",
+		"Device.Bridging.Bridge.1001.Port.1.LowerLayers":           "Device.Ethernet.Interface.1",
+		"Device.QoS.Classification.1.DestMask":                     "/24",
+		"Device.QoS.Classification.1.AllInterfaces":                "false",
+		"Device.QoS.Queue.1.Interface":                             "Device.Ethernet.Interface.1",
+		"Device.QoS.Shaper.10101.Interface":                        "Device.IP.Interface.10101",
+		"Device.WiFi.AccessPoint.1.Security.ModeEnabled":           "WPA-WPA2-Personal",
+		"Device.WiFi.AccessPoint.1.Security.EncryptionMode":        "AES",
+		"Device.WiFi.AccessPoint.1.Security.WEPKey":                "",
+		"Device.WiFi.AccessPoint.1.AC.1.AccessCategory":            "BE",
+		"Device.PPP.Interface.10151.IPCP.PassthroughDHCPPool":      "Device.DHCPv4.Server.Pool.1000",
+		"Device.DHCPv4.Client.10101.PassthroughEnable":             "false",
+		"Device.IP.Diagnostics.IPv4PingSupported":                  "true",
+		"Device.Services.X_TEST_Service.1.Name":                    "s",
+		"Device.WiFi.SSID.1.LowerLayers":                           "Device.WiFi.Radio.1",
+		"Device.IP.Interface.10151.LowerLayers":                    "Device.PPP.Interface.10151",
+	} {
+		if got, ok := is[path]; got != want || !ok {
+			t.Errorf("%s = %q (%v), want %q", path, got, ok, want)
+		}
+	}
+	for path := range is {
+		if strings.HasPrefix(path, "Device.DHCPv4.Server.Pool.1001.") {
+			t.Errorf("%s is shown, though another server's", path)
+		}
+	}
+}
+
+// TestMasks: masks whose bits are not together have no length.
+func TestMasks(t *testing.T) {
+	for v, want := range map[string]string{"255.255.255.0": "/24", "0.0.0.0": "/0", "255.255.255.255": "/32", "255.0.255.0": "", "": "", "x": "", "::": ""} {
+		if got := maskLength(v); got != want {
+			t.Errorf("%q is %q, want %q", v, got, want)
+		}
+		if back, ok := dottedMask(want); want != "" && (!ok || back != v) {
+			t.Errorf("%q is %q, want %q", want, back, v)
+		}
+	}
+	for _, v := range []string{"24", "/33", "/-1", "/x", "/"} {
+		if got, ok := dottedMask(v); ok {
+			t.Errorf("%q is %q", v, got)
+		}
+	}
+}
+
+// reading is a node that tells when its value is used.
+type reading struct {
+	Node
+	path string
+	used map[string]bool
+}
+
+func (r reading) Text() string {
+	r.used[r.path] = true
+	return r.Node.Text()
+}
+
+func (r reading) of(k Node) Node {
+	sep := "."
+	if r.path == "" {
+		sep = ""
+	}
+	return reading{k, r.path + sep + k.Segment(), r.used}
+}
+
+func (r reading) Child(segment string) Node {
+	if k := r.Node.Child(segment); k != nil {
+		return r.of(k)
+	}
+	return nil
+}
+
+func (r reading) Each(f func(Node)) { r.Node.Each(func(k Node) { f(r.of(k)) }) }
+
+// TestInputsHavePlaces: what is shown rests on no parameter that is said to be of no use, for such a one is never read.
+func TestInputsHavePlaces(t *testing.T) {
+	for _, w := range worlds {
+		used := map[string]bool{}
+		m := w.m()
+		m.Project(reading{w.top(t), strings.TrimSuffix(m.root, "."), used}, func(string, string, bool) {})
+		for path := range used {
+			if len(m.Params(path)) == 0 {
+				t.Errorf("%s: %s is used, but shown nowhere", w.name, path)
+			}
+		}
+	}
+}
