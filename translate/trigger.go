@@ -90,6 +90,9 @@ func (d *Device) triggerRPC(command string, args map[string]string) (*cwmp.SetPa
 	writes = append(writes, agent.Write{Path: object + trigger, Value: value})
 	d.mu.RLock()
 	own, err := d.view().Writes(d.tree, writes)
+	if err != nil {
+		err = usp.Errorf(usp.CommandFailure, "the CPE cannot do this here: %s", usp.AsError(err).Msg)
+	}
 	var known []cpeWrite
 	for _, w := range own {
 		if given := writes[w.from[0]]; d.tree.get(w.path) != nil || given.Path == object+trigger {
@@ -102,7 +105,11 @@ func (d *Device) triggerRPC(command string, args map[string]string) (*cwmp.SetPa
 	if err != nil {
 		return nil, err
 	}
-	return d.setValues(known, func(i int) string { return writes[i].Path })
+	spv, err := d.setValues(known, func(i int) string { return writes[i].Path })
+	if err != nil {
+		return nil, usp.Errorf(usp.InvalidArguments, "%s", usp.AsError(err).Msg)
+	}
+	return spv, nil
 }
 
 // below lists the CPE's own parameters below a Device:2 object, as distrust wants them.

@@ -303,6 +303,38 @@ func TestAsynchronousTrigger(t *testing.T) {
 	}
 }
 
+// A CPE of TR-098 does what it has a parameter for, under that one's name; an interface without is a failure of its own.
+func TestTriggersOfTR098(t *testing.T) {
+	const connection, env = "InternetGatewayDevice.WANDevice.1.WANConnectionDevice.1.WANIPConnection.1.", "InternetGatewayDevice.SoftwareModules.ExecEnv.1."
+	w := newWorld(t, nil)
+	c, id := w.boot(func(cfg *cpe.Config) {
+		cfg.Tree = cpe.IGD().WithObject(connection).WithWritable(connection+"Reset", "boolean", "false").WithObject(env).With(env+"Status", "string", "Up").
+			WithWritable(env+"Enable", "boolean", "true").WithWritable(env+"RequestedRunLevel", "int", "1").With(env+"CurrentRunLevel", "int", "1")
+	})
+	w.watch(id)
+	results, err := w.operateAll(id, "Device.IP.Interface.*.Reset()", nil)
+	w.must(err)
+	done := 0
+	for _, r := range results {
+		if r.GetReqOutputArgs() != nil {
+			done++
+		} else if r.GetCmdFailure().GetErrCode() != uint32(usp.CommandFailure) {
+			t.Errorf("%v", r)
+		}
+	}
+	if p := lastWrite(c).ParameterList; done != 1 || len(p) != 1 || p[0].Name != connection+"Reset" || p[0].Type != "boolean" {
+		t.Errorf("%v %v", results, p)
+	}
+	results, err = w.operateAll(id, "Device.SoftwareModules.ExecEnv.1.SetRunLevel()", arguments["SetRunLevel()"])
+	if err != nil || results[0].GetReqOutputArgs() == nil || c.Value(env+"CurrentRunLevel") != "3" {
+		t.Errorf("%v %v", results, err)
+	}
+	w.begin(id, "Device.SoftwareModules.ExecEnv.1.Restart()", "restart", nil)
+	if out := w.notified(1, completed("restart")).GetOperComplete(); out.GetReqOutputArgs() == nil || switched(c, env+"Enable") != "false true" {
+		t.Errorf("%v", out)
+	}
+}
+
 // The Controller is away when an asynchronous trigger ends, and when a row comes that is an event: it hears of both when it is back, once each.
 func TestControllerAwayFromTriggersAndEvents(t *testing.T) {
 	const command = "Device.SoftwareModules.ExecEnv.1.Reset()"
