@@ -34,9 +34,12 @@ func putBody(b *bytes.Buffer) {
 // readMessage reads one message, nil for an empty body, and the hash of its bytes. It keeps neither them nor a place for a large one: the
 // POST may be held for minutes.
 func (sv *Server) readMessage(r *http.Request, limit int64) (env *Envelope, sum uint64, err error) {
+	if r.ContentLength == 0 {
+		return nil, 0, nil
+	}
 	body, release, err := sv.readBody(r, limit)
 	defer release()
-	if err != nil || strings.Trim(body, " \t\r\n\x00") == "" {
+	if err != nil || strings.TrimLeft(body, " \t\r\n\x00") == "" {
 		return nil, 0, err
 	}
 	if len(body) > smallMessage {
@@ -77,7 +80,7 @@ func (sv *Server) readBody(r *http.Request, limit int64) (body string, release f
 	} else {
 		body = b.String()
 	}
-	if errors.As(err, new(flate.CorruptInputError)) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, zlib.ErrChecksum) {
+	if err != nil && (errors.As(err, new(flate.CorruptInputError)) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, zlib.ErrChecksum)) {
 		err = fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return body, release, err

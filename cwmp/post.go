@@ -49,7 +49,7 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s = sv.expected(r, who)
 	}
 	limit := sv.opts.MaxFirstBody
-	if s != nil && s.receiving() {
+	if s != nil && r.ContentLength != 0 && s.receiving() {
 		limit = sv.opts.MaxBody
 	}
 	env, sum, err := sv.readMessage(r, limit)
@@ -207,7 +207,7 @@ func (sv *Server) newSession(ctx context.Context, m *Inform, namespace string) *
 	s := &Session{
 		DeviceID: m.DeviceId, Inform: m, ID: id[:8],
 		server: sv, namespace: namespace, cookie: cookie, timeout: sv.opts.SessionTimeout,
-		done: make(chan struct{}), in: make(chan *exchange, 1), calling: make(chan struct{}, 1),
+		done: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return s

@@ -32,9 +32,11 @@ type Session struct {
 	timeoutTold bool // by the CPE
 	certificate []byte
 
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	done    chan struct{} // closed when End has returned
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when End has returned
+
+	// Made with the session's goroutine.
 	in      chan *exchange
 	calling chan struct{} // holds a token while a Call is under way
 
@@ -117,17 +119,20 @@ func (s *Session) deliver(x *exchange) bool {
 	}
 	s.silence.Stop()
 	s.informResponse = nil
+	s.latest = x
+	if s.state == open {
+		s.state = running
+		s.in, s.calling = make(chan *exchange, 1), make(chan struct{}, 1)
+		s.in <- x
+		go s.run()
+		return true
+	}
 	select {
 	case older := <-s.in:
 		older.reply(s.farewell())
 	default:
 	}
 	s.in <- x
-	s.latest = x
-	if s.state == open {
-		s.state = running
-		go s.run()
-	}
 	return true
 }
 
