@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 
 	"isthmus/cwmp"
 	"isthmus/store"
@@ -20,7 +20,8 @@ import (
 // informRecord is the last Inform: when it came, why, and what it carried.
 type informRecord struct {
 	at     time.Time
-	hash   uint64
+	hash   uint64 // of names and values; good for this process
+	names  uint64 // the same of the names alone
 	params []cwmp.ParameterValueStruct
 	events []cwmp.EventStruct
 	upTime time.Duration // of the last Inform that told it since the boot; 0: none
@@ -28,27 +29,18 @@ type informRecord struct {
 
 const informVersion = 1
 
-func hashParams(ps []cwmp.ParameterValueStruct) uint64 {
-	var h xxhash.Digest
-	h.Reset()
+// take has the record be about an Inform's parameters.
+func (r *informRecord) take(ps []cwmp.ParameterValueStruct) {
+	const odd uint64 = 0x9E3779B185EBCA87 // any; by it the order counts
+	r.params, r.hash, r.names, r.upTime = ps, 0, 0, upTime(ps)
 	for i := range ps {
-		h.WriteString(ps[i].Name)
-		h.WriteString("\x00")
-		h.WriteString(ps[i].Value)
-		h.WriteString("\x00")
+		name := maphash.String(hashSeed, ps[i].Name)
+		r.names = (r.names ^ name) * odd
+		r.hash = (r.hash ^ name ^ bits.RotateLeft64(maphash.String(hashSeed, ps[i].Value), 1)) * odd
 	}
-	return h.Sum64()
 }
 
-func hashNames(ps []cwmp.ParameterValueStruct) uint64 {
-	var h xxhash.Digest
-	h.Reset()
-	for i := range ps {
-		h.WriteString(ps[i].Name)
-		h.WriteString("\x00")
-	}
-	return h.Sum64()
-}
+var hashSeed = maphash.MakeSeed()
 
 func (r *informRecord) encode() []byte {
 	size := 32
@@ -80,7 +72,7 @@ func decodeInform(b []byte) (informRecord, error) {
 	if r.bad {
 		return informRecord{}, errSnapshot
 	}
-	rec.hash, rec.upTime = hashParams(rec.params), upTime(rec.params)
+	rec.take(rec.params)
 	return rec, nil
 }
 
@@ -88,8 +80,8 @@ func decodeInform(b []byte) (informRecord, error) {
 // became another.
 func (r *informRecord) apply(t *tree, root string, changed func(change)) {
 	at := r.at.UnixMilli()
-	if names := hashNames(r.params); t.informed == nil || t.informedOf != names || len(t.informed) != len(r.params) {
-		t.informed, t.informedOf = make([]*node, len(r.params)), names
+	if t.informed == nil || t.informedOf != r.names || len(t.informed) != len(r.params) {
+		t.informed, t.informedOf = make([]*node, len(r.params)), r.names
 		for i := range r.params {
 			t.informed[i] = t.get(r.params[i].Name)
 		}
@@ -146,10 +138,8 @@ type arrival struct {
 // is of a CPE that is new, reset of one that has shown its first credentials again.
 func (d *Device) begin(ctx context.Context, s *cwmp.Session, first, reset bool) error {
 	in := s.Inform
-	a := arrival{
-		rec:   informRecord{at: time.Now(), hash: hashParams(in.ParameterList), params: in.ParameterList, upTime: upTime(in.ParameterList)},
-		first: first, boot: booted(in), bootstrap: hasEvent(in, cwmp.EventBootstrap) || reset,
-	}
+	a := arrival{rec: informRecord{at: time.Now()}, first: first, boot: booted(in), bootstrap: hasEvent(in, cwmp.EventBootstrap) || reset}
+	a.rec.take(in.ParameterList)
 	d.meets(s, &a)
 	old := !a.due && !first
 	if old {
