@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,12 +32,14 @@ import (
 // against a bare net/http handler that reads the same requests and answers them with fixed bytes; with Digest both begin with a 401.
 // Each server is a process of its own, so that cpu-ns/session is its CPU alone (getrusage), whatever the load costs. The two take turns,
 // and x-bare is the ratio of all that they took: what else runs on the machine slows both. "value-change" raises a Notify that is kept until
-// the Controller, which is not there, has answered it.
+// the Controller, which is not there, has answered it. "floor" is no Proxy: the bare handler, with deadlines, which decodes an Inform and
+// looks its CPE up. Less no ACS can do.
 func BenchmarkInformSession(b *testing.B) {
 	for _, c := range []struct {
 		name, mode, bare, event string
 		changed                 int
 	}{
+		{"floor", "floor", "bare", cwmp.EventPeriodic, 0},
 		{"unchanged", "proxy", "bare", cwmp.EventPeriodic, 0},
 		{"3-differ", "proxy", "bare", cwmp.EventPeriodic, 3},
 		{"value-change", "notify", "bare", cwmp.EventValueChange, 3},
@@ -189,6 +192,9 @@ func serveForBenchmark(mode, dir string) error {
 	switch mode {
 	case "echo":
 		addr = serveEcho(l)
+	case "floor":
+		srv := &http.Server{Handler: floorHandler(), ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
+		go func() { _ = srv.Serve(l) }()
 	case "bare", "bare-digest":
 		srv := &http.Server{Handler: bareHandler(mode == "bare-digest", &hold), ReadHeaderTimeout: time.Minute}
 		go func() { _ = srv.Serve(l) }()
@@ -247,6 +253,27 @@ func serveForBenchmark(mode, dir string) error {
 		fmt.Println(n)
 	}
 	return nil
+}
+
+// floorHandler answers as bareHandler does to whom it has met in an Inform.
+func floorHandler() http.Handler {
+	var known sync.Map
+	bare := bareHandler(false, new(holder))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(r.Body, body); err != nil {
+			panic(err)
+		}
+		if len(body) > 0 {
+			env, err := cwmp.Decode(body, r.Header.Get("Content-Type"))
+			if err != nil {
+				panic(err)
+			}
+			known.LoadOrStore(env.Body.(*cwmp.Inform).DeviceId, true)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		bare.ServeHTTP(w, r)
+	})
 }
 
 const benchUser, benchPassword = "fleet", "password"
