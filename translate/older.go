@@ -211,13 +211,26 @@ func (v older) Changes(t *tree, changes []change) (out []*agent.ValueChange) {
 	return out
 }
 
+// typeOf is the CPE's type of a parameter that Device:2 has not, such as a maker's; "" where the schema knows.
+func (v older) typeOf(t *tree, path string, n *node) string {
+	if _, known := datamodel.LookupParam(agent.GenericPath(path)); known || !n.param {
+		return ""
+	}
+	for _, need := range v.m.Needs(path, false) {
+		if own := t.get(need.Path); own != nil && own.param {
+			return own.typ
+		}
+	}
+	return ""
+}
+
 func (v older) Names(t *tree) (names []datamodel.Name) {
 	top := v.top(t)
 	if top == nil {
 		return nil
 	}
 	v.shown(t).walk(deviceRoot, 0, func(path string, n *node) {
-		names = append(names, datamodel.Name{Path: path, Writable: n.writable})
+		names = append(names, datamodel.Name{Path: path, Writable: n.writable, Type: v.typeOf(t, path, n)})
 	})
 	v.m.Project(top, func(path, _ string, settable bool) {
 		if strings.Contains(path, "{i}") {

@@ -19,7 +19,7 @@ func (c *explainCmd) Run(a *app) error {
 	own := strings.HasPrefix(c.Path, legacy.TR098().Root())
 	switch {
 	case !own && !strings.HasPrefix(c.Path, "Device."):
-		return fmt.Errorf("%w: %s begins with neither InternetGatewayDevice. nor Device.", errUse, c.Path)
+		return fmt.Errorf("%w: %s begins with neither InternetGatewayDevice. nor Device. as a path does", errUse, c.Path)
 	case own && c.Model == modelDevice1:
 		return fmt.Errorf("%w: %s is no path of Device:1", errUse, c.Path)
 	}

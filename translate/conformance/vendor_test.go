@@ -8,6 +8,7 @@ import (
 
 	"isthmus/cwmp/cpe"
 	"isthmus/translate/legacy"
+	"isthmus/usp/usppb"
 )
 
 const vendorsDir = "../../testdata/vendors"
@@ -69,6 +70,14 @@ func TestVendors(t *testing.T) {
 						e.Errorf("%s is %q at the CPE after %s was set to %q", entry.Path, got, path, value)
 					}
 					e.wantValue(path, value)
+				}
+			}
+			if vendor == "zte" {
+				const rates = "Device.WiFi.AccessPoint.{i}.AssociatedDevice.{i}."
+				for _, p := range e.find(e.model(all(), "Device.WiFi.")[0], rates).GetSupportedParams() {
+					if p.GetParamName() == "X_ZTE-COM_TXRate" && p.GetValueType() != usppb.GetSupportedDMResp_PARAM_UNSIGNED_INT {
+						e.Errorf("%v", p)
+					}
 				}
 			}
 			if read < least || written < least/2 {

@@ -73,24 +73,24 @@ type named struct {
 }
 
 // reason is why a row comes to nothing, if it does.
-func (r *Row) reason() string {
-	why, left := covered(unshown, r.Target)
+func (row *Row) reason() string {
+	why, left := covered(unshown, row.Target)
 	if !left {
-		why, left = covered(unusedSources, r.Own)
+		why, left = covered(unusedSources, row.Own)
 	}
 	switch {
 	case left:
-		return "not shown as " + r.Target + ": " + why
-	case r.Note != "" && r.Target == "":
-		return r.Note
-	case r.Target == "":
+		return "not shown as " + row.Target + ": " + why
+	case row.Note != "" && row.Target == "":
+		return row.Note
+	case row.Target == "":
 		return "Device:2 has nothing like it"
-	case datamodel.Hidden(r.Target):
+	case datamodel.Hidden(row.Target):
 		return "the management of the CPE is the proxy's"
-	case r.Note != "":
-		return "not shown as " + r.Target + ": " + r.Note
+	case row.Note != "":
+		return "not shown as " + row.Target + ": " + row.Note
 	}
-	return "not shown as " + r.Target
+	return "not shown as " + row.Target
 }
 
 // dumped is a Node of a dump that knows whether its value was used.

@@ -61,8 +61,8 @@ func (m *Map) Explain(path string, vendor *Vendor) (found []Row) {
 }
 
 // fillTarget puts the numbers of an own path into both.
-func (r *Row) fillTarget(segs []string) {
-	own := strings.Split(r.Own, ".")
+func (row *Row) fillTarget(segs []string) {
+	own := strings.Split(row.Own, ".")
 	var nums [maxNums]uint32
 	depth := 0
 	for i := range own {
@@ -74,10 +74,10 @@ func (r *Row) fillTarget(segs []string) {
 		}
 		depth++
 	}
-	r.Own = strings.Join(own, ".")
-	parts := strings.Split(r.Target, "{i}")
-	numbers, ok := parseNumbers(r.Instance, len(parts)-1)
-	if !ok || strings.Contains(r.Instance, "radio(") {
+	row.Own = strings.Join(own, ".")
+	parts := strings.Split(row.Target, "{i}")
+	numbers, ok := parseNumbers(row.Instance, len(parts)-1)
+	if !ok || strings.Contains(row.Instance, "radio(") {
 		return
 	}
 	for i, n := range numbers {
@@ -87,27 +87,27 @@ func (r *Row) fillTarget(segs []string) {
 		}
 		parts[i] += number
 	}
-	r.Target = strings.Join(parts, "")
+	row.Target = strings.Join(parts, "")
 }
 
 // fillOwn puts the numbers of a Device:2 path into both.
-func (r *Row) fillOwn(segs []string) {
-	if r.Own == "" {
+func (row *Row) fillOwn(segs []string) {
+	if row.Own == "" {
 		return
 	}
-	to := strings.Split(r.Target, "{i}")
-	numbers, ok := parseNumbers(r.Instance, len(to)-1)
-	if ok && !strings.Contains(r.Instance, "radio(") {
-		plain := rule{target: r.Target, from: strings.Split(r.Own, "{i}"), to: to, numbers: numbers}
+	to := strings.Split(row.Target, "{i}")
+	numbers, ok := parseNumbers(row.Instance, len(to)-1)
+	if ok && !strings.Contains(row.Instance, "radio(") {
+		plain := rule{target: row.Target, from: strings.Split(row.Own, "{i}"), to: to, numbers: numbers}
 		if own := plain.pattern(segs); own != "" {
-			r.Own = strings.ReplaceAll(own, "*", "{i}")
+			row.Own = strings.ReplaceAll(own, "*", "{i}")
 		}
 	}
-	target := strings.Split(r.Target, ".")
+	target := strings.Split(row.Target, ".")
 	for i := range target {
 		if i < len(segs) && target[i] == "{i}" && agent.IsInstance(segs[i]) {
 			target[i] = segs[i]
 		}
 	}
-	r.Target = strings.Join(target, ".")
+	row.Target = strings.Join(target, ".")
 }

@@ -154,7 +154,7 @@ func (row *Row) rule() (*rule, error) {
 	if err := r.setNumbers(row.Instance); err != nil {
 		return nil, err
 	}
-	switch known := true; row.Kind {
+	switch row.Kind {
 	case kindObject, "same-value":
 	case "enum-map":
 		if !strings.Contains(row.Transform, "=") {
@@ -162,6 +162,7 @@ func (row *Row) rule() (*rule, error) {
 		}
 		r.conv = enumMap(row.Transform)
 	case "transform":
+		var known bool
 		if r.conv, known = conversions[row.Transform]; !known {
 			r.conv, known = vendorConversions[row.Transform]
 		}

@@ -3,6 +3,7 @@ package legacy
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,29 @@ func TestVendorErrors(t *testing.T) {
 	if _, err := LoadVendor("none.tsv"); err == nil {
 		t.Error("a file that is not there")
 	}
+}
+
+// TestMemory: all tables, those of all makers with them, take at most 12 MB, whatever the fleet.
+func TestMemory(t *testing.T) {
+	const most = 12 << 20
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	maps := []*Map{mustLoad(rootTR098, tr098Table), mustLoad("Device.", device1Table)}
+	for _, name := range Vendors() {
+		v, err := LoadVendor(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps = append(maps, TR098().With(v))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	took := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+	if runtime.KeepAlive(maps); took > most {
+		t.Errorf("%d bytes", took)
+	}
+	t.Log(took, "bytes")
 }
 
 func TestOpticalPower(t *testing.T) {
