@@ -78,7 +78,7 @@ type CPE struct {
 	due          bool        // a session is wanted
 	running      bool        // a session is under way
 	down         bool        // between reboot and boot
-	work         int         // background jobs: transfers, diagnostics, deployment units
+	work         int         // background jobs: transfers, deployment units
 	scheduled    []time.Time // when ScheduleInforms are due
 	retries      int
 	booted       time.Time
@@ -86,7 +86,8 @@ type CPE struct {
 	period          time.Duration
 	periodic, retry *time.Timer
 	timers          map[*time.Timer]struct{}
-	ctx             context.Context // of Run; nil while not running
+	tests           map[string]*time.Timer // ends of tests, by the path of their state
+	ctx             context.Context        // of Run; nil while not running
 	wg              sync.WaitGroup
 
 	calls    []Call
@@ -221,7 +222,7 @@ func (c *CPE) start(ctx context.Context) (stop func(), err error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.ctx, c.periodic, c.retry, c.down, c.due = nil, nil, nil, false, false
-		c.work = 0
+		c.work, c.tests = 0, nil
 		c.changedState()
 	}, nil
 }

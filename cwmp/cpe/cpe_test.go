@@ -153,23 +153,6 @@ func TestValueChange(t *testing.T) {
 	}
 }
 
-func TestDiagnostics(t *testing.T) {
-	a := newACS(t)
-	c := run(t, Config{ACS: a.URL})
-	const ping = "Device.IP.Diagnostics.IPPing."
-	a.talk(c, &cwmp.SetParameterValues{ParameterList: []cwmp.ParameterValueStruct{
-		{Name: ping + "Host", Value: "192.0.2.1"}, {Name: ping + "NumberOfRepetitions", Value: "7", Type: "unsignedInt"},
-		{Name: ping + "DiagnosticsState", Value: "Requested"},
-	}})
-	idle(t, c)
-	if got := codes(a.inform(-1)); got != "8 DIAGNOSTICS COMPLETE" {
-		t.Errorf("events %q", got)
-	}
-	if c.Value(ping+"DiagnosticsState") != "Complete" || c.Value(ping+"SuccessCount") != "7" {
-		t.Errorf("state %q, successes %q", c.Value(ping+"DiagnosticsState"), c.Value(ping+"SuccessCount"))
-	}
-}
-
 func TestChangeDUState(t *testing.T) {
 	a := newACS(t)
 	c := run(t, Config{ACS: a.URL})

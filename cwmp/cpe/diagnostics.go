@@ -3,7 +3,9 @@ package cpe
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"isthmus/cwmp"
 )
@@ -37,13 +39,37 @@ func (c *CPE) refusesTest(req *cwmp.SetParameterValues) bool {
 	return false
 }
 
-// diagnose runs the test whose state is at path, and tells the ACS of its end. Tests that it does not know leave in their object what is there. c.mu is held.
-func (c *CPE) diagnose(path string) {
-	object, _ := splitLast(path)
-	end := cmp.Or(c.faults.TestState, complete)
-	if c.tree.value(path) != requested || end == requested {
+// begin starts the test whose state is at path, in place of the one that it was at there. c.mu is held.
+func (c *CPE) begin(path string) {
+	if c.tree.value(path) != requested || c.faults.TestState == requested {
 		return
 	}
+	if c.faults.TestReboots {
+		c.restart(false, nil)
+		return
+	}
+	if c.faults.TestTime == 0 {
+		c.diagnose(path)
+		return
+	}
+	c.cancel(c.tests[path])
+	if c.tests == nil {
+		c.tests = make(map[string]*time.Timer)
+	}
+	c.tests[path] = c.after(c.faults.TestTime, func() {
+		delete(c.tests, path)
+		c.diagnose(path)
+		c.changedState()
+	})
+}
+
+// diagnose makes up how a test ends, unless it was stopped, and tells the ACS. Tests that it does not know leave in their object what is there. c.mu is held.
+func (c *CPE) diagnose(path string) {
+	if c.tree.value(path) != requested {
+		return
+	}
+	object, _ := splitLast(path)
+	end := cmp.Or(c.faults.TestState, complete)
 	if c.tree.find(object+"Host") != nil && c.tree.value(object+"Host") == "" {
 		end = "Error_CannotResolveHostName"
 	}
@@ -60,6 +86,16 @@ func (c *CPE) diagnose(path string) {
 	}
 	c.addEvent(event{code: cwmp.EventDiagnosticsComplete})
 	c.want()
+}
+
+// unset is what becomes of a test one of whose arguments is written: it is neither under way nor over (TR-181, DiagnosticsState). c.mu is held.
+func (c *CPE) unset(path string, written map[string]bool) {
+	object, _ := splitLast(path)
+	for _, name := range []string{diagnosticsState, macTestState} {
+		if state := object + name; !written[state] && c.tree.find(state) != nil {
+			c.tree = c.tree.set(state, "None")
+		}
+	}
 }
 
 // measure makes up the results of a test, with its rows. c.mu is held.
@@ -85,7 +121,9 @@ func (c *CPE) measure(object string) map[string]string {
 		}
 		c.tree = c.tree.count(object + table)
 	}
-	const hops, neighbours = 3, 5
+	const hops, echoes = 3, 100
+	const began, ended = "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:01.000000Z"
+	neighbours := cmp.Or(c.faults.TestRows, 5)
 	switch _, test := splitLast(strings.TrimSuffix(object, ".")); test {
 	case "TraceRoute", "TraceRouteDiagnostics":
 		rows("RouteHops.", hops, func(i int) map[string]string {
@@ -100,11 +138,10 @@ func (c *CPE) measure(object string) map[string]string {
 		})
 	case "NeighboringWiFiDiagnostic":
 		rows("Result.", neighbours, func(i int) map[string]string {
-			return map[string]string{"Radio": "Device.WiFi.Radio.1.", "SSID": fmt.Sprintf("neighbour %d", i+1), "BSSID": fmt.Sprintf("00:D0:9E:00:01:%02X", i),
+			return map[string]string{"Radio": "Device.WiFi.Radio.1.", "SSID": fmt.Sprintf("neighbour %d", i+1), "BSSID": fmt.Sprintf("00:D0:9E:00:%02X:%02X", 1+i>>8, i&0xFF),
 				"Channel": "6", "SignalStrength": "-60"}
 		})
 	case "DownloadDiagnostics", "UploadDiagnostics":
-		const began, ended = "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:01.000000Z"
 		for _, name := range []string{"ROMTime", "BOMTime", "TCPOpenRequestTime", "TCPOpenResponseTime"} {
 			r[name] = began
 		}
@@ -112,6 +149,14 @@ func (c *CPE) measure(object string) map[string]string {
 		for _, name := range []string{"TestBytesReceived", "TotalBytesReceived", "TestBytesSent", "TotalBytesSent"} {
 			r[name] = "1000000"
 		}
+	case "UDPEchoDiagnostics":
+		repetitions, _ := strconv.Atoi(r["SuccessCount"])
+		if c.tree.value(object+"EnableIndividualPacketResults") != "true" {
+			repetitions = 0
+		}
+		rows("IndividualPacketResult.", min(repetitions, echoes), func(i int) map[string]string {
+			return map[string]string{"PacketSuccess": "true", "PacketSendTime": began, "PacketReceiveTime": ended, "TestGenSN": strconv.Itoa(i + 1)}
+		})
 	case "ServerSelectionDiagnostics":
 		r["FastestHost"], _, _ = strings.Cut(c.tree.value(object+"HostList"), ",")
 	case "SelfTestDiagnostics":
@@ -122,6 +167,10 @@ func (c *CPE) measure(object string) map[string]string {
 
 // forgetTests ends the tests that a reboot interrupts. c.mu is held.
 func (c *CPE) forgetTests() {
+	for _, t := range c.tests {
+		c.cancel(t)
+	}
+	c.tests = nil
 	walk(c.root, c.tree.find(c.root), func(path string, n *node) {
 		if isState(n.name) && n.value == requested {
 			c.tree = c.tree.set(path, "None")

@@ -30,9 +30,12 @@ type Faults struct {
 	// Answer makes of what an RPC would be answered with what it is; it must not call the CPE. nil: as it is.
 	Answer func(req, response cwmp.RPC) cwmp.RPC
 
-	TestState  string // what tests end with in place of Complete; "Requested": they do not end
-	TestSilent bool   // the end of a test is not told
-	TestApart  bool   // a DiagnosticsState that is written with other parameters is 9003
+	TestState   string        // what tests end with in place of Complete; "Requested": they do not end
+	TestTime    time.Duration // that they take
+	TestRows    int           // WiFi networks that a scan finds; 0: 5
+	TestSilent  bool          // the end of a test is not told
+	TestReboots bool          // the CPE boots while a test runs
+	TestApart   bool          // a DiagnosticsState that is written with other parameters is 9003
 
 	TransferInSession bool // a file is moved before the Download or Upload is answered
 	TransferEarly     bool // and a TransferComplete sent before that, too

@@ -174,6 +174,7 @@ func (c *CPE) setValues(req *cwmp.SetParameterValues) (cwmp.RPC, error) {
 	c.storeKey(req.ParameterKey)
 	for path := range seen {
 		c.consequences(path)
+		c.unset(path, seen)
 	}
 	return &cwmp.SetParameterValuesResponse{Status: c.status()}, nil
 }
@@ -209,7 +210,7 @@ func (c *CPE) consequences(path string) {
 			c.want()
 		})
 	case isState(last) && c.tree.value(path) == requested:
-		c.atEnd = append(c.atEnd, func() { c.diagnose(path) })
+		c.atEnd = append(c.atEnd, func() { c.begin(path) })
 	default:
 		c.act(path)
 	}

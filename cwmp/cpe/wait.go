@@ -106,7 +106,7 @@ func (c *CPE) WaitSessions(ctx context.Context, n int) error {
 // WaitIdle waits until nothing goes on and nothing is left to tell the ACS: no session, reboot, transfer or diagnostic, no event.
 func (c *CPE) WaitIdle(ctx context.Context) error {
 	return c.wait(ctx, func() bool {
-		return !c.running && !c.due && !c.down && c.work == 0 &&
+		return !c.running && !c.due && !c.down && c.work == 0 && len(c.tests) == 0 &&
 			len(c.events) == 0 && len(c.requests) == 0 && len(c.transfers) == 0 && c.retry == nil
 	})
 }
