@@ -42,8 +42,8 @@ const (
 	// occupiedRetry is how soon a test is tried again where somebody else's runs; occupiedPatience is how long theirs may take.
 	occupiedRetry    = 30 * time.Second
 	occupiedPatience = 10 * time.Minute
-	// resultsBatch is how many names are asked for at once where a CPE does not give its results in one go.
-	resultsBatch = 64
+	// maxRefused is how many of its results a CPE may refuse one by one until they are given up.
+	maxRefused = 8
 )
 
 // test is a diagnostics command as a CPE has it.
@@ -162,7 +162,9 @@ func (t *test) start(ctx context.Context, c cwmp.Caller, d *Device, own []cpeWri
 		if err != nil {
 			return err
 		}
-		spv.ParameterKey = key
+		if own[len(own)-1].path == state.path {
+			spv.ParameterKey = key // that the CPE has begun
+		}
 		_, err = cwmp.Call(ctx, c, spv)
 		return err
 	}
@@ -198,7 +200,11 @@ func (t *test) end(ctx context.Context, c cwmp.Caller, d *Device, state string, 
 	case stateCanceled:
 		return &outcome{err: usp.Errorf(usp.CommandFailure, "the test was canceled at the CPE")}, nil
 	}
-	values, err := t.results(ctx, c)
+	values, err := t.results(ctx, c, d)
+	var f *cwmp.Fault
+	if errors.As(err, &f) {
+		return failed(f.Code, f.String), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -226,10 +232,10 @@ func (t *test) input(path string) string {
 	return ""
 }
 
-// results reads the whole object, in one go where the CPE can.
-func (t *test) results(ctx context.Context, c cwmp.Caller) (map[string]cwmp.ParameterValueStruct, error) {
+// results reads the whole object, in one go where the CPE can. What it refuses of it is left out, but not all.
+func (t *test) results(ctx context.Context, c cwmp.Caller, d *Device) (map[string]cwmp.ParameterValueStruct, error) {
 	values := map[string]cwmp.ParameterValueStruct{}
-	get := func(names ...string) error {
+	get := func(names []string) error {
 		resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: names})
 		if err != nil {
 			return err
@@ -239,7 +245,7 @@ func (t *test) results(ctx context.Context, c cwmp.Caller) (map[string]cwmp.Para
 		}
 		return nil
 	}
-	err := get(t.object)
+	err := get([]string{t.object})
 	if !isFault(err) {
 		return values, err
 	}
@@ -253,10 +259,23 @@ func (t *test) results(ctx context.Context, c cwmp.Caller) (map[string]cwmp.Para
 			names = append(names, n.path)
 		}
 	}
-	for batch := range slices.Chunk(names, resultsBatch) {
-		if err := get(batch...); err != nil && !isFault(err) {
+	d.mu.RLock()
+	size := cmp.Or(d.batch, d.habit().NamesPerGet, firstBatch)
+	d.mu.RUnlock()
+	refused := 0
+	for len(names) > 0 {
+		size = min(size, len(names))
+		err := get(names[:size])
+		switch {
+		case isFault(err) && size > 1:
+			size /= 2
+			continue
+		case isFault(err) && refused < maxRefused:
+			refused++
+		case err != nil:
 			return nil, err
 		}
+		names = names[size:]
 	}
 	return values, nil
 }
@@ -293,15 +312,15 @@ func (t *test) output(d *Device, values map[string]cwmp.ParameterValueStruct, st
 	for path, v := range values {
 		rel := strings.TrimPrefix(path, t.object)
 		generic := agent.GenericPath(rel)
-		name, ok := names[generic]
-		if !ok || rel == t.state {
+		name := numbered(names[generic], rel, rows)
+		if name == "" || rel == t.state {
 			continue
 		}
 		value := normalize(t.generic+generic, v.Type, v.Value)
 		if p, ok := datamodel.LookupParam(t.generic + generic); ok && p.Reference != datamodel.NoReference {
 			value = d.referred(value)
 		}
-		out[numbered(name, rel, rows)] = value
+		out[name] = value
 	}
 	if slices.Contains(t.command.Out, statusOutput) {
 		out[statusOutput] = status
@@ -311,20 +330,21 @@ func (t *test) output(d *Device, values map[string]cwmp.ParameterValueStruct, st
 
 // rows gives each row of the results its number among those of its table, by its path relative to the object.
 func (t *test) rows(values map[string]cwmp.ParameterValueStruct) map[string]int {
+	rows := map[string]int{}
 	tables := map[string][]int{}
 	for path := range values {
 		rel := strings.TrimPrefix(path, t.object)
-		for i := 0; i < len(rel); i++ {
+		for i := range len(rel) {
 			if rel[i] != '.' {
 				continue
 			}
 			start := strings.LastIndexByte(rel[:i], '.') + 1
-			if n, err := strconv.Atoi(rel[start:i]); err == nil && !slices.Contains(tables[rel[:start]], n) {
+			if n, err := strconv.Atoi(rel[start:i]); err == nil && n > 0 && rel[start] != '0' && rows[rel[:i+1]] == 0 {
+				rows[rel[:i+1]] = n
 				tables[rel[:start]] = append(tables[rel[:start]], n)
 			}
 		}
 	}
-	rows := map[string]int{}
 	for table, numbers := range tables {
 		slices.Sort(numbers)
 		for i, n := range numbers {
@@ -334,12 +354,15 @@ func (t *test) rows(values map[string]cwmp.ParameterValueStruct) map[string]int 
 	return rows
 }
 
-// numbered puts the numbers of the rows that a parameter is in into the name of its argument.
+// numbered puts the numbers of the rows that a parameter is in into the name of its argument, "" where it is in none.
 func numbered(name, rel string, rows map[string]int) string {
 	for i := 0; i < len(rel) && strings.Contains(name, "{i}"); i++ {
 		if n := rows[rel[:i+1]]; rel[i] == '.' && n != 0 {
 			name = strings.Replace(name, "{i}", strconv.Itoa(n), 1)
 		}
+	}
+	if strings.Contains(name, "{i}") {
+		return ""
 	}
 	return name
 }
@@ -363,13 +386,24 @@ func (diagnosis) send(ctx context.Context, c cwmp.Caller, d *Device, op *operati
 	if err != nil {
 		return nil, err
 	}
-	if now := time.Now(); state == stateRequested && now.Sub(op.Begun) < occupiedPatience {
-		d.mu.Lock()
-		op.NotBefore = now.Add(occupiedRetry) // it is the user's, or another management system's
-		d.mu.Unlock()
-		return nil, errNotBegun
+	if state == stateRequested && op.giveWay(d, time.Now()) {
+		return nil, errNotBegun // it is the user's, or another management system's
 	}
 	return nil, t.start(ctx, c, d, own, op.Token)
+}
+
+// giveWay puts an operation off while the CPE is at the test of somebody else, and says whether it did.
+func (op *operation) giveWay(d *Device, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if op.Occupied.IsZero() {
+		op.Occupied = now
+	}
+	if now.Sub(op.Occupied) >= occupiedPatience {
+		return false
+	}
+	op.NotBefore = now.Add(occupiedRetry)
+	return true
 }
 
 func (diagnosis) look(ctx context.Context, c cwmp.Caller, d *Device, op *operation, in *cwmp.Inform) (*outcome, error) {

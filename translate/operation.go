@@ -40,6 +40,7 @@ type operation struct {
 	Software  string    `json:"software_version,omitempty"` // of the CPE, then
 	Answered  bool      `json:"answered,omitempty"`         // the CPE has taken it
 	Claimed   bool      `json:"claimed,omitempty"`          // and says that it is done already
+	Occupied  time.Time `json:"occupied,omitzero"`          // since when the CPE is at a test of somebody else
 
 	kind    kind
 	tried   *cwmp.Session // the last session that it was to be sent in
