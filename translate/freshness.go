@@ -17,6 +17,7 @@ type AgeRule struct {
 // ages decides by the rule with the most literal segments, then the later one, else by the default.
 type ages struct {
 	fallback time.Duration
+	least    time.Duration // of all: what is not older is young enough whatever its name
 	rules    []ageRule
 }
 
@@ -28,8 +29,9 @@ type ageRule struct {
 }
 
 func newAges(fallback time.Duration, rules []AgeRule) ages {
-	a := ages{fallback: fallback}
+	a := ages{fallback: fallback, least: fallback}
 	for _, r := range rules {
+		a.least = min(a.least, r.MaxAge)
 		c := ageRule{segs: strings.Split(strings.TrimSuffix(r.Path, "."), "."), object: strings.HasSuffix(r.Path, "."), maxAge: r.MaxAge}
 		for _, s := range c.segs {
 			if s != "*" {
@@ -91,10 +93,15 @@ type planner struct {
 }
 
 func (pl *planner) fresh(path string, at int64) bool {
+	return pl.within(pl.d.p.ages.least, at) || pl.within(pl.d.p.ages.of(path), at)
+}
+
+// within says whether what was read at a time is young enough where age is the limit.
+func (pl *planner) within(age time.Duration, at int64) bool {
 	if at >= pl.floor {
 		return true
 	}
-	return at >= max(pl.d.head.StaleBefore, pl.d.p.staleBefore) && pl.now-at < (pl.d.p.ages.of(path)+pl.spare).Milliseconds()
+	return at >= max(pl.d.head.StaleBefore, pl.d.p.staleBefore) && pl.now-at < (age+pl.spare).Milliseconds()
 }
 
 // add plans one query. Device.mu is held.
@@ -120,8 +127,8 @@ func (pl *planner) add(p *plan, q agent.Query) {
 			continue
 		}
 		t.walk(n.path, n.depth, func(path string, k *node) {
-			if !k.param {
-				return
+			if !k.param || pl.within(pl.d.p.ages.least, k.at) {
+				return // whatever it is shown as
 			}
 			for _, shown := range pl.view.Params(path) {
 				if !pl.fresh(shown, k.at) {
