@@ -44,7 +44,7 @@ func isImageName(path string) bool {
 // setImage picks the view by the head. d.mu is held.
 func (d *Device) setImage() {
 	if d.image = nil; d.head.OneImage {
-		d.image = oneImage{d.view(), d.head.Root + "DeviceInfo.SoftwareVersion"}
+		d.image = oneImage{d.plainView(), d.head.Root + "DeviceInfo.SoftwareVersion"}
 	}
 }
 

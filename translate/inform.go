@@ -356,6 +356,9 @@ func (d *Device) updateHead(s *cwmp.Session, boot, bootstrap bool) (info agent.B
 	if h.Software != before {
 		d.map098.Store(nil) // a profile may be for this version alone
 		d.setImage()
+		if d.tree != nil {
+			d.tree.shown.Store(nil)
+		}
 	}
 	info = agent.BootInfo{Cause: "LocalReboot", Reason: "Unknown", FirmwareUpdated: before != "" && before != h.Software}
 	if p := h.Pending; p != nil && p.caused(in, bootstrap, upTime(in.ParameterList)) {

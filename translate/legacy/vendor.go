@@ -255,11 +255,14 @@ const (
 	highestPower = 10
 )
 
+// noPower is the lowest that Device:2 has: nothing is received, or what the CPE says is no number.
+const noPower = "-65536"
+
 // opticalPower gives thousandths of dBm. CPE say dBm, or what the module measures, in 0.1 uW.
 func opticalPower(v string) string {
 	f, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "dBm")), 64)
 	if err != nil || math.IsNaN(f) || math.Abs(f) > math.MaxUint16 {
-		return "0"
+		return noPower
 	}
 	if f > highestPower {
 		f = 10 * math.Log10(f*moduleUnit)

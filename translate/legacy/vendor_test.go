@@ -128,7 +128,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestOpticalPower(t *testing.T) {
-	for v, want := range map[string]string{"-19.746941": "-19747", "2.25": "2250", "-23 dBm": "-23000", "10000": "0", "100": "-20000", "0": "0", "": "0", "NaN": "0", "1e300": "0", "low": "0"} {
+	for v, want := range map[string]string{"-19.746941": "-19747", "2.25": "2250", "-23 dBm": "-23000", "10000": "0", "100": "-20000", "0": "0", "": noPower, "NaN": noPower, "1e300": noPower, "low": noPower} {
 		if got := opticalPower(v); got != want {
 			t.Errorf("%q: %s, want %s", v, got, want)
 		}
