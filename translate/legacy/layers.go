@@ -13,8 +13,9 @@ type facts struct {
 	conns []connRow
 	rows  []numbered // of tables that need a column or two more
 
-	leased  bool // the host at hand has its address of DHCP
-	relayed bool // the pool at hand is another server's
+	hosts   map[string]bool // those met, by their MAC addresses in lower case
+	leased  bool            // the host at hand has its address of DHCP
+	relayed bool            // the pool at hand is another server's
 }
 
 type numbered struct {
@@ -71,6 +72,9 @@ func (p *projection) meet(m mark, n Node) bool {
 		c.number = number
 		p.conns = append(p.conns, c)
 	case host, pool, ipMapping, pppMapping:
+		if m == host && p.twice(n) {
+			return false
+		}
 		p.leased = m == host && text(n, "AddressSource") == "DHCP"
 		p.relayed = m == pool && n.Child("LocallyServed") != nil && !isTrue(text(n, "LocallyServed"))
 		p.rows = append(p.rows, numbered{m, p.nums, n})

@@ -42,6 +42,7 @@ type projection struct {
 
 // Project gives all that a CPE has in Device:2. root is the CPE's root object.
 func (m *Map) Project(root Node, put Put) {
+	put = distinct(put)
 	p := projection{m: m, put: put, vendors: put}
 	if m.vendor {
 		p.letVendorsSpeak()
