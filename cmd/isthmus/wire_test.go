@@ -19,3 +19,14 @@ func TestRolesInOrder(t *testing.T) {
 		}
 	}
 }
+
+// The CPE's own trees are shown where a role of the configuration names them, and nowhere else.
+func TestNamesLegacy(t *testing.T) {
+	for target, want := range map[string]bool{"Device.": false, "Device.X_ISTHMUS_Legacy.": true, "Device.X_ISTHMUS_Legacy.InternetGatewayDevice.Time.": true} {
+		c := config.Default()
+		c.USP.Roles = map[string][]config.Permission{"expert": {{Targets: []string{"Device.WiFi."}}, {Targets: []string{target}}}}
+		if got := namesLegacy(c); got != want {
+			t.Errorf("%s: %v", target, got)
+		}
+	}
+}
