@@ -8,10 +8,11 @@ import (
 
 // facts are rows of the older data model that more hangs on than rules say.
 type facts struct {
-	lans  []lanRow
-	wans  []numbered
-	conns []connRow
-	rows  []numbered // of tables that need a column or two more
+	lans    []lanRow
+	wans    []numbered
+	conns   []connRow
+	bridges []connRow  // connections that are ports of a bridge
+	rows    []numbered // of tables that need a column or two more
 
 	hosts   map[string]bool // those met, by their MAC addresses in lower case
 	leased  bool            // the host at hand has its address of DHCP
@@ -42,6 +43,10 @@ type connRow struct {
 // bridged are the values of ConnectionType of connections that have no IP interface.
 var bridged = []string{"IP_Bridged", "PPPoE_Bridged", "PPPoE_Relay", "PPTP_Relay", "L2TP_Relay", "DHCP_Spoofed"}
 
+// connectionStatus is ConnectionStatus as the status of an interface.
+var connectionStatus = enumMap("Unconfigured=Down;Connecting=Dormant;Authenticating=Dormant;Connected=Up;PendingDisconnect=Up;Disconnecting=Down;Disconnected=Down;" +
+	"Disconneting=Down")
+
 // meet notes a row; false leaves it out with all below.
 func (p *projection) meet(m mark, n Node) bool {
 	last := func() *lanRow { return &p.lans[len(p.lans)-1] }
@@ -57,9 +62,6 @@ func (p *projection) meet(m mark, n Node) bool {
 	case wanDevice:
 		p.wans = append(p.wans, numbered{m, p.nums, n})
 	case ipConnection, pppConnection:
-		if slices.Contains(bridged, text(n, "ConnectionType")) {
-			return false
-		}
 		c := connRow{a: p.nums[0], b: p.nums[1], c: p.nums[2], ppp: m == pppConnection, n: n}
 		expr := "wanip(a,b,c)"
 		if c.ppp {
@@ -70,6 +72,10 @@ func (p *projection) meet(m mark, n Node) bool {
 			return false
 		}
 		c.number = number
+		if slices.Contains(bridged, text(n, "ConnectionType")) {
+			p.bridges = append(p.bridges, c)
+			return false
+		}
 		p.conns = append(p.conns, c)
 	case host, pool, ipMapping, pppMapping:
 		if m == host && p.twice(n) {
@@ -101,7 +107,7 @@ func (p *projection) synthesize(root Node) {
 	p.wifi()
 	p.zone(root)
 	for i := range p.lans {
-		p.lan(&p.lans[i])
+		p.lan(root, &p.lans[i], i == 0)
 	}
 	for _, w := range p.wans {
 		p.wan(w)
@@ -152,8 +158,8 @@ func isPOSIX(v string) bool {
 	return offset != "" && offset[0] >= '0' && offset[0] <= '9' && !strings.ContainsAny(v, " ()")
 }
 
-// lan puts the interfaces of a LANDevice.
-func (p *projection) lan(l *lanRow) {
+// lan puts the interfaces of a LANDevice. The first has the bridge that bridged connections are ports of: TR-098 does not say which.
+func (p *projection) lan(root Node, l *lanRow, first bool) {
 	a := itoa(l.a)
 	ip, link, bridge := "Device.IP.Interface."+a, "Device.Ethernet.Link."+a, "Device.Bridging.Bridge."+a
 	config := l.n.Child("LANHostConfigManagement")
@@ -200,6 +206,19 @@ func (p *projection) lan(l *lanRow) {
 	}
 	for _, b := range l.wlans {
 		member(200+b, itoa(b), "Device.WiFi.SSID."+itoa(port(l.a, b)), "WLANConfiguration")
+	}
+	if first {
+		for _, c := range p.bridges {
+			port := bridge + ".Port." + itoa(c.number)
+			p.put(port+".", "", false)
+			p.put(port+".Enable", text(c.n, "Enable"), false)
+			p.put(port+".Status", connectionStatus.to(text(c.n, "ConnectionStatus")), false)
+			p.put(port+".Name", text(c.n, "Name"), false)
+			p.put(port+".ManagementPort", "false", false)
+			lower, _ := p.access(root, c)
+			p.lower(port, list(lower)...)
+			ports = append(ports, port)
+		}
 	}
 	state := "LowerLayerDown"
 	if up {

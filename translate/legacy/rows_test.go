@@ -86,6 +86,28 @@ func TestShown(t *testing.T) {
 	}
 }
 
+// TestBridged: a connection that is bridged has no interface of IP, but a port of the LAN's bridge.
+func TestBridged(t *testing.T) {
+	const conn = igd + "WANDevice.1.WANConnectionDevice.1.WANIPConnection.1."
+	is := project(TR098(), full(t, "igd1.tsv", map[string]string{
+		conn + "ConnectionType": "IP_Bridged", conn + "ConnectionStatus": "Connected", conn + "Name": "tv", conn + "Enable": "true",
+	})).value
+	const port = "Device.Bridging.Bridge.1.Port.10101."
+	for path, want := range map[string]string{port + "Status": "Up", port + "Name": "tv", port + "ManagementPort": "false", port + "LowerLayers": "Device.ATM.Link.101"} {
+		if is[path] != want {
+			t.Errorf("%s = %q, want %q", path, is[path], want)
+		}
+	}
+	if lower := is["Device.Bridging.Bridge.1.Port.1.LowerLayers"]; !strings.HasSuffix(lower, strings.TrimSuffix(port, ".")) {
+		t.Errorf("the management port is above %q", lower)
+	}
+	for path := range is {
+		if strings.HasPrefix(path, "Device.IP.Interface.10101.") || strings.HasPrefix(path, "Device.NAT.InterfaceSetting.10101.") {
+			t.Errorf("%s is shown", path)
+		}
+	}
+}
+
 // TestMasks: masks whose bits are not together have no length.
 func TestMasks(t *testing.T) {
 	for v, want := range map[string]string{"255.255.255.0": "/24", "0.0.0.0": "/0", "255.255.255.255": "/32", "255.0.255.0": "", "": "", "x": "", "::": ""} {
