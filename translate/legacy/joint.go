@@ -318,7 +318,7 @@ func (m *Map) writeBridge(root Node, path, value string) ([]Write, error) {
 		return m.set(root, path, below, noBridge)
 	}
 	for _, l := range all(root, "Layer2Bridging.Bridge.{i}") {
-		if key := text(l.n, "BridgeKey"); key != "" && bridgeOf(root, key) == strings.TrimSuffix(value, ".") {
+		if key := text(l.n, "BridgeKey"); key != "" && l.nums[0] <= maxBridge && bridgePath(l) == strings.TrimSuffix(value, ".") {
 			return m.set(root, path, below, key)
 		}
 	}

@@ -14,9 +14,11 @@ type facts struct {
 	bridges []connRow  // connections that are ports of a bridge
 	rows    []numbered // of tables that need a column or two more
 
-	hosts   map[string]bool // those met, by their MAC addresses in lower case
-	leased  bool            // the host at hand has its address of DHCP
-	relayed bool            // the pool at hand is another server's
+	hosts   map[string]bool    // those met, by their MAC addresses in lower case
+	station map[string]string  // the row of an access point, by MAC address in lower case
+	passing map[string]*lanRow // the LANDevice that has an IP interface to itself
+	leased  bool               // the host at hand has its address of DHCP
+	relayed bool               // the pool at hand is another server's
 }
 
 type numbered struct {
@@ -124,6 +126,7 @@ func (p *projection) synthesize(root Node) {
 		p.put("Device.Routing.Router.1.Enable", "true", false)
 		p.put("Device.Routing.Router.1.Status", "Enabled", false)
 	}
+	p.station = p.stations()
 	for _, r := range p.rows {
 		p.row(r)
 	}
@@ -367,7 +370,9 @@ func (p *projection) row(r numbered) {
 	case host:
 		if n, ok := numbers["host(a,b)"].of(r.nums[:]); ok {
 			p.put("Device.Hosts.Host."+itoa(n)+".Layer3Interface", "Device.IP.Interface."+itoa(r.nums[0]), false)
-			p.associated("Device.Hosts.Host."+itoa(n)+".", r.n)
+			if station := p.station[strings.ToLower(text(r.n, "MACAddress"))]; station != "" {
+				p.put("Device.Hosts.Host."+itoa(n)+".AssociatedDevice", station, false)
+			}
 		}
 	case pool:
 		row := "Device.DHCPv4.Server.Pool." + itoa(1000*r.nums[0]+r.nums[1]) + "."

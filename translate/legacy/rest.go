@@ -26,6 +26,12 @@ func (p *projection) rest(root Node) {
 	for _, w := range p.wans {
 		p.wanRest(root, w)
 	}
+	p.passing = map[string]*lanRow{}
+	for i := range p.lans {
+		if ip := p.m.refer(text(p.lans[i].n, "LANHostConfigManagement", "AssociatedConnection")); ip != "" {
+			p.passing[ip] = &p.lans[i]
+		}
+	}
 	for _, c := range p.conns {
 		p.connRest(c)
 	}
@@ -246,20 +252,21 @@ func fastest(rates string) (most int) {
 	return most
 }
 
-// associated puts the row of an access point that a host is, too: the one with its MAC address.
-func (p *projection) associated(host string, n Node) {
-	mac := text(n, "MACAddress")
+// stations are the rows of access points by the MAC addresses of those who are there, in lower case.
+func (p *projection) stations() map[string]string {
+	rows := map[string]string{}
 	for _, members := range p.radio {
 		for _, w := range members {
 			table := w.n.Child("AssociatedDevice")
-			if table == nil || mac == "" {
+			if table == nil {
 				continue
 			}
 			table.Each(func(k Node) {
-				if k.Number() != 0 && strings.EqualFold(text(k, "AssociatedDeviceMACAddress"), mac) {
-					p.put(host+"AssociatedDevice", "Device.WiFi.AccessPoint."+itoa(w.number)+".AssociatedDevice."+k.Segment(), false)
+				if mac := strings.ToLower(text(k, "AssociatedDeviceMACAddress")); mac != "" && k.Number() != 0 {
+					rows[mac] = "Device.WiFi.AccessPoint." + itoa(w.number) + ".AssociatedDevice." + k.Segment()
 				}
 			})
 		}
 	}
+	return rows
 }

@@ -89,12 +89,8 @@ func (p *projection) connRest(c connRow) {
 	if k := c.n.Child("AddressingType"); k != nil && !c.ppp {
 		p.put("Device.DHCPv4.Client."+itoa(c.number)+".Enable", strconv.FormatBool(k.Text() == "DHCP"), k.Settable())
 	}
-	for _, l := range p.lans {
-		config := l.n.Child("LANHostConfigManagement")
-		if p.m.refer(text(config, "AssociatedConnection")) != ip {
-			continue
-		}
-		if k := child(config, "UseAllocatedWAN"); k != nil {
+	if l, ok := p.passing[ip]; ok {
+		if k := child(l.n, "LANHostConfigManagement", "UseAllocatedWAN"); k != nil {
 			p.put(pass+"PassthroughEnable", strconv.FormatBool(k.Text() == "Passthrough" || k.Text() == "UseAllocatedSubnet"), k.Settable())
 			p.put(pass+"PassthroughDHCPPool", "Device.DHCPv4.Server.Pool."+itoa(1000*l.a), false)
 		}
@@ -144,19 +140,29 @@ func (p *projection) queues(root Node) {
 
 // bridging puts what the tables of Layer2Bridging say by keys.
 func (p *projection) bridging(root Node) {
+	interfaces := map[string]string{}
+	for _, l := range all(root, "Layer2Bridging.AvailableInterface.{i}") {
+		interfaces[text(l.n, "AvailableInterfaceKey")] = p.refer(text(l.n, "InterfaceReference"))
+	}
+	bridges := map[string]string{}
+	for _, l := range all(root, "Layer2Bridging.Bridge.{i}") {
+		if key := text(l.n, "BridgeKey"); bridges[key] == "" && l.nums[0] <= maxBridge {
+			bridges[key] = bridgePath(l)
+		}
+	}
 	for _, l := range all(root, "Layer2Bridging.Filter.{i}") {
 		row := "Device.Bridging.Filter." + itoa(l.nums[0]) + "."
 		if k := l.n.Child("FilterBridgeReference"); k != nil {
-			p.put(row+"Bridge", bridgeOf(root, k.Text()), k.Settable())
+			p.put(row+"Bridge", bridges[k.Text()], k.Settable())
 		}
 		if k := l.n.Child("FilterInterface"); k != nil {
-			p.put(row+"Interface", p.refer(available(root, k.Text())), k.Settable())
+			p.put(row+"Interface", interfaces[k.Text()], k.Settable())
 		}
 	}
 	for _, l := range all(root, "Layer2Bridging.Bridge.{i}.Port.{i}.PortInterface") {
 		if l.nums[0] <= maxBridge {
-			port := "Device.Bridging.Bridge." + itoa(bridgeOffset+l.nums[0]) + ".Port." + itoa(l.nums[1])
-			lower := p.refer(available(root, l.n.Text()))
+			port := bridgePath(l) + ".Port." + itoa(l.nums[1])
+			lower := interfaces[l.n.Text()]
 			p.lower(port, list(lower)...)
 			p.put(port+".LowerLayers", lower, l.n.Settable())
 		}
@@ -168,25 +174,8 @@ const (
 	maxBridge    = 8999
 )
 
-// bridgeOf is the bridge with a key.
-func bridgeOf(root Node, key string) string {
-	for _, l := range all(root, "Layer2Bridging.Bridge.{i}") {
-		if text(l.n, "BridgeKey") == key && l.nums[0] <= maxBridge {
-			return "Device.Bridging.Bridge." + itoa(bridgeOffset+l.nums[0])
-		}
-	}
-	return ""
-}
-
-// available is the CPE's own name of the interface with a key.
-func available(root Node, key string) string {
-	for _, l := range all(root, "Layer2Bridging.AvailableInterface.{i}") {
-		if text(l.n, "AvailableInterfaceKey") == key {
-			return text(l.n, "InterfaceReference")
-		}
-	}
-	return ""
-}
+// bridgePath is the bridge that a row of Layer2Bridging is, or is in.
+func bridgePath(l located) string { return "Device.Bridging.Bridge." + itoa(bridgeOffset+l.nums[0]) }
 
 // maskLength makes a dotted mask the length of a prefix, "" where its bits are not together.
 func maskLength(v string) string {
