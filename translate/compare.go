@@ -41,7 +41,10 @@ func (d *Device) attend(ctx context.Context, c cwmp.Caller, in *cwmp.Inform, reb
 	if err := d.listen(ctx, in, rebooted); err != nil {
 		return err
 	}
-	if err := d.notifyAttributes(ctx, c, hasEvent(in, cwmp.EventBootstrap)); err != nil {
+	d.mu.RLock()
+	bootstrapped := d.head.Bootstrapped
+	d.mu.RUnlock()
+	if err := d.notifyAttributes(ctx, c, bootstrapped); err != nil {
 		return err
 	}
 	if read {

@@ -101,6 +101,7 @@ type head struct {
 	ShapeOf      string          `json:"shape_of,omitempty"`
 	RPCs         []string        `json:"rpcs,omitempty"`
 	StaleBefore  int64           `json:"stale_before,omitempty"` // Unix ms: values and listings read before are not trusted
+	Bootstrapped bool            `json:"bootstrapped,omitempty"` // it was reset, and has not been read and told what to report since
 	Pending      *pending        `json:"pending,omitempty"`
 	Owed         *agent.BootInfo `json:"owed,omitempty"`     // a Boot! that comes after the results of what the boot has ended
 	Fired        []string        `json:"fired,omitempty"`    // events that have happened and whose arguments are to be read

@@ -32,9 +32,9 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 		}
 	}
 	d.mu.RLock()
-	learn := d.model == nil || d.head.ShapeOf != d.head.Software || hasEvent(s.Inform, cwmp.EventBootstrap) ||
+	learn := d.model == nil || d.head.ShapeOf != d.head.Software || d.head.Bootstrapped ||
 		d.head.Mapping != legacy.Version && (d.head.Device1 || d.head.Root != deviceRoot)
-	rebooted := d.rebooted
+	rebooted, bootstrapped := d.rebooted, d.head.Bootstrapped
 	d.mu.RUnlock()
 	if learn {
 		if err := d.discover(ctx, c); err != nil {
@@ -54,11 +54,24 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 		}
 		d.p.log.Warn("the CPE cannot be compared", "device", d.id, "session", s.ID, "err", err)
 	}
-	return nil
+	if !bootstrapped {
+		return nil
+	}
+	d.mu.Lock()
+	d.head.Bootstrapped = false
+	d.mu.Unlock()
+	return d.putHead(ctx)
 }
 
-// discover reads all names and values of a CPE. Nothing of it is seen before all of it is known.
+// discover reads all names and values of a CPE. Nothing of it is seen before all of it is known, but the changes of a model that is known already:
+// nobody would find them again if the session were lost.
 func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
+	var n news
+	err := d.readAll(ctx, c, &n)
+	return errors.Join(err, d.tell(ctx, &n))
+}
+
+func (d *Device) readAll(ctx context.Context, c cwmp.Caller, n *news) error {
 	start := time.Now()
 	if err := d.load(ctx); err != nil {
 		return err
@@ -71,15 +84,13 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 	if err != nil && !errors.As(err, &f) {
 		return err
 	}
-	var n news
-	var was identities
 	listed := time.Now().UnixMilli()
 	names, err := listLevel(ctx, c, root, 0)
 	if err != nil {
 		return err
 	}
 	d.mu.Lock()
-	was = d.leaving(root, names)
+	was := d.leaving(root, names)
 	n.created, n.deleted = d.tree.listed(root, names, listed)
 	d.head.Device1 = root == deviceRoot && !datamodel.Device2(func(name string) bool { return d.tree.get(name) != nil })
 	d.mu.Unlock()
@@ -92,11 +103,12 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 		}
 	})
 	d.mu.RUnlock()
-	if err := d.values(ctx, c, read, &n); err != nil {
+	err = d.values(ctx, c, read, n)
+	n.created, n.deleted = d.renumbered(was, n.created, n.deleted, listed)
+	if err != nil {
 		return err
 	}
 	d.learnBooleans(ctx)
-	n.created, n.deleted = d.renumbered(was, n.created, n.deleted, listed)
 	if err := d.learnInterval(ctx, c, root); err != nil {
 		return err
 	}
@@ -123,7 +135,7 @@ func (d *Device) discover(ctx context.Context, c cwmp.Caller) error {
 	}
 	d.p.m.discovery.Observe(time.Since(start).Seconds())
 	d.p.log.Info("data model read", "device", d.id, "parameters", len(read), "duration", time.Since(start))
-	return d.tell(ctx, &n)
+	return nil
 }
 
 // learnInterval reads how often the CPE informs, so that a Controller can be told when it is expected.

@@ -228,6 +228,7 @@ func (d *Device) takeOver(s *cwmp.Session, a *arrival) {
 	if a.asked {
 		d.head.Revive, a.changed = nil, true
 	}
+	d.head.Bootstrapped = d.head.Bootstrapped || hasEvent(in, cwmp.EventBootstrap)
 	if a.boot || a.bootstrap {
 		d.head.StaleBefore, a.changed = a.rec.at.UnixMilli(), true
 		if d.head.Pending == nil || a.over {

@@ -337,3 +337,38 @@ func TestChangeFoundBeforeTheSessionIsLost(t *testing.T) {
 	c.Inform(cwmp.EventPeriodic)
 	w.notified(1, valueOf(ssid, "by hand"))
 }
+
+// The same of what is found while a CPE that was reset is read anew, wherever that session is lost.
+func TestChangeFoundBeforeDiscoveryIsLost(t *testing.T) {
+	const first, last = 1, 9 // POSTs: the Inform, none, the answers to GetRPCMethods, GetParameterNames, GetParameterValues and what follows
+	for post := first; post <= last; post++ {
+		t.Run(fmt.Sprint(post), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			c, id := w.boot(nil)
+			durable := map[string]string{"Persistent": "true", "NotifRetry": "true"}
+			w.subscribe(id, "ssid", "ValueChange", ssid, durable)
+			w.subscribe(id, "rows", "ObjectCreation", mappings, durable)
+			w.attribute(c, ssid, cwmp.NotificationActive)
+			w.must(c.WaitIdle(w.in(deadline)))
+			w.over(id)
+			c.SetFaults(cpe.Faults{Mute: true, CloseAfterPost: post})
+			w.must(c.SetValue(ssid, "by hand"))
+			_, err := c.AddRow(mappings)
+			w.must(err)
+			n := c.Sessions()
+			c.Inform(cwmp.EventBootstrap)
+			w.must(c.WaitSessions(w.in(deadline), n+2))
+			w.must(c.WaitIdle(w.in(deadline)))
+			w.over(id)
+			w.notified(1, valueOf(ssid, "by hand"))
+			w.notified(1, creationOf(mappings+"2."))
+			if n := len(c.Calls("SetParameterAttributes")); n < 2 {
+				t.Error("the CPE was not told again what to report")
+			}
+			if n := w.peer.count(func(n *usppb.Notify) bool { return changeOf(ssid)(n) || rowNotes(n) }); n != 2 {
+				t.Errorf("%d notifications, want 2: %s", n, w.peer.log())
+			}
+		})
+	}
+}
