@@ -285,7 +285,8 @@ func b2i(b bool) int64 {
 	return 0
 }
 
-// doubt makes the listing of an object too old, and only that: what was listed together with it keeps its time.
+// doubt makes the listing of an object too old, and only that: what was listed together with it keeps its time. It was listed all the same: what
+// another listing finds is news.
 func (t *tree) doubt(object string) {
 	n := t.root
 	for rest := strings.TrimSuffix(object, "."); rest != "" && n != nil; {
@@ -294,13 +295,15 @@ func (t *tree) doubt(object string) {
 				k.at = max(k.at, n.at)
 			}
 		}
-		n.at = 0
+		n.at = min(n.at, longAgo)
 		var seg string
 		seg, rest, _ = strings.Cut(rest, ".")
 		n = n.kid(seg)
 	}
-	if n != nil {
+	if n != nil && !n.param {
+		at := min(n.at, longAgo)
 		n.unlisted()
+		n.at = at
 	}
 }
 

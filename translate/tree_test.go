@@ -78,7 +78,7 @@ func TestTreeDoubt(t *testing.T) {
 	tr.put("Device.").at = 95
 	tr.put("Device.NAT.PortMapping.1.")
 	tr.doubt("Device.WiFi.SSID.")
-	for path, want := range map[string]int64{"Device.WiFi.SSID.": 0, "Device.WiFi.SSID.1.": 0, "Device.": 0, "Device.WiFi.": 0,
+	for path, want := range map[string]int64{"Device.WiFi.SSID.": longAgo, "Device.WiFi.SSID.1.": longAgo, "Device.": longAgo, "Device.WiFi.": longAgo,
 		"Device.NAT.PortMapping.": 95, "Device.DeviceInfo.": 95} {
 		if got := tr.listedAt(path); got != want {
 			t.Errorf("%s listed at %d, want %d", path, got, want)
