@@ -36,7 +36,10 @@ const (
 const (
 	classDiagnostics = "diagnostics" // of commands-to-cwmp.tsv
 	statusOutput     = "Status"      // the output that is the DiagnosticsState
-	memoObject       = "object"      // the CPE's diagnostics object
+	// protocolVersion is mandatory in USP; a CPE that has no such parameter does what anyProtocol means.
+	protocolVersion = "ProtocolVersion"
+	anyProtocol     = "Any"
+	memoObject      = "object" // the CPE's diagnostics object
 	// diagnosticsPoll is after how long a CPE that says nothing is asked whether a test is over. Asking disturbs what is being measured.
 	diagnosticsPoll = 2 * time.Minute
 	// occupiedRetry is how soon a test is tried again where somebody else's runs; occupiedPatience is how long theirs may take.
@@ -50,6 +53,7 @@ const (
 type test struct {
 	command *datamodel.Command
 	generic string               // the object in the model
+	shown   string               // the object in Device:2
 	object  string               // the CPE's own, with the final dot
 	state   string               // of its parameters, the one that starts and tells
 	inputs  []datamodel.Argument // the others; Param is the CPE's
@@ -67,10 +71,25 @@ func (d *Device) test(command string) (*test, error) {
 	if rest, ok := strings.CutPrefix(c.Target, agent.GenericPath(object)); ok {
 		t.object = object + rest
 	}
+	t.shown = t.object
+	own, params := d.view().Diagnostics(t.shown)
+	t.object = own
+	if len(params) > 0 {
+		t.inputs, t.outputs = renamed(t.inputs, params), renamed(t.outputs, params)
+	}
 	if d.tree.get(t.object+t.state) == nil {
 		return nil, usp.Errorf(usp.ObjectDoesNotExist, "the CPE has no %s", t.object)
 	}
 	return t, nil
+}
+
+// renamed are arguments that are other parameters at the CPE.
+func renamed(args []datamodel.Argument, params map[string]string) []datamodel.Argument {
+	args = slices.Clone(args)
+	for i := range args {
+		args[i].Param = cmp.Or(params[args[i].Param], args[i].Param)
+	}
+	return args
 }
 
 // writes are the inputs of a test, its state aside. An argument that was not given is written as empty, or as false, so that the one of an earlier test does
@@ -89,12 +108,19 @@ func (t *test) writes(d *Device, args map[string]string) ([]cpeWrite, error) {
 		case def.Type != agent.TypeString || len(def.Enum) > 0:
 			continue
 		}
-		asUsual := value == "" || !given || def.Default != nil && *def.Default == value
+		asUsual := value == "" || !given || def.Default != nil && *def.Default == value || in.Name == protocolVersion && value == anyProtocol
 		switch {
 		case n == nil && asUsual:
 		case n == nil:
 			return nil, usp.Errorf(usp.InvalidArguments, "the CPE has nothing for %s", in.Name)
 		case n.writable:
+			if t.object != t.shown && value != "" { // a reference is another one there
+				if shown, err := d.view().Writes(d.tree, []agent.Write{{Path: t.shown + in.Name, Value: value}}); err != nil {
+					return nil, usp.Errorf(usp.InvalidArguments, "%s cannot be %q at this CPE", in.Name, value)
+				} else if len(shown) == 1 {
+					value = shown[0].value
+				}
+			}
 			own = append(own, cpeWrite{path: path, value: value, from: []int{len(own)}})
 		case !asUsual && !datamodel.Equal(def.Type, n.value, value):
 			return nil, usp.Errorf(usp.InvalidArguments, "%s cannot be set at this CPE: it is %q", in.Name, n.value)

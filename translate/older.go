@@ -224,6 +224,8 @@ func (v older) typeOf(t *tree, path string, n *node) string {
 	return ""
 }
 
+func (v older) Diagnostics(object string) (string, map[string]string) { return v.m.Diagnostics(object) }
+
 func (v older) Names(t *tree) (names []datamodel.Name) {
 	top := v.top(t)
 	if top == nil {

@@ -31,6 +31,9 @@ type View interface {
 	// Changes gives what changes of the CPE's parameters, which the tree holds already, come to in Device:2. Old is the value before, "" where that
 	// is not known.
 	Changes(t *tree, changes []change) []*agent.ValueChange
+	// Diagnostics gives the CPE's own object behind a diagnostics object of Device:2, "" where there is none, and which of its parameters have other names than
+	// in Device:2; {i} stands for rows.
+	Diagnostics(object string) (own string, params map[string]string)
 	// Names gives the Device:2 names of what the CPE has, for the supported data model.
 	Names(t *tree) []datamodel.Name
 }
@@ -190,6 +193,8 @@ func changed(v View, t *tree, path string, c change) *agent.ValueChange {
 	}
 	return &agent.ValueChange{Path: path, Value: c.value, Old: c.old}
 }
+
+func (identity) Diagnostics(object string) (string, map[string]string) { return object, nil }
 
 func (identity) Names(t *tree) []datamodel.Name { return t.names(deviceRoot) }
 

@@ -177,10 +177,10 @@ func (m *Map) add(source, target, kind, transform, instance, direction string) e
 		r.addable = direction == "rw" && strings.HasSuffix(source, "{i}.") && !slices.ContainsFunc(containers, func(c string) bool { return strings.HasSuffix(source, c) })
 	case kind == "enum-map":
 		r.reads, r.conv = true, enumMap(transform)
-	case command:
-		r.reads = true
 	case transform == "ref", strings.HasPrefix(transform, "ref;"):
 		r.reads, r.reference = transform == "ref", true
+	case command:
+		r.reads = true
 	case strings.HasPrefix(transform, "key to ref"):
 		r.reads, r.conv = true, keyToRef("Device.QoS."+strings.TrimPrefix(target[strings.LastIndexByte(target, '.')+1:], "Default")+".")
 	case kind == "same-value":
