@@ -9,6 +9,7 @@ import (
 	"isthmus/cwmp"
 	"isthmus/cwmp/cpe"
 	"isthmus/usp"
+	"isthmus/usp/usppb"
 )
 
 // succeeded is the Status of a test, and how often it counted.
@@ -112,4 +113,40 @@ func TestDiagnosticsOfSomebodyElseAfterAWait(t *testing.T) {
 	d.mu.Unlock()
 	w.contact(c) // it has never ended
 	w.succeeded("ping", "4")
+}
+
+// A test that is synchronous in USP is answered within the time of a request, and what has not left by then does not.
+func TestDiagnosticsSynchronousInTime(t *testing.T) {
+	const command, object = "Device.Users.CheckCredentialsDiagnostics()", "Device.Users.CheckCredentialsDiagnostics."
+	args := map[string]string{"Username": "user", "Password": "horse"}
+	for name, faults := range map[string]cpe.Faults{"never over": {TestState: stateRequested}, "away": {ConnReq: cpe.ConnReqDrop}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(o *Options) { o.Agents.RequestTimeout = 2 * time.Second })
+			c, id := w.boot(func(cfg *cpe.Config) {
+				cfg.Tree, cfg.Faults.ConnReq = withTests(t, withNothing()), faults.ConnReq
+			})
+			c.SetFaults(faults)
+			run := func() *usppb.OperateResp_OperationResult {
+				t.Helper()
+				results, err := w.operateAll(id, command, args)
+				w.must(err)
+				return results[0]
+			}
+			if r := run(); r.GetCmdFailure() == nil {
+				t.Errorf("%v", r)
+			}
+			w.over(id)
+			c.SetFaults(cpe.Faults{})
+			writes := len(c.Calls("SetParameterValues"))
+			w.contact(c)
+			w.over(id)
+			if n := len(c.Calls("SetParameterValues")); n != writes || name == "away" && n != 0 {
+				t.Errorf("%d writes, %d of them afterwards", n, n-writes)
+			}
+			if r := run(); r.GetReqOutputArgs().GetOutputArgs()["Status"] != stateComplete || c.Value(object+"Username") != "user" {
+				t.Errorf("%v", r)
+			}
+		})
+	}
 }
