@@ -32,8 +32,7 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 		}
 	}
 	d.mu.RLock()
-	learn := d.model == nil || d.head.ShapeOf != d.head.Software || d.head.Bootstrapped ||
-		d.head.Mapping != legacy.Version && (d.head.Device1 || d.head.Root != deviceRoot)
+	learn := d.learns()
 	rebooted, bootstrapped := d.rebooted, d.head.Bootstrapped
 	d.mu.RUnlock()
 	if learn {
@@ -61,6 +60,12 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 	d.head.Bootstrapped = false
 	d.mu.Unlock()
 	return d.putHead(ctx)
+}
+
+// learns says whether the data model is to be read. d.mu is held.
+func (d *Device) learns() bool {
+	h := &d.head
+	return d.model == nil || h.ShapeOf != h.Software || h.Bootstrapped || h.Mapping != legacy.Version && (h.Device1 || h.Root != deviceRoot)
 }
 
 // discover reads all names and values of a CPE. Nothing of it is seen before all of it is known, but the changes of a model that is known already:

@@ -19,8 +19,8 @@ func (d *Device) owes(s *cwmp.Session, now time.Time) bool {
 	h, x := &d.head, d.watch
 	noted := d.trial != nil || h.Raised != nil
 	alone := noted || d.rebooted || booted(in) || hasEvent(in, cwmp.EventBootstrap) || now.Before(d.resting) || h.Owed != nil
-	left := h.Pending != nil || h.Quarantine != nil || h.Bootstrapped || len(h.Revive) > 0 || len(d.journals) > 0 || len(d.operations) > 0
-	learns := d.model == nil || h.ShapeOf != h.Software || d.reachDue(in)
+	left := h.Pending != nil || h.Quarantine != nil || len(h.Revive) > 0 || len(d.journals) > 0 || len(d.operations) > 0
+	learns := d.learns() || d.reachDue(in)
 	watches := d.attributes || d.lost > 0 || len(h.Fired) > 0 ||
 		x != nil && (hasEvent(in, cwmp.EventValueChange) || !x.suspected.IsZero() || d.comparisonDue(atInform, now))
 	asked := d.served || len(d.queue) > 0

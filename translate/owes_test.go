@@ -42,6 +42,7 @@ func TestOwes(t *testing.T) {
 		"a boot":                 func(owed bool) { d.head.Pending = map[bool]*pending{true: {}}[owed] },
 		"a linger":               func(owed bool) { d.served = owed },
 		"other firmware":         func(owed bool) { d.head.ShapeOf = d.head.Software + strings.Repeat("x", len(some(owed, 0))) },
+		"another mapping":        func(owed bool) { d.head.Device1 = owed },
 		"rest":                   func(owed bool) { d.resting = map[bool]time.Time{true: time.Now().Add(time.Hour)}[owed] },
 	} {
 		d.mu.Lock()
