@@ -33,22 +33,54 @@ func (e *eut) pending(r *usppb.OperateResp_OperationResult, key string) {
 	}
 }
 
+// asynchronous runs a case on a command of the Agent, and on one that the CPE carries out, which may be over before its Request can be looked at.
+func asynchronous(t *testing.T, key string, operate func(e *eut, command string, args map[string]string) *usppb.OperateResp_OperationResult) {
+	t.Run("LocalAgent", func(t *testing.T) {
+		e := shared(t)
+		e.timed(key, func(args map[string]string) {
+			if r := operate(e, timerCommand, args); r != nil {
+				e.pending(r, key)
+			}
+		})
+	})
+	t.Run("CPE", func(t *testing.T) {
+		e := fresh(t, options{})
+		e.subscribe(key, "OperationComplete", traceCommand, req("NotifRetry", "true"))
+		args := map[string]string{"Host": "192.0.2.1", "ProtocolVersion": "Any", "MaxHopCount": "5"}
+		if r := operate(e, traceCommand, args); r != nil && (r.GetExecutedCommand() != traceCommand || r.GetReqObjPath() == "") {
+			e.Errorf("%v", r)
+		}
+		n := e.notified(key)
+		c := n.GetOperComplete()
+		if !n.GetSendResp() || c.GetObjPath()+c.GetCommandName() != traceCommand || c.GetCommandKey() != key ||
+			c.GetReqOutputArgs().GetOutputArgs()["Status"] != "Complete" {
+			e.Errorf("%v", n)
+		}
+		if got := e.w.cpe.Value("Device.IP.Diagnostics.TraceRoute.MaxHopCount"); got != "5" {
+			e.Errorf("the CPE tests with MaxHopCount %q", got)
+		}
+		e.wantRows("Device.LocalAgent.Request.")
+	})
+}
+
 func TestTP469_1_64_AsynchronousOperate(t *testing.T) {
-	e := shared(t)
-	e.timed("test64", func(args map[string]string) { e.pending(e.operate(timerCommand, "test64", args), "test64") })
+	asynchronous(t, "test64", func(e *eut, command string, args map[string]string) *usppb.OperateResp_OperationResult {
+		return e.operate(command, "test64", args)
+	})
 }
 
 func TestTP469_1_65_AsynchronousOperateWithoutResponse(t *testing.T) {
-	e := shared(t)
-	e.timed("test65", func(args map[string]string) {
-		_, err := e.a.Operate(e.deadline(), &usppb.Operate{Command: timerCommand, CommandKey: "test65", InputArgs: args})
+	asynchronous(t, "test65", func(e *eut, command string, args map[string]string) *usppb.OperateResp_OperationResult {
+		_, err := e.a.Operate(e.deadline(), &usppb.Operate{Command: command, CommandKey: "test65", InputArgs: args})
 		e.must(err)
+		return nil
 	})
 }
 
 func TestTP469_1_79_InputArguments(t *testing.T) {
-	e := shared(t)
-	e.timed("test79", func(args map[string]string) { e.pending(e.operate(timerCommand, "test79", args), "test79") })
+	asynchronous(t, "test79", func(e *eut, command string, args map[string]string) *usppb.OperateResp_OperationResult {
+		return e.operate(command, "test79", args)
+	})
 }
 
 // TestTP469_1_91_UnknownArgument: a command of the Agent, and one that the CPE carries out.
