@@ -354,7 +354,6 @@ func another(w *world, c *cpe.CPE) {
 // it once, or twice where nothing says that it has begun.
 func TestDiagnosticsSurviveKillAtAnyWrite(t *testing.T) {
 	const writes = 10
-	const plenty = 1 << 30
 	for n := range writes {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
@@ -363,11 +362,7 @@ func TestDiagnosticsSurviveKillAtAnyWrite(t *testing.T) {
 			w.watch(id)
 			var dead *dying
 			w.stop()
-			w.wrap = func(s store.Store) store.Store {
-				dead = &dying{Store: s, killed: make(chan struct{})}
-				dead.left.Store(plenty)
-				return dead
-			}
+			w.wrap = func(s store.Store) store.Store { dead = newDying(s); return dead }
 			w.start()
 			w.begin(id, pingCommand, "ping", ping())
 			dead.left.Store(int64(n))

@@ -113,11 +113,7 @@ func TestProvisionSurvivesKillAtAnyWrite(t *testing.T) {
 			var dead *dying
 			w.stop()
 			w.opts.Provision.ConnectionRequest = true
-			w.wrap = func(s store.Store) store.Store {
-				dead = &dying{Store: s, killed: make(chan struct{})}
-				dead.left.Store(1 << 30)
-				return dead
-			}
+			w.wrap = func(s store.Store) store.Store { dead = newDying(s); return dead }
 			w.start()
 			d := w.device(id)
 			d.mu.Lock()
