@@ -528,11 +528,17 @@ func (c *channel) exchange(ctx context.Context, req *usppb.Request) *usppb.Msg {
 	}
 }
 
-// freeAddr is an address that the system gives no connection, so that it can be listened on again.
+// handedOut are the addresses that a test has, of which it may not be listening on one just now.
+var handedOut sync.Map
+
+// freeAddr is an address that the system gives no connection, and nobody gives another test, so that it can be listened on again.
 func freeAddr(t testing.TB) string {
-	const first, last = 10_000, 30_000 // below where Linux and macOS begin to give ports
+	const first, last = 10_000, 18_000 // below where Linux and macOS begin to give ports; other packages have those up to 30,000
 	for range last - first {
 		addr := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first))
+		if _, taken := handedOut.LoadOrStore(addr, true); taken {
+			continue
+		}
 		if l, err := net.Listen("tcp", addr); err == nil {
 			_ = l.Close()
 			return addr

@@ -143,7 +143,7 @@ func findProgram(t *testing.T, name, variable, what string) string {
 // freePort is a port of loopback that nobody listens on, and that the system gives no connection: one that is listened on again must be free.
 func freePort(t *testing.T) string {
 	t.Helper()
-	const first, last = 10_000, 30_000 // below where Linux and macOS begin to give ports
+	const first, last = 24_000, 30_000 // below where Linux and macOS begin to give ports; other packages have the others
 	for range last - first {
 		port := strconv.Itoa(first + rand.IntN(last-first))
 		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
