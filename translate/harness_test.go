@@ -373,7 +373,7 @@ func (p *peer) Check(mtp.Target) error              { return nil }
 func (p *peer) Kick(usp.EndpointID)                 {}
 func (p *peer) Reboot(usp.EndpointID)               {}
 func (p *peer) Reset(_, _ usp.EndpointID)           {}
-func (p *peer) Retries(_, _ usp.EndpointID) (n int) { return 0 }
+func (p *peer) State(_, _ usp.EndpointID) mtp.State { return mtp.State{} }
 
 func (p *peer) reset() {
 	p.mu.Lock()

@@ -31,7 +31,7 @@ func webSocketColumns() []column {
 			if d == nil {
 				return "0"
 			}
-			return itoa(d.Retries(v.agent.id.ID, usp.EndpointID(v.rows.values[controllerOf(path)]["EndpointID"])))
+			return itoa(d.State(v.agent.id.ID, usp.EndpointID(v.rows.values[controllerOf(path)]["EndpointID"])).Failures)
 		})),
 		number("SessionRetryMinimumWaitInterval", "5", 1, 65535),
 		number("SessionRetryIntervalMultiplier", "2000", 1000, 65535),

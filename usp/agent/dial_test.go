@@ -33,10 +33,10 @@ func (d *dialled) Check(t mtp.Target) error {
 	}
 	return nil
 }
-func (d *dialled) Kick(usp.EndpointID)             {}
-func (d *dialled) Reboot(usp.EndpointID)           {}
-func (d *dialled) Reset(_, _ usp.EndpointID)       {}
-func (d *dialled) Retries(_, c usp.EndpointID) int { return len(c) }
+func (d *dialled) Kick(usp.EndpointID)                 {}
+func (d *dialled) Reboot(usp.EndpointID)               {}
+func (d *dialled) Reset(_, _ usp.EndpointID)           {}
+func (d *dialled) State(_, c usp.EndpointID) mtp.State { return mtp.State{Failures: len(c)} }
 
 func (d *dialled) String() string {
 	d.mu.Lock()

@@ -102,8 +102,11 @@ func TestTP469_3_5_Waits(t *testing.T) {
 	})
 }
 
-// status is what E2ESession says, without a message.
-func (r *rig) status() string { return contextStatus(r.a.view(), controllerTable+"1."+contextName) }
+// status is what E2ESession says when all that is under way has been done, without a message.
+func (r *rig) status() string {
+	synctest.Wait()
+	return contextStatus(r.a.view(), controllerTable+"1."+contextName)
+}
 
 // TestHandshakeWithoutEnd: it has handshakeTime; a Controller that goes away meanwhile leaves nothing running.
 func TestHandshakeWithoutEnd(t *testing.T) {

@@ -145,14 +145,20 @@ func (c *Client) Remove(id usp.EndpointID) {
 	c.mu.Unlock()
 }
 
-// Failures is how many attempts of an Endpoint to connect have failed in a row; 0 while it is connected.
-func (c *Client) Failures(id usp.EndpointID) int {
+// State is how an Endpoint's connection is.
+func (c *Client) State(id usp.EndpointID) mtp.State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if l := c.links[id]; l != nil {
-		return l.failures
+	l := c.links[id]
+	switch {
+	case l == nil:
+		return mtp.State{}
+	case l.state == up:
+		return mtp.State{Status: mtp.Connected}
+	case l.state == waiting:
+		return mtp.State{Status: mtp.Unreachable, Failures: l.failures}
 	}
-	return 0
+	return mtp.State{Status: mtp.Connecting, Failures: l.failures}
 }
 
 // Reconnect ends an Endpoint's connection, if it has one, and dials at once.

@@ -207,12 +207,12 @@ func (p *Pool) Reset(e, controller usp.EndpointID) {
 	}
 }
 
-// Retries implements mtp.Dialer.
-func (p *Pool) Retries(e, controller usp.EndpointID) int {
+// State implements mtp.Dialer.
+func (p *Pool) State(e, controller usp.EndpointID) mtp.State {
 	if c := p.client(e, controller); c != nil {
-		return c.Failures(e)
+		return c.State(e)
 	}
-	return 0
+	return mtp.State{}
 }
 
 // client is the one that dials a Controller for an Endpoint, nil if none does.

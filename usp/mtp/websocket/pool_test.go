@@ -63,7 +63,7 @@ func TestPoolShares(t *testing.T) {
 		p.Connect(e, []mtp.Target{fleet, own})
 		within(t, e.up, "connection")
 	}
-	if n := p.made(); n != 1 || p.Fixed() != 1 || p.Retries(one.id, ctl.id) != 0 {
+	if n := p.made(); n != 1 || p.Fixed() != 1 || p.State(one.id, ctl.id).Failures != 0 {
 		t.Errorf("%d Clients", n)
 	}
 	p.Reset(one.id, ctl.id)
@@ -140,8 +140,8 @@ func TestTP469_7_8_RetryOfATarget(t *testing.T) {
 			}
 			from = from * 3 / 2
 		}
-		if len(dials) < 4 || p.Retries(agentID, controllerID) != len(dials) {
-			t.Errorf("%d dials, %d failures", len(dials), p.Retries(agentID, controllerID))
+		if len(dials) < 4 || p.State(agentID, controllerID).Failures != len(dials) {
+			t.Errorf("%d dials, %d failures", len(dials), p.State(agentID, controllerID).Failures)
 		}
 		p.Close(t.Context())
 	})
