@@ -203,6 +203,9 @@ func (c *Conn) shut(reason byte, cause error) {
 	_ = c.nc.Close()
 }
 
+// Abort drops the connection without a word; the broker publishes the Will.
+func (c *Conn) Abort() { c.abort(ErrClosed) }
+
 // abort drops the connection; the reader ends at once.
 func (c *Conn) abort(cause error) {
 	c.cause.CompareAndSwap(nil, &cause)

@@ -1,0 +1,314 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"isthmus/usp"
+	"isthmus/usp/mtp"
+)
+
+// link is one Endpoint's use of one broker; the Pool's mu guards it.
+type link struct {
+	b        *broker
+	endpoint mtp.Endpoint
+	to       []mtp.Target // the Controllers behind it
+	at       place
+	state    mtp.State // Failures counts for the back-off, too
+	timer    *time.Timer
+	live     *live
+	anew     bool // dial at once when the connection has ended
+	gone     bool // nobody wants it any more
+}
+
+type place int
+
+const (
+	waiting place = iota // for its timer, or with Status Misconfigured for nothing
+	queued
+	dialling
+	up
+)
+
+func (l *link) serves(controller usp.EndpointID) bool {
+	return slices.ContainsFunc(l.to, func(t mtp.Target) bool { return t.Controller == controller })
+}
+
+func (l *link) stopTimer() {
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+}
+
+func (l *link) is(s mtp.Status) {
+	if l.state.Status != s {
+		l.state.Status, l.state.Since = s, time.Now()
+	}
+}
+
+// enqueue gives l a place in the queue of those to dial. Like the functions below it needs mu.
+func (p *Pool) enqueue(l *link) {
+	if p.closed || l.gone || l.at != waiting {
+		return
+	}
+	l.stopTimer()
+	l.at = queued
+	l.is(mtp.Connecting)
+	l.b.queue = append(l.b.queue, l)
+	p.pump(l.b)
+}
+
+func (p *Pool) pump(b *broker) {
+	for !p.closed && b.dialling < p.o.HandshakeLimit && len(b.queue) > 0 {
+		l := b.queue[0]
+		b.queue = b.queue[1:]
+		if l.gone {
+			continue
+		}
+		l.at = dialling
+		b.dialling++
+		to, assigned := l.to, ""
+		if l.state.Assigned {
+			assigned = l.state.ClientID
+		}
+		p.wg.Go(func() { p.connect(l, to, assigned) })
+	}
+}
+
+// wake ends the wait of a link and starts its back-off anew.
+func (p *Pool) wake(l *link) {
+	if l.at == waiting {
+		l.state.Failures = 0
+		p.enqueue(l)
+	}
+}
+
+// again makes a connection anew at once; it gives what is left to do without mu.
+func (p *Pool) again(l *link) func() {
+	v := l.live
+	if v == nil {
+		l.anew = l.at == dialling
+		p.wake(l)
+		return nil
+	}
+	l.anew = true
+	return func() { p.spawn(func() { v.session.Close(p.ctx) }) }
+}
+
+// later dials again after the back-off, or not where that is of no use.
+func (p *Pool) later(l *link, why mtp.Status) {
+	l.at = waiting
+	l.is(why)
+	if why == mtp.Misconfigured {
+		return
+	}
+	l.state.Failures++
+	l.timer = time.AfterFunc(l.b.key.to.Retry.Wait(l.state.Failures, rand.Float64), func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.enqueue(l)
+	})
+}
+
+// tell logs that a broker cannot be reached, and that it can again: once for all Agents.
+func (p *Pool) tell(b *broker, err error) {
+	failing := err != nil
+	if failing == b.failing || time.Since(b.told) < tellAgain {
+		return
+	}
+	b.failing, b.told = failing, time.Now()
+	at := net.JoinHostPort(b.key.to.Host, strconv.Itoa(b.key.to.Port))
+	if failing {
+		p.log.Warn("broker cannot be used", "protocol", p.o.Protocol, "broker", at, "err", err)
+	} else {
+		p.log.Info("broker can be used again", "protocol", p.o.Protocol, "broker", at)
+	}
+}
+
+func (p *Pool) connect(l *link, to []mtp.Target, assigned string) {
+	ctx, cancel := context.WithTimeout(p.ctx, handshakeTime)
+	defer cancel()
+	v := &live{p: p, l: l, to: to}
+	id := l.endpoint.EndpointID()
+	s, err := p.o.Open(ctx, &Setup{Endpoint: id, To: to, Assigned: assigned, Dial: func(ctx context.Context) (net.Conn, error) { return p.dial(ctx, l.b, id) },
+		Hosts:   func(other usp.EndpointID) bool { return other != id && p.hosts(other) },
+		Receive: v.receive, Refuse: v.refuse, Down: v.lost})
+	if !p.connected(l, v, s, err) {
+		if s != nil {
+			s.Close(p.ctx)
+		}
+		return
+	}
+	v.raise()
+}
+
+// connected takes the outcome of an attempt, and says whether the connection is wanted.
+func (p *Pool) connected(l *link, v *live, s Session, err error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.b.dialling--
+	defer p.pump(l.b)
+	anew := l.anew
+	l.anew = false
+	if v.over != nil && err == nil {
+		err = v.over
+	}
+	if err != nil {
+		p.meter.Dialed(outcome(err))
+	} else {
+		p.meter.Dialed("ok")
+	}
+	switch {
+	case p.closed || l.gone:
+		l.at = waiting
+	case anew:
+		l.at = waiting
+		p.enqueue(l)
+	case err != nil:
+		p.tell(l.b, err)
+		p.log.Debug("broker", "protocol", p.o.Protocol, "endpoint", l.endpoint.EndpointID(), "failures", l.state.Failures+1, "err", err)
+		p.later(l, statusOf(err))
+	default:
+		p.tell(l.b, nil)
+		p.meter.Connections.Inc()
+		v.session, v.counted = s, true
+		was := l.state
+		l.at, l.live, l.state = up, v, s.State()
+		l.state.Status, l.state.Since = mtp.Connected, time.Now()
+		v.learnt = l.state.Assigned && l.state.ClientID != was.ClientID || l.state.Listens != was.Listens
+		if !slices.Equal(v.to, l.to) {
+			v.to = l.to
+		}
+		return true
+	}
+	return false
+}
+
+func statusOf(err error) mtp.Status {
+	if r := (*Refusal)(nil); errors.As(err, &r) {
+		return r.Status
+	}
+	return mtp.Unreachable
+}
+
+// outcome is what a failed attempt is counted as.
+func outcome(err error) string {
+	switch statusOf(err) {
+	case mtp.Misconfigured:
+		return "misconfigured"
+	case mtp.Failed:
+		return "refused"
+	}
+	return "failed"
+}
+
+func (p *Pool) hosts(id usp.EndpointID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.agents[id] != nil
+}
+
+// ended forgets a connection that is over and sees to the next.
+func (p *Pool) ended(l *link, v *live, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v.over = err
+	if !v.counted {
+		return
+	}
+	v.counted = false
+	p.meter.Connections.Dec()
+	p.meter.Closed(v.reason(err))
+	l.live, l.at = nil, waiting
+	anew := l.anew
+	l.anew = false
+	switch {
+	case p.closed || l.gone:
+	case anew:
+		l.state.Failures = 0
+		p.enqueue(l)
+	default:
+		p.later(l, mtp.Unreachable)
+	}
+}
+
+// tls is what a broker's TLS connections begin with.
+func (p *Pool) tls(key brokerKey) *tls.Config {
+	if !key.to.Encrypted {
+		return nil
+	}
+	from, certificate := p.o.TLS, p.o.Certificate
+	if key.fixed != nil {
+		from, certificate = key.fixed.TLS, key.fixed.Certificate
+	}
+	t := from.Clone()
+	if t == nil {
+		t = &tls.Config{}
+	}
+	t.MinVersion = max(t.MinVersion, tls.VersionTLS12)
+	if t.ServerName == "" {
+		t.ServerName = key.to.Host
+	}
+	if certificate == nil { // else a session would be another Endpoint's
+		t.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCache)
+	}
+	return t
+}
+
+// dial opens what the protocol runs over.
+func (p *Pool) dial(ctx context.Context, b *broker, id usp.EndpointID) (net.Conn, error) {
+	key, t := &b.key, b.tls
+	dial, certificate := p.o.DialAdded, p.o.Certificate
+	if key.fixed != nil {
+		dial, certificate = p.o.Dial, key.fixed.Certificate
+	}
+	if t != nil && certificate != nil {
+		t = t.Clone()
+		t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate(id) }
+	}
+	addr := net.JoinHostPort(key.to.Host, strconv.Itoa(key.to.Port))
+	if key.to.MQTT.WebSocket {
+		if p.o.Stream == nil {
+			return nil, &Refusal{Err: errNoStream, Status: mtp.Misconfigured}
+		}
+		return p.o.Stream(ctx, streamURL(&key.to, id), t, dial)
+	}
+	nc, err := dial(ctx, "tcp", addr)
+	if err != nil || t == nil {
+		return nc, err
+	}
+	secure := tls.Client(nc, t)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+var errNoStream = errors.New("there is no WebSocket here")
+
+func streamURL(t *mtp.Target, id usp.EndpointID) string {
+	u := url.URL{Scheme: "ws", Host: net.JoinHostPort(t.Host, strconv.Itoa(t.Port))}
+	if t.Encrypted {
+		u.Scheme = "wss"
+	}
+	path := "/" + strings.TrimPrefix(t.Path, "/")
+	return u.String() + strings.ReplaceAll(path, Placeholder, url.PathEscape(string(id)))
+}
+
+// Placeholder stands for the Agent's Endpoint ID in the strings of a Target.
+const Placeholder = "{endpoint_id}"
+
+// Expand puts the Endpoint ID where a string of a Target wants it.
+func Expand(s string, id usp.EndpointID) string {
+	return strings.ReplaceAll(s, Placeholder, string(id))
+}

@@ -1,0 +1,73 @@
+package mqtt
+
+import (
+	"strings"
+
+	"isthmus/usp/mtp/broker"
+	"isthmus/usp/mtp/mqtt/client"
+)
+
+// replyTo precedes the sender's own topic in a Topic Name of MQTT 3.1.1 (R-MQTT.24).
+const replyTo = "/reply-to="
+
+func withReply(topic, mine string) string {
+	if mine == "" {
+		return topic
+	}
+	return topic + replyTo + strings.ReplaceAll(mine, "/", "%2F")
+}
+
+// splitReply takes a Topic Name of MQTT 3.1.1 apart (R-MQTT.25).
+func splitReply(topic string) (to, reply string) {
+	i := strings.LastIndex(topic, replyTo)
+	if i < 0 {
+		return topic, ""
+	}
+	return topic[:i], strings.NewReplacer("%2F", "/", "%2f", "/").Replace(topic[i+len(replyTo):])
+}
+
+// isTopic says whether something can be published to a topic.
+func isTopic(s string) bool { return s != "" && len(s) < 1<<16 && !strings.ContainsAny(s, "+#\x00") }
+
+// covers says whether a topic filter matches a topic (MQTT 5.0, section 4.7).
+func covers(filter, topic string) bool {
+	for {
+		f, moreFilter, deeper := strings.Cut(filter, "/")
+		if f == "#" {
+			return true
+		}
+		t, moreTopic, longer := strings.Cut(topic, "/")
+		if f != "+" && f != t {
+			return false
+		}
+		if !deeper || !longer {
+			return deeper == longer || moreFilter == "#" && deeper
+		}
+		filter, topic = moreFilter, moreTopic
+	}
+}
+
+// matches finds what stands in a topic where its template has the Endpoint ID.
+func matches(template, topic string) (id string, ok bool) {
+	before, after, ok := strings.Cut(template, broker.Placeholder)
+	if !ok || len(topic) <= len(before)+len(after) || !strings.HasPrefix(topic, before) || !strings.HasSuffix(topic, after) {
+		return "", false
+	}
+	return topic[len(before) : len(topic)-len(after)], true
+}
+
+// rows reads Target.MQTT.Subscriptions: QoS, a space and a topic filter a line.
+func rows(lines string) (out []client.Subscription) {
+	for line := range strings.Lines(lines) {
+		qos, filter, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if !ok || filter == "" {
+			continue
+		}
+		s := client.Subscription{Filter: filter}
+		if qos != "0" {
+			s.QoS = 1 // the most that is spoken
+		}
+		out = append(out, s)
+	}
+	return out
+}
