@@ -11,7 +11,7 @@ BUILDAH ?= buildah
 CC_WORKS := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo '\#include <stdlib.h>' | $$($(GO) env CC) -E - >/dev/null 2>&1 && echo yes)
 RACE := $(if $(CC_WORKS),-race,)
 
-.PHONY: build test test-peers test-reach check fmt vet lint tidy generated demo bench fuzz generate image
+.PHONY: build test test-peers test-reach test-brokers check fmt vet lint tidy generated demo bench fuzz generate image
 
 build: ## the binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/isthmus ./cmd/isthmus
@@ -25,6 +25,9 @@ test-peers: ## CWMP clients and Controllers that nobody here wrote, end to end; 
 
 test-reach: ## Connection Requests through a real XMPP server and a NAT; what the machine lacks is skipped
 	ISTHMUS_PEERS=1 $(GO) test ./cmd/isthmus -run 'TestPeer(XMPP|NAT)$$' -count=1 -v
+
+test-brokers: ## real MQTT and STOMP brokers; they have to be there
+	ISTHMUS_BROKERS=1 $(GO) test ./usp/mtp/... ./translate/conformance ./cmd/isthmus -run Broker -count=1
 
 check: fmt vet lint tidy generated test ## everything that must hold before a commit
 
