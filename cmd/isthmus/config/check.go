@@ -253,6 +253,12 @@ func (l *loader) checkController(key string, c *Controller, roles map[string][]P
 	if c.WebSocket != nil && c.WebSocket.URL != "" {
 		l.webSocketURL(key+".websocket.url", c)
 	}
+	if c.MQTT != nil {
+		l.checkMQTT(key+".mqtt", c)
+	}
+	if c.STOMP != nil {
+		l.checkSTOMP(key+".stomp", c)
+	}
 	l.keyPair(key+".tls", c.TLS.CertFile, c.TLS.KeyFile)
 	l.certificates(key+".tls.ca_file", c.TLS.CAFile)
 }

@@ -27,6 +27,12 @@ func (l *loader) refuseLater(v, def reflect.Value, path string, later bool) {
 			}
 		case f.Kind() == reflect.Slice:
 			l.refuseLaterEntries(f, key)
+		case f.Kind() == reflect.Pointer:
+			if !f.IsNil() {
+				def := reflect.New(f.Type().Elem()).Elem()
+				setDefaults(def)
+				l.refuseLater(f.Elem(), def, key, false)
+			}
 		case field.Tag.Get("built") != "":
 			built, known := field.Tag.Get("built"), strings.Split(field.Tag.Get("oneof"), ",")
 			if f.String() != built && slices.Contains(known, f.String()) {
