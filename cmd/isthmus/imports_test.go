@@ -65,11 +65,9 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// allowed lists the exceptions: the small Controller is a peer with transports of its own, and transports have parts in common, and clients that know
-// nothing of USP.
+// allowed lists the exceptions: the small Controller is a peer with transports of its own, and transports share what they have in common.
 func allowed(path, dep string) bool {
-	common := dep == "isthmus/usp/mtp/broker" || dep == "isthmus/usp/mtp/meter"
-	return path == "isthmus/usp/controller" || under(path, "isthmus/usp/mtp") && (common || under(dep, path))
+	return path == "isthmus/usp/controller" || strings.HasPrefix(path, "isthmus/usp/mtp/")
 }
 
 // TestImporters keeps these in as few packages as there can be: XML is what CPE send, and what data models are written in. The MQTT libraries are

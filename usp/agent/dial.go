@@ -60,9 +60,13 @@ func mtpOf(path string) string {
 
 // target is what an MTP row says.
 func (rs *rowSet) target(row string) mtp.Target {
+	to := mtp.Target{Controller: usp.EndpointID(rs.get(controllerOf(row), "EndpointID")), Protocol: rs.get(row, "Protocol")}
+	if to.Protocol == mqttMTP {
+		return rs.mqttTarget(row, to)
+	}
 	ws := row + "WebSocket."
 	return mtp.Target{
-		Controller: usp.EndpointID(rs.get(controllerOf(row), "EndpointID")), Protocol: rs.get(row, "Protocol"),
+		Controller: to.Controller, Protocol: to.Protocol,
 		Host: rs.get(ws, "Host"), Port: int(rs.number(ws, "Port")), Path: rs.get(ws, "Path"), Encrypted: rs.is(ws, "EnableEncryption"),
 		KeepAlive: time.Duration(rs.number(ws, "KeepAliveInterval")) * time.Second,
 		Retry: usp.Retry{Minimum: time.Duration(rs.number(ws, "SessionRetryMinimumWaitInterval")) * time.Second,
@@ -76,7 +80,7 @@ func (rs *rowSet) targets() []mtp.Target {
 	for _, c := range rs.instances(controllerTable) {
 		first := ""
 		for _, m := range rs.instances(c + "MTP.") {
-			if rs.is(m, "Enable") && rs.get(m+"WebSocket.", "Host") != "" && (first == "" || rs.number(m, "Order") < rs.number(first, "Order")) {
+			if rs.is(m, "Enable") && rs.target(m).Host != "" && (first == "" || rs.number(m, "Order") < rs.number(first, "Order")) {
 				first = m
 			}
 		}
@@ -96,6 +100,9 @@ func (t *tx) checkMTP(row string) (bad usp.ParamError, ok bool) {
 	}
 	if err := d.Check(to); err != nil {
 		e := usp.AsError(err)
+		if to.Protocol == mqttMTP {
+			return usp.ParamError{Path: row + mqttName + "AgentMTPReference", Code: e.Code, Msg: e.Msg}, false
+		}
 		return usp.ParamError{Path: row + "WebSocket.Host", Code: e.Code, Msg: e.Msg}, false
 	}
 	return bad, true
@@ -170,12 +177,11 @@ func targetOf(id usp.EndpointID, among []mtp.Target) mtp.Target {
 }
 
 // resetSession runs Reset(), when its response has left.
-func (x *exchange) resetSession(row string) error {
+func (x *exchange) resetSession(controller usp.EndpointID) error {
 	a, d := x.a, x.a.fleet.opts.Dialer
 	if d == nil || !a.enter() {
 		return usp.Errorf(usp.CommandFailure, "there is no session to reset")
 	}
-	controller := usp.EndpointID(a.rows().get(controllerOf(row), "EndpointID"))
 	go func() {
 		defer a.leave()
 		select {

@@ -65,6 +65,7 @@ type MTPConfig struct {
 	Port             int
 	Path             string
 	EnableEncryption bool
+	MQTT             *MQTTConfig // with Protocol "MQTT"
 }
 
 // ServerConfig is shown in the Agent's own WebSocket MTP row.
@@ -120,15 +121,19 @@ func NewFleet(opts Options) *Fleet {
 	f.addCertificates(opts)
 	var protocols []string
 	for _, c := range opts.Controllers {
-		f.addController(c)
 		if p := c.MTP.protocol(); !c.OnlyDialsIn && !slices.Contains(protocols, p) {
 			protocols = append(protocols, p)
 		}
 	}
-	if len(protocols) == 0 {
-		protocols = []string{webSocket}
+	if (len(protocols) == 0 || opts.Server != nil) && !slices.Contains(protocols, webSocket) {
+		protocols = append(protocols, webSocket)
 	}
-	f.addMTPs(protocols)
+	if slices.Contains(protocols, webSocket) {
+		f.addWebSocketMTP()
+	}
+	for _, c := range opts.Controllers {
+		f.addController(c)
+	}
 	f.targets = f.base.targets()
 	f.protocols = strings.Join(protocols, ",")
 	return f
@@ -150,7 +155,10 @@ func (f *Fleet) addController(c ControllerConfig) {
 		return
 	}
 	f.base.put(path+"MTP.1.", map[string]string{"Alias": "cpe-1", "Enable": "true", "Protocol": c.MTP.protocol()})
-	if c.MTP.protocol() == webSocket {
+	switch c.MTP.protocol() {
+	case mqttMTP:
+		f.base.put(path+"MTP.1."+mqttName, map[string]string{"AgentMTPReference": f.addClient(&c.MTP), "Topic": c.MTP.MQTT.ControllerTopic})
+	case webSocket:
 		f.base.put(path+"MTP.1.WebSocket.", map[string]string{"Host": c.MTP.Host, "Port": itoa(c.MTP.Port), "Path": c.MTP.Path,
 			"EnableEncryption": formatBool(c.MTP.EnableEncryption)})
 	}

@@ -18,7 +18,7 @@ func (v *view) read(q Query) Reading {
 		c := t.column(name)
 		var r Reading
 		for _, p := range v.expand(obj) {
-			if t.optional && !v.exists(p) {
+			if !v.has(t, p) {
 				continue
 			}
 			o := Object{Path: p}
@@ -46,7 +46,7 @@ func (v *view) read(q Query) Reading {
 		return r
 	}
 	for _, p := range v.expand(obj) {
-		if !t.optional || v.exists(p) {
+		if v.has(t, p) {
 			r.Objects = v.walk(r.Objects, t, p, depth, q.RowsOnly)
 		}
 	}
@@ -73,6 +73,11 @@ func (v *view) expand(pattern string) []string {
 	return found
 }
 
+// has says whether an object that is no row is there, its parent being so.
+func (v *view) has(t *table, path string) bool {
+	return (!t.optional || v.exists(path)) && (t.protocol == "" || v.rows.get(ParentPath(path), "Protocol") == t.protocol)
+}
+
 func (v *view) exists(row string) bool {
 	_, ok := v.rows.values[row]
 	return ok
@@ -94,7 +99,7 @@ func (v *view) walk(to []Object, t *table, path string, depth int, rowsOnly bool
 	for _, c := range t.children {
 		below := path + c.name()
 		if !c.Multi {
-			if c.optional && !v.exists(below) {
+			if !v.has(c, below) {
 				continue
 			}
 			to = v.walk(to, c, below, depth-1, rowsOnly)

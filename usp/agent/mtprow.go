@@ -31,14 +31,12 @@ var ownMTPs = []*table{
 // pathKey is the template that the Path of the accepting side is made of.
 const pathKey = ".path"
 
-// addMTPs makes the rows of the Agents' own MTPs.
-func (f *Fleet) addMTPs(protocols []string) {
-	for i, p := range protocols {
-		row := ownRoot + "MTP." + itoa(i+1) + "."
-		f.base.put(row, map[string]string{"Alias": "cpe-" + itoa(i+1), "Enable": "true", "Protocol": p})
-		if s := f.opts.Server; s != nil && p == webSocket {
-			f.base.put(row+"WebSocket.", map[string]string{"Port": itoa(s.Port), pathKey: s.Path, "EnableEncryption": formatBool(s.EnableEncryption)})
-		}
+// addWebSocketMTP makes the row of the Agents' MTP over WebSocket.
+func (f *Fleet) addWebSocketMTP() {
+	row := ownMTPTable + "1."
+	f.base.put(row, map[string]string{"Alias": "cpe-1", "Enable": "true", "Protocol": webSocket})
+	if s := f.opts.Server; s != nil {
+		f.base.put(row+"WebSocket.", map[string]string{"Port": itoa(s.Port), pathKey: s.Path, "EnableEncryption": formatBool(s.EnableEncryption)})
 	}
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"strings"
+
+	"isthmus/usp"
 )
 
 // isOwn says that a path is served from the Agent's own tables. "Device." itself is served by both sides.
 func isOwn(path string) bool {
-	return strings.HasPrefix(path, ownRoot) || path == strings.TrimSuffix(ownRoot, ".")
+	return strings.HasPrefix(path, ownRoot) || path == strings.TrimSuffix(ownRoot, ".") || strings.HasPrefix(path, mqttRoot) || path == strings.TrimSuffix(mqttRoot, ".")
 }
 
 // read answers Queries with what the Controller may read. Rows and objects without their parameters are all there.
@@ -266,7 +268,10 @@ func (x *exchange) run(ctx context.Context, inv *Invocation) (map[string]string,
 		return nil, x.challengeResponse(ctx, inv.Args)
 	}
 	if command == resetCommand && mtpOf(row) != "" {
-		return nil, x.resetSession(row)
+		return nil, x.resetSession(usp.EndpointID(x.a.rows().get(controllerOf(row), "EndpointID")))
+	}
+	if command == forceReconnect {
+		return nil, x.resetSession(x.a.rows().behind(row))
 	}
 	return nil, x.a.update(ctx, x.from, func(t *tx) error {
 		t.put(row, "OnBoardingComplete", "false")

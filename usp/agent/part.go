@@ -28,7 +28,7 @@ func (a *Agent) part(ctx context.Context, before, after *rowSet, dialled []mtp.T
 		}
 		shut := before.enabled(l.peer) && !after.enabled(l.peer)
 		from := targetOf(l.peer, dialled)
-		if shut || l.dialled && from != targetOf(l.peer, a.wanted()) {
+		if shut || l.dialled && !from.SameWay(targetOf(l.peer, a.wanted())) {
 			l.parting = &parting{from: from, after: afterResponse(ctx, l.peer), told: make(chan struct{}), gone: make(chan struct{})}
 			out = append(out, l)
 		}
@@ -53,7 +53,7 @@ func (rs *rowSet) disabled(id usp.EndpointID) bool {
 func (a *Agent) rearrange(ctx context.Context, before, after *rowSet, changed map[string]bool) []*channel {
 	touched := false
 	for path := range changed {
-		touched = touched || strings.HasPrefix(path, controllerTable)
+		touched = touched || strings.HasPrefix(path, controllerTable) || strings.HasPrefix(path, mqttRoot)
 	}
 	if !touched {
 		return nil

@@ -23,6 +23,8 @@ type table struct {
 	limit int
 	// optional says that an object which is no row is there only where the fleet's rows have it.
 	optional bool
+	// protocol says that an object is there only where the row of an MTP that it is in has this Protocol.
+	protocol string
 	// count is the parameter of the parent object that counts the rows.
 	count string
 }
@@ -140,10 +142,10 @@ var ownModel, byPath = link(append([]*table{
 		limit: maxMTPs, count: "MTPNumberOfEntries", columns: []column{
 			alias(),
 			flag("Enable"),
-			oneOf(text("Protocol", webSocket, 0), webSocket),
+			oneOf(text("Protocol", webSocket, 0), webSocket, mqttMTP),
 			number("Order", "1", 1, maxUint32),
 		}},
-	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.WebSocket.", Commands: []CommandDef{{Name: resetCommand}}}, columns: webSocketColumns()},
+	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.WebSocket.", Commands: []CommandDef{{Name: resetCommand}}}, protocol: webSocket, columns: webSocketColumns()},
 	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.BootParameter.{i}.", Multi: true, Access: AddDelete,
 		Keys: [][]string{{"Alias"}, {"ParameterName"}}}, limit: 100, count: "BootParameterNumberOfEntries", columns: []column{
 		alias(),
@@ -175,7 +177,7 @@ var ownModel, byPath = link(append([]*table{
 		shown(text("CommandKey", "", 0)),
 		oneOf(shown(text("Status", statusRequested, 0)), statusRequested, statusActive, statusCanceling, "Canceled", "Success", "Error"),
 	}},
-}, slices.Concat(policyTables, contextTables, ownMTPs, thresholdTables, certificateTables, trustTables, credentialTables, challengeTables)...))
+}, slices.Concat(policyTables, contextTables, ownMTPs, mqttTables, thresholdTables, certificateTables, trustTables, credentialTables, challengeTables)...))
 
 // The values of NotifType.
 const (

@@ -21,6 +21,14 @@ type Target struct {
 	STOMP      STOMP         // where Protocol is "STOMP"
 }
 
+// SameWay says whether a Channel to one Target serves another as well: where the Endpoint itself listens, and as whom, a Dialer changes by itself.
+func (t Target) SameWay(o Target) bool {
+	for _, t := range []*Target{&t, &o} {
+		t.MQTT.ClientID, t.MQTT.Subscriptions, t.STOMP.OwnDestination = "", "", ""
+	}
+	return t == o
+}
+
 // MQTT is what a Target at an MQTT broker says besides. Controllers whose rows refer to one row of Device.MQTT.Client. share its connection.
 type MQTT struct {
 	Client             string // path of the row of Device.MQTT.Client.

@@ -101,7 +101,7 @@ func (v *live) follow(to []mtp.Target) {
 		return
 	}
 	for i := range to {
-		at := slices.IndexFunc(v.channels, func(ch *channel) bool { return sameWay(ch.to, to[i]) })
+		at := slices.IndexFunc(v.channels, func(ch *channel) bool { return ch.to.SameWay(to[i]) })
 		if at >= 0 {
 			continue
 		}
@@ -111,18 +111,10 @@ func (v *live) follow(to []mtp.Target) {
 		v.open(&to[i])
 	}
 	for _, ch := range slices.Clone(v.channels) {
-		if !slices.ContainsFunc(to, func(t mtp.Target) bool { return sameWay(ch.to, t) }) {
+		if !slices.ContainsFunc(to, func(t mtp.Target) bool { return ch.to.SameWay(t) }) {
 			v.shut(ch, mtp.ErrDown)
 		}
 	}
-}
-
-// sameWay says whether a Channel to one Target serves another as well: where the Agent listens is the connection's.
-func sameWay(a, b mtp.Target) bool {
-	for _, t := range []*mtp.Target{&a, &b} {
-		t.MQTT.ClientID, t.MQTT.Subscriptions, t.STOMP.OwnDestination = "", "", ""
-	}
-	return a == b
 }
 
 // shut ends one Channel. It needs mu.

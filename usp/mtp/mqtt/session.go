@@ -40,6 +40,7 @@ var (
 // session is a connection that is up.
 type session struct {
 	c        *client.Conn
+	id       usp.EndpointID
 	v5       bool
 	mine     string // the topic that answers come to (R-MQTT.21)
 	template string // ResponseTopicConfigured, unexpanded
@@ -55,7 +56,7 @@ type session struct {
 func (p *Pool) open(ctx context.Context, s *broker.Setup) (broker.Session, error) {
 	first := &s.To[0]
 	m := &first.MQTT
-	x := &session{v5: m.Version != version311, template: m.ResponseTopic, qos: m.QoS}
+	x := &session{id: s.Endpoint, v5: m.Version != version311, template: m.ResponseTopic, qos: m.QoS}
 	o := client.Options{
 		Version: client.V5, Username: broker.Expand(m.Username, s.Endpoint), CleanStart: m.CleanStart, SessionExpiry: m.SessionExpiry, KeepAlive: first.KeepAlive,
 		Will: x.will(s), UserProperties: [][2]string{{endpointProperty, string(s.Endpoint)}}, RequestResponseInfo: true, ReceiveMaximum: receiveMaximum,
@@ -260,7 +261,7 @@ func (x *session) Resubscribe(ctx context.Context, to []mtp.Target) error {
 func (x *session) Send(ctx context.Context, record []byte, t *mtp.Target, to mtp.Address) error {
 	topic, retain := string(to), t.MQTT.RetainResponse
 	if to == "" {
-		topic, retain = t.MQTT.Topic, t.MQTT.RetainNotification
+		topic, retain = broker.Expand(t.MQTT.Topic, x.id), t.MQTT.RetainNotification
 	}
 	if topic == "" {
 		return fmt.Errorf("%w: no topic is known where %s listens", mtp.ErrDown, t.Controller)

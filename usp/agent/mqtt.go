@@ -1,0 +1,288 @@
+package agent
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"isthmus/usp"
+	"isthmus/usp/mtp"
+)
+
+// mqttRoot is a subtree that the Agent serves itself: its own connections with brokers, not the device's.
+const (
+	mqttRoot        = "Device.MQTT."
+	mqttClientTable = mqttRoot + "Client."
+	ownMTPTable     = ownRoot + "MTP."
+	mqttMTP         = "MQTT"
+	mqttName        = "MQTT." // of the object below a row of an MTP
+	forceReconnect  = "ForceReconnect()"
+	// maxBrokerSubscriptions bounds the rows of Subscription. of one Client.
+	maxBrokerSubscriptions = 32
+	// maxTopic is the length in bytes that MQTT has for a topic.
+	maxTopic = 65535
+)
+
+// Keys of a Client's row that are no parameters.
+const (
+	passwordKey  = ".password"
+	brokerPath   = ".url"       // of the URL, where MQTT is spoken over WebSocket
+	encryptedKey = ".encrypted" // MQTT over TLS or over WebSocket over TLS
+)
+
+// MQTTConfig is what the configuration says of an MQTT broker besides its address. In AgentTopic and Username "{endpoint_id}" stands for the Agent's
+// Endpoint ID.
+type MQTTConfig struct {
+	Version            string // "5.0", which "" stands for, or "3.1.1"
+	WebSocket          bool   // MQTT over WebSocket
+	Username, Password string
+	AgentTopic         string // where the Agent listens, if the broker does not say
+	ControllerTopic    string // where the Controller listens
+}
+
+var mqttTables = []*table{
+	{ObjectDef: ObjectDef{Path: mqttRoot}, columns: []column{counts("Client")}},
+	{ObjectDef: ObjectDef{Path: mqttRoot + "Capabilities."}, columns: []column{
+		computed("ProtocolVersionsSupported", TypeString, func(*view, string) string { return "3.1.1,5.0" }),
+		computed("TransportProtocolSupported", TypeString, func(*view, string) string { return "TCP/IP,TLS,WebSocket,WebSocketTLS" }),
+		computed("MaxNumberOfClientSubscriptions", TypeUnsignedInt, func(*view, string) string { return itoa(maxBrokerSubscriptions) }),
+	}},
+	{ObjectDef: ObjectDef{Path: mqttClientTable + "{i}.", Multi: true, Keys: [][]string{{"Alias"}, {"Name"}}, Commands: []CommandDef{{Name: forceReconnect}}},
+		count: "ClientNumberOfEntries", columns: []column{
+			shown(alias()),
+			shown(text("Name", "", 64)),
+			shown(initially("true", flag("Enable"))),
+			oneOf(quiet(computed("Status", TypeString, func(v *view, row string) string { return statusNames[v.brokerState(row).Status] })),
+				"Disabled", "Connecting", "Connected", "Error_Misconfigured", "Error_BrokerUnreachable", "Error"),
+			shown(oneOf(text("ProtocolVersion", "5.0", 0), "3.1.1", "5.0")),
+			shown(text("BrokerAddress", "", 256)),
+			shown(number("BrokerPort", "1883", 1, 65535)),
+			shown(oneOf(text("TransportProtocol", "TCP/IP", 0), "TCP/IP", "TLS", "WebSocket", "WebSocketTLS")),
+			shown(initially("true", flag("CleanSession"))),
+			shown(initially("true", flag("CleanStart"))),
+			number("KeepAliveTime", "60", 0, 65535),
+			computed("ClientID", TypeString, clientID),
+			computed("Username", TypeString, func(v *view, row string) string { return v.own(v.rows.values[row]["Username"]) }),
+			{ParamDef: ParamDef{Name: "Password", Type: TypeString, Secured: true}, calc: func(*view, string) string { return "" }},
+			number("ConnectRetryTime", "5", 1, 65535),
+			number("ConnectRetryIntervalMultiplier", "2000", 1000, 65535),
+			number("ConnectRetryMaxInterval", "30720", 1, maxUint32),
+			quiet(computed("ResponseInformation", TypeString, func(v *view, row string) string { return v.brokerState(row).ResponseInformation })),
+			counts("Subscription"),
+		}},
+	{ObjectDef: ObjectDef{Path: mqttClientTable + "{i}.Subscription.{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"Topic"}}},
+		limit: maxBrokerSubscriptions, count: "SubscriptionNumberOfEntries", columns: []column{
+			alias(),
+			flag("Enable"),
+			oneOf(quiet(computed("Status", TypeString, subscriptionStatus)), "Unsubscribed", "Subscribed", "Subscribing", "Unsubscribing", "Error"),
+			checked(text("Topic", "", maxTopic), checkFilter),
+			number("QoS", "1", 0, 1),
+		}},
+	{ObjectDef: ObjectDef{Path: ownMTPTable + "{i}.MQTT."}, optional: true, columns: []column{
+		shown(reference("Reference", mqttClientTable)),
+		computed("ResponseTopicConfigured", TypeString, func(v *view, path string) string { return v.own(v.rows.values[path][topicKey]) }),
+		quiet(computed("ResponseTopicDiscovered", TypeString, func(v *view, path string) string {
+			return v.brokerState(v.rows.values[path]["Reference"] + ".").Listens
+		})),
+		shown(number("PublishQoS", "1", 0, 1)),
+	}},
+	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.MQTT."}, protocol: mqttMTP, columns: []column{
+		reference("AgentMTPReference", ownMTPTable),
+		text("Topic", "", maxTopic),
+		flag("PublishRetainResponse"),
+		flag("PublishRetainNotify"),
+	}},
+}
+
+// topicKey is the template of ResponseTopicConfigured.
+const topicKey = ".topic"
+
+// statusNames are the values of Status of a Client.
+var statusNames = map[mtp.Status]string{mtp.Disabled: "Disabled", mtp.Connecting: "Connecting", mtp.Connected: "Connected",
+	mtp.Misconfigured: "Error_Misconfigured", mtp.Unreachable: "Error_BrokerUnreachable", mtp.Failed: "Error"}
+
+// checkFilter refuses what is no topic filter (MQTT 5.0, section 4.7.1).
+func checkFilter(s string) error {
+	levels := strings.Split(s, "/")
+	for i, l := range levels {
+		if strings.ContainsAny(l, "+#") && len(l) > 1 || l == "#" && i < len(levels)-1 || strings.ContainsAny(l, "\x00\n") {
+			return usp.Errorf(usp.InvalidValue, "%q is no topic filter", s)
+		}
+	}
+	return nil
+}
+
+// own puts the Agent's Endpoint ID into a text of the configuration.
+func (v *view) own(s string) string {
+	return strings.ReplaceAll(s, "{endpoint_id}", string(v.agent.id.ID))
+}
+
+// brokerState is what the Dialer knows of the connection of a Client.
+func (v *view) brokerState(client string) mtp.State {
+	d := v.agent.fleet.opts.Dialer
+	if d == nil {
+		return mtp.State{}
+	}
+	for _, c := range v.rows.instances(controllerTable) {
+		for _, m := range v.rows.instances(c + "MTP.") {
+			if v.rows.mqttClient(m) == client {
+				if s := d.State(v.agent.id.ID, usp.EndpointID(v.rows.values[c]["EndpointID"])); s.Status != mtp.Disabled {
+					return s
+				}
+			}
+		}
+	}
+	return mtp.State{}
+}
+
+func clientID(v *view, row string) string {
+	if s := v.brokerState(row); s.ClientID != "" {
+		return s.ClientID
+	}
+	return v.own(v.rows.values[row]["ClientID"])
+}
+
+func subscriptionStatus(v *view, row string) string {
+	client := mqttClientOf(row)
+	switch s := v.brokerState(client); {
+	case s.Status == mtp.Connected && slices.Contains(s.Subscribed, v.rows.values[row]["Topic"]):
+		return "Subscribed"
+	case s.Status == mtp.Connecting && v.rows.values[row]["Enable"] == "true":
+		return "Subscribing"
+	}
+	return "Unsubscribed"
+}
+
+// mqttClient is the row of the Client that the row of a Controller's MTP leads to, "" if to none.
+func (rs *rowSet) mqttClient(row string) string {
+	if rs.values[row]["Protocol"] != mqttMTP {
+		return ""
+	}
+	own := rs.values[row+mqttName]["AgentMTPReference"]
+	client := rs.values[own+"."+mqttName]["Reference"] + "."
+	if rs.values[client] == nil {
+		return ""
+	}
+	return client
+}
+
+// mqttClientOf gives the row of a Client that a path is in.
+func mqttClientOf(path string) string {
+	n, _, _ := strings.Cut(strings.TrimPrefix(path, mqttClientTable), ".")
+	return mqttClientTable + n + "."
+}
+
+// mqttTarget is what a Controller's MTP row, the Agent's and a Client's say together.
+func (rs *rowSet) mqttTarget(row string, to mtp.Target) mtp.Target {
+	client, own := rs.mqttClient(row), rs.get(row+mqttName, "AgentMTPReference")+"."
+	values := rs.values[client]
+	to.Host, to.Port, to.Path = rs.get(client, "BrokerAddress"), int(rs.number(client, "BrokerPort")), values[brokerPath]
+	to.Encrypted = values[encryptedKey] != ""
+	to.KeepAlive = time.Duration(rs.number(client, "KeepAliveTime")) * time.Second
+	to.Retry = usp.Retry{Minimum: time.Duration(rs.number(client, "ConnectRetryTime")) * time.Second, Multiplier: uint32(rs.number(client, "ConnectRetryIntervalMultiplier")),
+		Cap: time.Duration(rs.number(client, "ConnectRetryMaxInterval")) * time.Second}
+	to.MQTT = mtp.MQTT{Client: client, Version: rs.get(client, "ProtocolVersion"), WebSocket: strings.HasPrefix(rs.get(client, "TransportProtocol"), webSocket),
+		ClientID: values["ClientID"], Username: values["Username"], Password: mtp.Secret(values[passwordKey]), CleanStart: rs.is(client, "CleanStart"),
+		Subscriptions: rs.subscribed(client), ResponseTopic: rs.values[own+mqttName][topicKey], QoS: byte(rs.number(own+mqttName, "PublishQoS")),
+		Topic: rs.get(row+mqttName, "Topic"), RetainResponse: rs.is(row+mqttName, "PublishRetainResponse"), RetainNotification: rs.is(row+mqttName, "PublishRetainNotify")}
+	return to
+}
+
+// behind is the first Controller that a Client leads to.
+func (rs *rowSet) behind(client string) usp.EndpointID {
+	for _, c := range rs.instances(controllerTable) {
+		for _, m := range rs.instances(c + "MTP.") {
+			if rs.mqttClient(m) == client {
+				return usp.EndpointID(rs.get(c, "EndpointID"))
+			}
+		}
+	}
+	return ""
+}
+
+// subscribed are the enabled rows of a Client's Subscription.
+func (rs *rowSet) subscribed(client string) string {
+	var lines strings.Builder
+	for _, s := range rs.instances(client + "Subscription.") {
+		if rs.is(s, "Enable") && rs.get(s, "Topic") != "" {
+			lines.WriteString(rs.get(s, "QoS") + " " + rs.get(s, "Topic") + "\n")
+		}
+	}
+	return lines.String()
+}
+
+// addClient makes the rows of a broker of the configuration, unless there are the same already, and gives the Agent's MTP there.
+func (f *Fleet) addClient(m *MTPConfig) string {
+	q := m.MQTT
+	version := q.Version
+	if version == "" {
+		version = "5.0"
+	}
+	transport := "TCP/IP"
+	switch {
+	case q.WebSocket && m.EnableEncryption:
+		transport = "WebSocketTLS"
+	case q.WebSocket:
+		transport = webSocket
+	case m.EnableEncryption:
+		transport = "TLS"
+	}
+	values := map[string]string{"ProtocolVersion": version, "BrokerAddress": m.Host, "BrokerPort": itoa(m.Port), "TransportProtocol": transport, "Username": q.Username,
+		passwordKey: q.Password, brokerPath: m.Path, encryptedKey: "", topicKey: q.AgentTopic}
+	if m.EnableEncryption {
+		values[encryptedKey] = "1"
+	}
+	same := 0 // Clients at this broker, whose Client Identifiers have to differ
+	for _, row := range f.base.instances(mqttClientTable) {
+		if there := f.base.values[row]; there["BrokerAddress"] == m.Host && there["BrokerPort"] == values["BrokerPort"] {
+			same++
+			if !slices.ContainsFunc(sortedKeys(values), func(k string) bool { return there[k] != values[k] }) {
+				return there[mtpKey]
+			}
+		}
+	}
+	n, own := itoa(len(f.base.index[mqttClientTable])+1), ownMTPTable+itoa(len(f.base.index[ownMTPTable])+1)
+	client := mqttClientTable + n
+	values["ClientID"], values["Alias"], values["Name"], values[mtpKey] = "{endpoint_id}", "cpe-"+n, "cpe-"+n, own
+	if same > 0 {
+		values["ClientID"] += "-" + itoa(same+1)
+	}
+	f.base.put(client+".", values)
+	f.base.put(own+".", map[string]string{"Alias": "cpe-" + strings.TrimPrefix(own, ownMTPTable), "Enable": "true", "Protocol": mqttMTP})
+	f.base.put(own+"."+mqttName, map[string]string{"Reference": client, topicKey: q.AgentTopic})
+	return own
+}
+
+// mtpKey names, in a Client's row, the Agent's MTP that uses it.
+const mtpKey = ".mtp"
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Learnt implements mtp.Learner: a Client Identifier that a broker has assigned is kept (R-MQTT.9).
+func (o outward) Learnt(controller usp.EndpointID, s mtp.State) {
+	if !s.Assigned || !o.enter() {
+		return
+	}
+	a := o.Agent
+	go func() {
+		defer a.leave()
+		err := a.update(a.life, "", func(t *tx) error {
+			for _, m := range t.rows.instances(t.rows.controller(controller) + "MTP.") {
+				if client := t.rows.mqttClient(m); client != "" {
+					t.put(client, "ClientID", s.ClientID)
+				}
+			}
+			return nil
+		})
+		if err != nil && a.life.Err() == nil {
+			a.fleet.log.Warn("a Client Identifier could not be kept", "device", a.id.ID, "err", err)
+		}
+	}()
+}
