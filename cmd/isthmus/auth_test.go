@@ -95,7 +95,7 @@ func running(t *testing.T, change func(*config.Config)) (*instance, *controller.
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := demoConfig(filepath.Join(t.TempDir(), "data"), url)
+	cfg := demoConfig(filepath.Join(t.TempDir(), "data"), overWebSocket(url))
 	change(cfg)
 	i, err := start(ctx, cfg, log)
 	if err != nil {

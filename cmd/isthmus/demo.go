@@ -20,7 +20,9 @@ import (
 	"isthmus/usp/usppb"
 )
 
-type demoCmd struct{}
+type demoCmd struct {
+	MTP string `name:"mtp" enum:"websocket,mqtt" default:"websocket" help:"What carries USP: websocket or mqtt, then with a broker in this process (${default})."`
+}
 
 const (
 	demoTime   = 28 * time.Second // of it all, ending included
@@ -37,19 +39,19 @@ var demoID = cwmp.DeviceID{Manufacturer: "Example", OUI: "00D09E", ProductClass:
 
 const demoIntro = `A TR-069 CPE, isthmus and a USP Controller, all in this process, on loopback.
 
-   CPE  <--- CWMP: SOAP over HTTP --->  isthmus  <--- USP: protobuf over WebSocket --->  Controller
+   CPE  <--- CWMP: SOAP over HTTP --->  isthmus  <--- USP: protobuf over %s --->  Controller
 
 The CPE believes that isthmus is its ACS. The Controller believes that the CPE speaks USP: isthmus plays its Agent.
 On the left is every message between CPE and isthmus, on the right every one between isthmus and Controller.`
 
-func (*demoCmd) Run(a *app) error {
+func (c *demoCmd) Run(a *app) error {
 	begin := time.Now()
 	ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, demoTime-demoStop)
 	defer cancel()
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	d := &demo{out: &sideBySide{w: a.stdout}}
+	d := &demo{mtp: c.MTP, out: &sideBySide{w: a.stdout}}
 	err := d.run(ctx, context.WithoutCancel(a.ctx), log)
 	if err != nil {
 		d.out.say("\nFAILED: " + err.Error())
@@ -61,6 +63,7 @@ func (*demoCmd) Run(a *app) error {
 
 // demo is the cast of the demonstration.
 type demo struct {
+	mtp   string
 	out   *sideBySide
 	step  int
 	cpe   *cpe.CPE
@@ -75,17 +78,18 @@ func (d *demo) run(ctx, life context.Context, log *slog.Logger) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
+	var reach demoReach
+	defer func() { err = errors.Join(err, reach.close()) }() // after the Controller
 	c := controller.New(life, controller.Options{EndpointID: demoController, Observe: d.out.usp, Logger: log})
 	defer func() {
 		end, cancel := context.WithTimeout(life, closeTimeout)
 		defer cancel()
 		c.Close(end)
 	}()
-	url, err := c.Listen(ctx, "127.0.0.1:0")
-	if err != nil {
+	if err := reach.listen(ctx, d.mtp, c); err != nil {
 		return err
 	}
-	i, err := start(life, demoConfig(filepath.Join(dir, "data"), url), log)
+	i, err := start(life, demoConfig(filepath.Join(dir, "data"), reach.entry), log)
 	if err != nil {
 		return err
 	}
@@ -99,7 +103,7 @@ func (d *demo) run(ctx, life context.Context, log *slog.Logger) (err error) {
 	d.cpe = cpe.New(cpe.Config{ACS: "http://" + i.listeners.cwmp.Addr().String() + "/", DeviceID: demoID, Logger: log, Observe: d.out.cwmp})
 	power, off := context.WithCancel(life)
 	down := make(chan error, 1)
-	d.out.say(demoIntro)
+	d.out.say(fmt.Sprintf(demoIntro, reach.over))
 	d.begin(fmt.Sprintf("The CPE is switched on for the first time and informs its ACS. isthmus makes the Agent %s for it, which connects to the "+
 		"Controller and introduces itself with an OnBoardRequest. Meanwhile isthmus reads the CPE's data model.", id))
 	go func() { down <- d.cpe.Run(power) }()
@@ -111,12 +115,12 @@ func (d *demo) run(ctx, life context.Context, log *slog.Logger) (err error) {
 	return d.play(ctx)
 }
 
-func demoConfig(dir, controllerURL string) *config.Config {
+func demoConfig(dir string, controller config.Controller) *config.Config {
 	c := config.Default()
 	c.DataDir = dir
 	c.CWMP.Listen, c.USP.WebSocketServer.Listen, c.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	c.CWMP.Session.Linger = config.Duration(demoLinger)
-	c.USP.Controllers = []config.Controller{{EndpointID: demoController, Profile: "strict", Role: "full_access", WebSocket: &config.WebSocket{URL: controllerURL}}}
+	c.USP.Controllers = []config.Controller{controller}
 	c.Cache.Rules = []config.Rule{{Path: "Device.WiFi.Radio."}}
 	return c
 }

@@ -45,7 +45,7 @@ func TestIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := demoConfig(filepath.Join(dir, "data"), at)
+	cfg := demoConfig(filepath.Join(dir, "data"), overWebSocket(at))
 	cfg.USP.Identity.CACertFile, cfg.USP.Identity.CAKeyFile = identitytest.Files(t, dir, "agents", agents.Cert, agents.Key)
 	ca, _ := identitytest.Files(t, dir, "controllers", controllers.Cert, controllers.Key)
 	cfg.USP.Controllers[0].TLS.CAFile = ca

@@ -45,7 +45,7 @@ type instance struct {
 	udp       *connreq.UDP  // nil: off
 	xmpp      *connreq.XMPP // nil: off
 	stopXMPP  context.CancelFunc
-	pool      *websocket.Pool
+	pools     pools
 	ws        *websocket.Server
 	admin     *admin.Server
 	relay     *filerelay.Relay // nil: off
@@ -127,7 +127,7 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 		TrustEndpointID: c.USP.WebSocketServer.TrustEndpointID, Logger: i.log, Registerer: reg})
 	i.admin = admin.New(admin.Options{Fleet: fleet{i.proxy}, Ready: i.ready, Gatherer: reg, Token: string(c.Admin.Token),
 		MetricsPublic: c.Admin.MetricsPublic, TLS: adminTLS, RequestTimeout: time.Duration(c.USP.RequestTimeout), Log: i.log})
-	share.tell(i.log, i.proxy.Len(), i.pool.Fixed(), len(c.USP.SourceAddresses))
+	share.tell(i.log, i.proxy.Len(), connections(agents), len(c.USP.SourceAddresses))
 	i.proxy.Start()
 	i.serve(i.listeners.cwmp, i.acs.Serve)
 	if l := i.listeners.secureCWMP; l != nil {
@@ -210,9 +210,7 @@ func (i *instance) stop(ctx context.Context) error {
 	}
 	_ = within(mtpStop, func(ctx context.Context) error {
 		var wg sync.WaitGroup
-		if i.pool != nil {
-			wg.Go(func() { i.pool.Close(ctx) })
-		}
+		wg.Go(func() { i.pools.close(ctx) })
 		if i.ws != nil {
 			wg.Go(func() { i.ws.Shutdown(ctx) })
 		}

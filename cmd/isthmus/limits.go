@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// ephemeralPorts is how many connections one local address can have to one Controller with Linux's default port range.
+	// ephemeralPorts is how many connections one local address can have to one Controller or broker with Linux's default port range.
 	ephemeralPorts = 28_000
 	// houseDescriptors are for the store, the listeners and the admin address.
 	houseDescriptors = 500
@@ -45,12 +45,12 @@ func descriptorLimit() int {
 	return int(r.Cur)
 }
 
-// tell logs which limit will bite first: how many CPE can have connected Agents, given the Controllers that each Agent dials.
-func (l limits) tell(log *slog.Logger, devices, controllers, sources int) {
-	if controllers == 0 {
+// tell logs which limit will bite first: how many CPE can have connected Agents, given how many connections each Agent has, each with another address.
+func (l limits) tell(log *slog.Logger, devices, connections, sources int) {
+	if connections == 0 {
 		return
 	}
-	byDescriptors, byPorts := l.agents/controllers, ephemeralPorts*max(sources, 1)
+	byDescriptors, byPorts := l.agents/connections, ephemeralPorts*max(sources, 1)
 	bites, agents, remedy := "descriptors", byDescriptors, "raise the limit of open files (LimitNOFILE, ulimit -n)"
 	if byPorts < byDescriptors {
 		bites, agents, remedy = "local ports", byPorts, "list more addresses in usp.source_addresses"

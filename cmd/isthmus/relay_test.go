@@ -66,7 +66,7 @@ func TestServeRelays(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close(ctx) })
-	cfg := demoConfig(filepath.Join(t.TempDir(), "data"), at)
+	cfg := demoConfig(filepath.Join(t.TempDir(), "data"), overWebSocket(at))
 	cfg.Transfers = config.Transfers{Listen: "127.0.0.1:0", MaxSize: 1 << 20, Allow: []config.Prefix{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}}
 	i, err := start(ctx, cfg, quiet)
 	if err != nil {

@@ -44,7 +44,7 @@ func newPlace(t *testing.T, change func(*config.Config)) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &place{t: t, ctx: ctx, cfg: demoConfig(filepath.Join(t.TempDir(), "data"), url), agent: c.Agent(usp.EndpointID(endpointID(demoID)))}
+	s := &place{t: t, ctx: ctx, cfg: demoConfig(filepath.Join(t.TempDir(), "data"), overWebSocket(url)), agent: c.Agent(usp.EndpointID(endpointID(demoID)))}
 	s.cfg.CWMP.Auth = config.Auth{Mode: "digest", Username: "fleet", Password: "f"}
 	s.cfg.CWMP.Provision.Credentials, s.cfg.CWMP.Provision.ConnectionRequest = true, true
 	s.cfg.CWMP.ConnectionRequest.Timeout = config.Duration(50 * time.Millisecond)

@@ -45,7 +45,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 				secrets[whose] = "Geheim-" + strings.ReplaceAll(whose, " ", "-") + "-" + mode
 				return secrets[whose]
 			}
-			cfg := demoConfig(filepath.Join(t.TempDir(), "data"), at)
+			cfg := demoConfig(filepath.Join(t.TempDir(), "data"), overWebSocket(at))
 			cfg.CWMP.Auth = config.Auth{Mode: mode, Username: "fleet", Password: config.Secret(secret("fleet")), Credentials: []config.Credential{
 				{EndpointID: endpointID(numbered("OWN")), Username: "own", Password: config.Secret(secret("row")), ConnReqUsername: "own", ConnReqPassword: config.Secret(secret("row's requests"))}}}
 			cfg.CWMP.Provision.Credentials, cfg.CWMP.Provision.ConnectionRequest = true, true

@@ -27,7 +27,7 @@ func TestStopWithCPEThatDoesNotAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := start(ctx, demoConfig(filepath.Join(t.TempDir(), "data"), url), log)
+	i, err := start(ctx, demoConfig(filepath.Join(t.TempDir(), "data"), overWebSocket(url)), log)
 	if err != nil {
 		t.Fatal(err)
 	}

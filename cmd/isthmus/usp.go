@@ -15,12 +15,15 @@ import (
 
 // uspCmd sends one USP request: through the admin address of a running proxy, or as a Controller of its own.
 type uspCmd struct {
-	adminFlags `embed:""`
-	Agent      string        `required:"" placeholder:"ID" help:"Endpoint ID of the Agent."`
-	Connect    string        `placeholder:"URL" help:"Connect to the Agent at this WebSocket URL instead, as a Controller of its own."`
-	As         string        `placeholder:"ID" help:"With --connect: the Endpoint ID to take."`
-	JSON       bool          `help:"Print the answer as JSON."`
-	Timeout    time.Duration `default:"40s" help:"How long to wait for the answer (${default})."`
+	adminFlags  `embed:""`
+	Agent       string        `required:"" placeholder:"ID" help:"Endpoint ID of the Agent."`
+	Connect     string        `placeholder:"URL" help:"Reach the Agent at this WebSocket URL (ws, wss) or broker (mqtt, mqtts) instead, as a Controller of its own."`
+	As          string        `placeholder:"ID" help:"With --connect: the Endpoint ID to take."`
+	Topic       string        `default:"usp/agent/{endpoint_id}" help:"With --connect mqtt: where the Agent listens (${default})."`
+	MQTTVersion string        `name:"mqtt-version" enum:"5.0,3.1.1" default:"5.0" help:"With --connect mqtt: 5.0 or 3.1.1 (${default})."`
+	ReplyTopic  string        `default:"usp/controller/{as}" help:"With --connect mqtt: where answers are to go (${default})."`
+	JSON        bool          `help:"Print the answer as JSON."`
+	Timeout     time.Duration `default:"40s" help:"How long to wait for the answer (${default})."`
 
 	Get         uspGet         `cmd:"" help:"Read parameters and objects."`
 	Set         uspSet         `cmd:"" help:"Write parameters."`

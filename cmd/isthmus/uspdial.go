@@ -2,19 +2,23 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"time"
 
+	"isthmus/cmd/isthmus/config"
 	"isthmus/usp"
 	"isthmus/usp/controller"
+	"isthmus/usp/mtp/mqtt"
 	"isthmus/usp/usppb"
 )
 
-const closeTimeout = time.Second // of a WebSocket's closing handshake
+const closeTimeout = time.Second // of a Controller's connections
 
 // dial sends a request as a Controller of its own.
 func (u *uspCmd) dial(ctx context.Context, msg *usppb.Msg) (*usppb.Msg, error) {
@@ -34,13 +38,12 @@ func (u *uspCmd) dial(ctx context.Context, msg *usppb.Msg) (*usppb.Msg, error) {
 		defer cancel()
 		c.Close(ctx)
 	}()
-	// The client would put our own Endpoint ID there, as an Agent's does.
-	at := strings.ReplaceAll(u.Connect, "{endpoint_id}", url.PathEscape(u.Agent))
-	if err := c.Dial(up, at, agent); err != nil {
-		if cause := context.Cause(up); cause != nil {
-			err = cause
+	if at, ok := strings.CutPrefix(u.Connect, "mqtt"); ok {
+		if err := u.overMQTT(up, c, "mqtt"+at); err != nil {
+			return nil, err
 		}
-		return nil, fmt.Errorf("no USP Agent is reached at %s: %w", u.Connect, err)
+	} else if err := u.overWebSocket(up, c, agent); err != nil {
+		return nil, err
 	}
 	resp, err := c.Agent(agent).Do(ctx, msg.GetBody().GetRequest())
 	id := msg.GetHeader().GetMsgId()
@@ -54,6 +57,45 @@ func (u *uspCmd) dial(ctx context.Context, msg *usppb.Msg) (*usppb.Msg, error) {
 		return nil, err
 	}
 	return usp.NewResponse(id, resp), nil
+}
+
+// overWebSocket reaches the Agent where it listens.
+func (u *uspCmd) overWebSocket(ctx context.Context, c *controller.Controller, agent usp.EndpointID) error {
+	// The client would put our own Endpoint ID there, as an Agent's does.
+	at := strings.ReplaceAll(u.Connect, "{endpoint_id}", url.PathEscape(u.Agent))
+	if err := c.Dial(ctx, at, agent); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return fmt.Errorf("no USP Agent is reached at %s: %w", u.Connect, err)
+	}
+	return nil
+}
+
+// overMQTT reaches a broker.
+func (u *uspCmd) overMQTT(ctx context.Context, c *controller.Controller, raw string) error {
+	at, err := url.Parse(raw)
+	if err != nil {
+		return fmt.Errorf("--connect: no URL: write mqtt://host:port: %w", errUse)
+	}
+	user := at.User
+	at.User = nil
+	b, problem := config.BrokerURL(at.String(), true)
+	if problem != "" {
+		return fmt.Errorf("--connect: %s: %w", problem, errUse)
+	}
+	password, _ := user.Password()
+	o := mqtt.ControllerOptions{Version: u.MQTTVersion, Username: user.Username(), Password: password, Topic: strings.ReplaceAll(u.ReplyTopic, "{as}", u.As), AgentTopic: u.Topic,
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			if b.TLS {
+				return (&tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12}}).DialContext(ctx, "tcp", b.String())
+			}
+			return (&net.Dialer{}).DialContext(ctx, "tcp", b.String())
+		}}
+	if err := c.MQTT(o); err != nil {
+		return fmt.Errorf("the broker at %s is of no use: %w", b, err)
+	}
+	return nil
 }
 
 // firstError is a log that gives up at the first failure: the Controller would go on trying, but a person waits.

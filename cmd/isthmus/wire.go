@@ -23,62 +23,27 @@ import (
 	"isthmus/translate"
 	"isthmus/usp"
 	"isthmus/usp/agent"
-	"isthmus/usp/mtp/websocket"
 )
 
-// dialControllers makes what dials Controllers, with a client for each of the configuration that is dialled, and gives the rows of every Agent's
-// Controller table.
+// dialControllers makes what dials Controllers, and gives the rows of every Agent's Controller table.
 func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg prometheus.Registerer, share limits) ([]agent.ControllerConfig, error) {
-	var err error
 	d := &dialer{}
 	d.room.Store(int64(share.agents))
 	for _, a := range c.USP.SourceAddresses {
 		d.sources = append(d.sources, a.Addr)
 	}
-	if i.pool, err = i.newPool(ctx, c, websocket.ClientOptions{Certificate: i.issue, Extension: true, Logger: i.log, Registerer: reg}, d); err != nil {
+	if err := i.newPools(ctx, c, reg, d); err != nil {
 		return nil, err
 	}
 	var rows []agent.ControllerConfig
 	for n := range c.USP.Controllers {
-		k := &c.USP.Controllers[n]
-		row := agent.ControllerConfig{EndpointID: usp.EndpointID(k.EndpointID), Role: k.Role, OnlyDialsIn: k.WebSocket == nil || k.WebSocket.URL == ""}
-		if row.CAs, err = certificates(k.TLS.CAFile); err != nil {
-			return nil, fmt.Errorf("usp.controllers[%d].tls: %w", n, err)
-		}
-		if !row.OnlyDialsIn {
-			if row.MTP, err = webSocketMTP(k.WebSocket.URL); err != nil {
-				return nil, fmt.Errorf("usp.controllers[%d]: %w", n, err)
-			}
-			tlsConfig, err := clientTLS(&k.TLS)
-			if err != nil {
-				return nil, fmt.Errorf("usp.controllers[%d].tls: %w", n, err)
-			}
-			certificate := i.issue
-			if k.TLS.CertFile != "" {
-				certificate = nil // what is said of this Controller counts more
-			}
-			client, err := websocket.NewClient(ctx, websocket.ClientOptions{URL: k.WebSocket.URL, Controller: row.EndpointID, TLS: tlsConfig,
-				Certificate: certificate, Dial: d.dial, Extension: true, Logger: i.log, Registerer: reg})
-			if err != nil {
-				return nil, fmt.Errorf("usp.controllers[%d]: %w", n, err)
-			}
-			i.pool.Fix(row.EndpointID, client, k.CycleOnBoot)
+		row, err := i.reach(ctx, &c.USP.Controllers[n], reg, d)
+		if err != nil {
+			return nil, fmt.Errorf("usp.controllers[%d]: %w", n, err)
 		}
 		rows = append(rows, row)
 	}
 	return rows, nil
-}
-
-// newPool makes what dials the Controllers that Controllers add.
-func (i *instance) newPool(ctx context.Context, c *config.Config, o websocket.ClientOptions, d *dialer) (*websocket.Pool, error) {
-	added := &c.USP.AddedControllers
-	guard := i.guard(added)
-	var err error
-	if o.TLS, err = clientTLS(&config.ClientTLS{CAFile: added.CAFile}); err != nil {
-		return nil, fmt.Errorf("usp.added_controllers: %w", err)
-	}
-	o.Dial = (&guarded{d, guard}).dial
-	return websocket.NewPool(ctx, websocket.PoolOptions{Client: o, Guard: guard}), nil
 }
 
 var errNotAllowed = errors.New("usp.added_controllers.allow does not let it be dialled")
@@ -112,7 +77,7 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 	rules := connreq.Rules{Own: i.listeners.addresses(), Allow: prefixes(cr.Allow)}
 	o := translate.Options{
 		Store: i.store,
-		Agents: agent.Options{Dialer: i.pool, Server: i.webSocketServer(&c.USP.WebSocketServer), Controllers: controllers, CAs: cas,
+		Agents: agent.Options{Dialer: i.pools.dialers(), Server: i.webSocketServer(&c.USP.WebSocketServer), Controllers: controllers, CAs: cas,
 			Certificate: i.issue, Roles: roles(c), RequestTimeout: time.Duration(c.USP.RequestTimeout),
 			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
 		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Credentials: connReqCredentials(&c.CWMP.Auth),

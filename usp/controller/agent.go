@@ -160,9 +160,15 @@ func (a *Agent) Do(ctx context.Context, req *usppb.Request) (*usppb.Response, er
 	msg := usp.NewRequest(a.c.nextID(), req)
 	id := msg.GetHeader().GetMsgId()
 	p := pending{answer: make(chan *usppb.Msg, 1)}
+	a.c.mu.Lock()
+	common := a.c.common
+	a.c.mu.Unlock()
 	a.mu.Lock()
 	p.ch = a.ch
 	reply := a.reply
+	if p.ch == nil {
+		p.ch = common
+	}
 	if p.ch != nil {
 		a.pending[id] = p
 	}

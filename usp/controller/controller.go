@@ -64,7 +64,8 @@ type Controller struct {
 
 	mu     sync.Mutex
 	agents map[usp.EndpointID]*Agent
-	closer []func(context.Context) // of Listen and Dial
+	common mtp.Channel             // that of many Agents, nil while there is none
+	closer []func(context.Context) // of Listen, Dial and MQTT
 }
 
 type answer struct {
@@ -120,17 +121,24 @@ func (c *Controller) Agent(id usp.EndpointID) *Agent {
 // EndpointID implements mtp.Endpoint.
 func (c *Controller) EndpointID() usp.EndpointID { return c.o.EndpointID }
 
-// Up implements mtp.Endpoint. Where the channel cannot say who is there, the Agent's first Record does.
+// Up implements mtp.Endpoint. Where the channel cannot say who is there, the Agent's first Record does; an Agent that has sent none is asked over it, too.
 func (c *Controller) Up(ch mtp.Channel) {
 	if ch.Peer() != "" {
 		c.Agent(ch.Peer()).attach(ch, "")
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.common = ch
 }
 
 // Down implements mtp.Endpoint.
 func (c *Controller) Down(ch mtp.Channel, reason error) {
 	c.o.Logger.Debug("channel down", "controller", c.o.EndpointID, "peer", ch.Peer(), "reason", reason)
 	c.mu.Lock()
+	if c.common == ch {
+		c.common = nil
+	}
 	all := make([]*Agent, 0, len(c.agents))
 	for _, a := range c.agents {
 		all = append(all, a)

@@ -167,7 +167,7 @@ type Controller struct {
 	CycleOnBoot bool       `yaml:"cycle_on_boot"`
 	TLS         ClientTLS  `yaml:"tls"`
 	WebSocket   *WebSocket `yaml:"websocket"`
-	MQTT        *MQTT      `yaml:"mqtt" later:""`
+	MQTT        *MQTT      `yaml:"mqtt"`
 	STOMP       *STOMP     `yaml:"stomp" later:""`
 }
 
@@ -191,7 +191,7 @@ type MQTT struct {
 	Username        string `yaml:"username"`
 	Password        Secret `yaml:"password"`
 	PasswordFile    string `yaml:"password_file"`
-	Connection      string `yaml:"connection" oneof:"per_agent,shared"`
+	Connection      string `yaml:"connection" oneof:"per_agent,shared" built:"per_agent"`
 	AgentTopic      string `yaml:"agent_topic"`
 	ControllerTopic string `yaml:"controller_topic"`
 }

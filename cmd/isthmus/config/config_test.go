@@ -77,7 +77,7 @@ func TestProblems(t *testing.T) {
 		{"no YAML", "cwmp:\n  listen: \":7547\"\n tls: {}\n", []string{"isthmus.yaml:2: not YAML: "}},
 		{"two documents", "log: {}\n---\nlog: {}\n", []string{"isthmus.yaml:2: not YAML: a second document"}},
 		{"two MTPs", "usp:\n  controllers:\n    - endpoint_id: \"proto::c\"\n      websocket: { url: \"ws://127.0.0.1:1/\" }\n      mqtt: { broker: \"mqtt://127.0.0.1:2\" }\n",
-			[]string{"isthmus.yaml:3: usp.controllers[0]: has more than one MTP", "isthmus.yaml:5: usp.controllers[0].mqtt: not in this version"}},
+			[]string{"isthmus.yaml:3: usp.controllers[0]: has more than one MTP"}},
 		{"no endpoint_id", "usp:\n  controllers:\n    - websocket: {}\n", []string{"isthmus.yaml:3: usp.controllers[0].endpoint_id: is missing"}},
 		{"no Endpoint ID", "usp:\n  controllers:\n    - endpoint_id: me\n", []string{"isthmus.yaml:3: usp.controllers[0].endpoint_id: not an Endpoint ID"}},
 		{"one Controller twice", "usp:\n  controllers:\n    - endpoint_id: a::b\n    - endpoint_id: a::b\n", []string{"isthmus.yaml:4: usp.controllers[1].endpoint_id: a::b is usp.controllers[0] already"}},

@@ -101,7 +101,7 @@ func (p *Pool) again(l *link) func() {
 		return nil
 	}
 	l.anew = true
-	return func() { p.spawn(func() { v.session.Close(p.ctx) }) }
+	return func() { p.spawn(func() { v.session.Close(p.end) }) }
 }
 
 // later dials again after the back-off, or not where that is of no use.
@@ -144,7 +144,7 @@ func (p *Pool) connect(l *link, to []mtp.Target, assigned string) {
 		Receive: v.receive, Refuse: v.refuse, Down: v.lost})
 	if !p.connected(l, v, s, err) {
 		if s != nil {
-			s.Close(p.ctx)
+			s.Close(p.end)
 		}
 		return
 	}

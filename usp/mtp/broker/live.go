@@ -250,7 +250,7 @@ func (c *channel) Close(mtp.CloseReason) {
 		}
 		v.mu.Unlock()
 		if alone {
-			v.session.Close(v.p.ctx)
+			v.session.Close(v.p.end)
 			return
 		}
 		select {

@@ -61,8 +61,10 @@ type Fixed struct {
 
 // Pool is an mtp.Dialer.
 type Pool struct {
-	ctx    context.Context
+	ctx    context.Context // of dialling
 	cancel context.CancelFunc
+	end    context.Context // of closing in order
+	kill   context.CancelFunc
 	o      Options
 	log    *slog.Logger
 	meter  *meter.Meter
@@ -116,6 +118,7 @@ func New(ctx context.Context, o Options) *Pool {
 	p := &Pool{o: o, log: o.Logger, meter: meter.New(o.Registerer, o.Protocol), fixed: map[usp.EndpointID]*Fixed{},
 		brokers: map[brokerKey]*broker{}, agents: map[usp.EndpointID][]*link{}}
 	p.ctx, p.cancel = context.WithCancel(ctx)
+	p.end, p.kill = context.WithCancel(ctx)
 	return p
 }
 
@@ -251,7 +254,7 @@ func (p *Pool) drop(l *link) func() {
 	if v == nil {
 		return nil
 	}
-	return func() { p.spawn(func() { v.session.Close(p.ctx) }) }
+	return func() { p.spawn(func() { v.session.Close(p.end) }) }
 }
 
 // spawn runs what may wait for a peer, unless the Pool is closed.
@@ -375,6 +378,8 @@ func (p *Pool) Close(ctx context.Context) {
 	}
 	p.mu.Unlock()
 	p.cancel()
+	defer p.kill()
+	defer context.AfterFunc(ctx, p.kill)() // what its Endpoint is closing already has the time, too
 	work := make(chan Session)
 	var wg sync.WaitGroup
 	for range min(closers, len(up)) {

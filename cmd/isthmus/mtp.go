@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"isthmus/cmd/isthmus/config"
+	"isthmus/usp"
+	"isthmus/usp/agent"
+	"isthmus/usp/mtp"
+	"isthmus/usp/mtp/broker"
+	"isthmus/usp/mtp/mqtt"
+	"isthmus/usp/mtp/websocket"
+)
+
+// pools are the MTP clients of the process.
+type pools struct {
+	webSocket *websocket.Pool
+	mqtt      *mqtt.Pool
+}
+
+func (p *pools) dialers() mtp.Dialers {
+	return mtp.Dialers{"WebSocket": p.webSocket, mqtt.Protocol: p.mqtt}
+}
+
+// close ends all connections.
+func (p *pools) close(ctx context.Context) {
+	var wg sync.WaitGroup
+	if p.webSocket != nil {
+		wg.Go(func() { p.webSocket.Close(ctx) })
+	}
+	if p.mqtt != nil {
+		wg.Go(func() { p.mqtt.Close(ctx) })
+	}
+	wg.Wait()
+}
+
+// newPools makes what dials Controllers; without Fix those that Controllers add.
+func (i *instance) newPools(ctx context.Context, c *config.Config, reg prometheus.Registerer, d *dialer) error {
+	added := &c.USP.AddedControllers
+	guard := i.guard(added)
+	trust, err := clientTLS(&config.ClientTLS{CAFile: added.CAFile})
+	if err != nil {
+		return fmt.Errorf("usp.added_controllers: %w", err)
+	}
+	checked := (&guarded{d, guard}).dial
+	i.pools.webSocket = websocket.NewPool(ctx, websocket.PoolOptions{Guard: guard, Client: websocket.ClientOptions{TLS: trust, Certificate: i.issue,
+		Dial: checked, Extension: true, Logger: i.log, Registerer: reg}})
+	i.pools.mqtt = mqtt.NewPool(ctx, broker.Options{TLS: trust, Certificate: i.issue, Dial: d.dial, DialAdded: checked, Guard: guard, Stream: mqttStream,
+		Logger: i.log, Registerer: reg})
+	return nil
+}
+
+// mqttStream opens what MQTT over WebSocket runs over.
+func mqttStream(ctx context.Context, url string, t *tls.Config, dial func(ctx context.Context, network, addr string) (net.Conn, error)) (net.Conn, error) {
+	return websocket.DialStream(ctx, url, "mqtt", t, dial)
+}
+
+// reach has a Controller of the configuration dialled over its MTP and gives its row in the Agents' tables. It has no MTP where it only dials in.
+func (i *instance) reach(ctx context.Context, k *config.Controller, reg prometheus.Registerer, d *dialer) (agent.ControllerConfig, error) {
+	row := agent.ControllerConfig{EndpointID: usp.EndpointID(k.EndpointID), Role: k.Role}
+	var err error
+	if row.CAs, err = certificates(k.TLS.CAFile); err != nil {
+		return row, fmt.Errorf("tls: %w", err)
+	}
+	t, err := clientTLS(&k.TLS)
+	if err != nil {
+		return row, fmt.Errorf("tls: %w", err)
+	}
+	certificate := i.issue
+	if k.TLS.CertFile != "" {
+		certificate = nil // what is said of this Controller counts more
+	}
+	fixed := broker.Fixed{TLS: t, Certificate: certificate, Cycle: k.CycleOnBoot}
+	switch {
+	case k.MQTT != nil:
+		row.MTP = mqttMTP(k.MQTT)
+		i.pools.mqtt.Fix(row.EndpointID, fixed)
+	case k.WebSocket != nil && k.WebSocket.URL != "":
+		if row.MTP, err = webSocketMTP(k.WebSocket.URL); err != nil {
+			return row, err
+		}
+		client, err := websocket.NewClient(ctx, websocket.ClientOptions{URL: k.WebSocket.URL, Controller: row.EndpointID, TLS: t,
+			Certificate: certificate, Dial: d.dial, Extension: true, Logger: i.log, Registerer: reg})
+		if err != nil {
+			return row, err
+		}
+		i.pools.webSocket.Fix(row.EndpointID, client, k.CycleOnBoot)
+	default:
+		row.OnlyDialsIn = true
+	}
+	return row, nil
+}
+
+// mqttMTP is an entry of MQTT as the Agents' rows show it.
+func mqttMTP(m *config.MQTT) agent.MTPConfig {
+	at, _ := config.BrokerURL(m.Broker, true) // it was checked
+	version := m.Version
+	if version == "5" {
+		version = "5.0" // in Device:2
+	}
+	return agent.MTPConfig{Protocol: mqtt.Protocol, Host: at.Host, Port: at.Port, Path: at.Path, EnableEncryption: at.TLS,
+		MQTT: &agent.MQTTConfig{Version: version, WebSocket: at.WebSocket, Username: m.Username, Password: string(m.Password),
+			AgentTopic: m.AgentTopic, ControllerTopic: m.ControllerTopic}}
+}
+
+// connections is how many connections each Agent has with the Controllers of the configuration: one over WebSocket with each, and one for each broker
+// and account.
+func connections(rows []agent.ControllerConfig) int {
+	n, brokers := 0, map[agent.MTPConfig]map[agent.MQTTConfig]bool{}
+	for _, r := range rows {
+		if r.OnlyDialsIn {
+			continue
+		}
+		at := r.MTP
+		if at.MQTT == nil {
+			n++
+			continue
+		}
+		account := *at.MQTT
+		account.ControllerTopic, at.MQTT = "", nil
+		if brokers[at] == nil {
+			brokers[at] = map[agent.MQTTConfig]bool{}
+		}
+		if !brokers[at][account] {
+			brokers[at][account] = true
+			n++
+		}
+	}
+	return n
+}
