@@ -18,6 +18,7 @@ type Retry struct {
 	Minimum    time.Duration // m; 0: 5 s
 	Multiplier uint32        // k in thousandths; 0: 2000; less than 1000 counts as 1000
 	Cap        time.Duration // no wait is longer; 0: no cap
+	FromZero   bool          // the n-th wait is somewhere between 0 and m·(k/1000)^(n-1), as for STOMP (R-STOMP.7)
 }
 
 // Wait is the n-th wait, n from 1. The place in its window comes from rnd, which gives numbers in [0, 1): rand.Float64.
@@ -32,6 +33,9 @@ func (r Retry) Wait(n int, rnd func() float64) time.Duration {
 	factor := float64(max(k, 1000)) / 1000
 	from := float64(m) * math.Pow(factor, float64(min(max(n, 1), lastRetryWindow)-1))
 	wait := from + rnd()*from*(factor-1)
+	if r.FromZero {
+		wait = rnd() * from
+	}
 	if limit := float64(r.Cap); r.Cap > 0 && wait > limit {
 		wait = limit
 	}

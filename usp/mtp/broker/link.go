@@ -312,3 +312,12 @@ const Placeholder = "{endpoint_id}"
 func Expand(s string, id usp.EndpointID) string {
 	return strings.ReplaceAll(s, Placeholder, string(id))
 }
+
+// Match finds what stands in a string where its template has the Endpoint ID.
+func Match(template, s string) (id string, ok bool) {
+	before, after, ok := strings.Cut(template, Placeholder)
+	if !ok || len(s) <= len(before)+len(after) || !strings.HasPrefix(s, before) || !strings.HasSuffix(s, after) {
+		return "", false
+	}
+	return s[len(before) : len(s)-len(after)], true
+}

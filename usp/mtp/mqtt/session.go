@@ -320,7 +320,7 @@ func (x *session) forbidden(s *broker.Setup, mine, reply string) string {
 	case reply == mine:
 		return "a Response Topic that is the Agent's own"
 	}
-	if id, ok := matches(x.template, reply); ok && s.Hosts(usp.EndpointID(id)) {
+	if id, ok := broker.Match(x.template, reply); ok && s.Hosts(usp.EndpointID(id)) {
 		return "a Response Topic that is another Agent's"
 	}
 	return ""

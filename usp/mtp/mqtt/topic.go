@@ -3,7 +3,6 @@ package mqtt
 import (
 	"strings"
 
-	"isthmus/usp/mtp/broker"
 	"isthmus/usp/mtp/mqtt/client"
 )
 
@@ -45,15 +44,6 @@ func covers(filter, topic string) bool {
 		}
 		filter, topic = moreFilter, moreTopic
 	}
-}
-
-// matches finds what stands in a topic where its template has the Endpoint ID.
-func matches(template, topic string) (id string, ok bool) {
-	before, after, ok := strings.Cut(template, broker.Placeholder)
-	if !ok || len(topic) <= len(before)+len(after) || !strings.HasPrefix(topic, before) || !strings.HasSuffix(topic, after) {
-		return "", false
-	}
-	return topic[len(before) : len(topic)-len(after)], true
 }
 
 // rows reads Target.MQTT.Subscriptions: QoS, a space and a topic filter a line.
