@@ -16,6 +16,7 @@ import (
 	"isthmus/usp/mtp/broker"
 	"isthmus/usp/mtp/mqtt"
 	"isthmus/usp/mtp/websocket"
+	"isthmus/usp/profile"
 )
 
 // pools are the MTP clients of the process.
@@ -63,7 +64,7 @@ func mqttStream(ctx context.Context, url string, t *tls.Config, dial func(ctx co
 
 // reach has a Controller of the configuration dialled over its MTP and gives its row in the Agents' tables. It has no MTP where it only dials in.
 func (i *instance) reach(ctx context.Context, k *config.Controller, reg prometheus.Registerer, d *dialer) (agent.ControllerConfig, error) {
-	row := agent.ControllerConfig{EndpointID: usp.EndpointID(k.EndpointID), Role: k.Role}
+	row := agent.ControllerConfig{EndpointID: usp.EndpointID(k.EndpointID), Role: k.Role, Profile: profile.Find(k.Profile)}
 	var err error
 	if row.CAs, err = certificates(k.TLS.CAFile); err != nil {
 		return row, fmt.Errorf("tls: %w", err)
@@ -86,7 +87,7 @@ func (i *instance) reach(ctx context.Context, k *config.Controller, reg promethe
 			return row, err
 		}
 		client, err := websocket.NewClient(ctx, websocket.ClientOptions{URL: k.WebSocket.URL, Controller: row.EndpointID, TLS: t,
-			Certificate: certificate, Dial: d.dial, Extension: true, Logger: i.log, Registerer: reg})
+			Certificate: certificate, Dial: d.dial, Extension: true, Pace: row.Profile.Pace, Logger: i.log, Registerer: reg})
 		if err != nil {
 			return row, err
 		}

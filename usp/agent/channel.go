@@ -22,6 +22,8 @@ type channel struct {
 	stranger  bool // the peer is not proven to be who it says it is (mtp.Truster)
 	protected bool // see Agent.protected; to be read when ready is closed
 
+	manners *manners // of a Controller that has a Profile; else nil
+
 	// The Agent's mu guards these.
 	handling int      // Records that came over it and whose goroutine has not ended
 	bytes    int      // of them
@@ -36,8 +38,9 @@ const maxStrangers = 8
 func (a *Agent) Up(ch mtp.Channel) { a.up(ch, false) }
 
 func (a *Agent) up(ch mtp.Channel, dialled bool) {
-	l := &channel{ch: ch, peer: ch.Peer(), dialled: dialled, ready: make(chan struct{})}
+	l := &channel{ch: ch, peer: ch.Peer(), dialled: dialled, ready: make(chan struct{}), manners: a.fleet.manners(ch.Peer())}
 	_, l.exclusive = ch.(mtp.Exclusive)
+	l.exclusive = l.exclusive && (l.manners == nil || l.manners.Gap == 0)
 	if t, ok := ch.(mtp.Truster); ok {
 		l.stranger = !t.Trusted()
 	}
@@ -112,6 +115,9 @@ func (a *Agent) hurry(peer usp.EndpointID) {
 }
 
 func (a *Agent) connect(ctx context.Context, l *channel) error {
+	if l.manners.silent() {
+		return nil
+	}
 	record, err := usp.Address(l.ch.ConnectRecord(), a.id.ID, l.peer, "")
 	if err == nil {
 		record, err = a.sign(l, l.peer, record)
@@ -119,11 +125,11 @@ func (a *Agent) connect(ctx context.Context, l *channel) error {
 	if err != nil {
 		return err
 	}
-	return l.ch.Send(ctx, record, "")
+	return l.put(ctx, record, "")
 }
 
 func (a *Agent) disconnect(ctx context.Context, l *channel, why *usp.Error) {
-	if l.wait(ctx) != nil || !l.known {
+	if l.manners.silent() || l.wait(ctx) != nil || !l.known {
 		return
 	}
 	record, err := usp.Address(usp.Disconnect(why), a.id.ID, l.peer, "")
@@ -131,7 +137,7 @@ func (a *Agent) disconnect(ctx context.Context, l *channel, why *usp.Error) {
 		record, err = a.sign(l, l.peer, record)
 	}
 	if err == nil {
-		err = l.ch.Send(ctx, record, "")
+		err = l.put(ctx, record, "")
 	}
 	if err != nil {
 		a.fleet.log.Debug("a Disconnect Record could not be sent", "device", a.id.ID, "controller", l.peer, "error", err)
@@ -333,6 +339,7 @@ func (a *Agent) enroll(in *inbound, key requestKey) bool {
 		return false
 	}
 	in.full = over >= 0 || in.l.bytes > maxBytes
+	in.l.begins()
 	in.l.handling++
 	in.l.bytes += in.bytes
 	a.handling++
@@ -352,6 +359,7 @@ func (a *Agent) retire(in *inbound, key requestKey) {
 	in.l.bytes -= in.bytes
 	a.handling--
 	a.mu.Unlock()
+	a.ends(in)
 	a.leave()
 }
 
@@ -375,7 +383,8 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 	if !ok || in.l.stranger || g.may != nil && g.may.searches || g.lacksContext(in) {
 		return false
 	}
-	x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, legacy: g.legacy, sent: make(chan struct{}), limit: in.limit(), noWait: true}
+	x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, legacy: g.legacy, sent: make(chan struct{}), limit: in.limit(),
+		always: in.l.manners.always(), noWait: true}
 	resp := x.answer(a.life, in.msg)
 	if x.waits {
 		return false
@@ -389,7 +398,7 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 // handle serves one Record.
 func (a *Agent) handle(in *inbound, key requestKey) {
 	defer a.retire(in, key)
-	ctx, cancel := context.WithTimeoutCause(a.life, a.fleet.opts.RequestTimeout, errTooLate)
+	ctx, cancel := context.WithTimeoutCause(a.life, in.l.timeout(a.fleet.opts.RequestTimeout), errTooLate)
 	defer cancel()
 	if err := a.load(ctx); err != nil {
 		if in.msg.GetBody().GetRequest() != nil {
@@ -423,10 +432,12 @@ func (a *Agent) handle(in *inbound, key requestKey) {
 	case in.full:
 		a.respond(ctx, in, usp.ErrorMsg(key.id, errFull))
 	default:
-		x := &exchange{a: a, from: in.from, stranger: in.l.stranger, may: g.may, secrets: g.secrets, legacy: g.legacy, sent: make(chan struct{}), limit: in.limit()}
+		x := &exchange{a: a, from: in.from, stranger: in.l.stranger, may: g.may, secrets: g.secrets, legacy: g.legacy, sent: make(chan struct{}), limit: in.limit(),
+			always: in.l.manners.always()}
+		inTime := a.byDeadline(in)
 		resp := x.answer(ctx, in.msg)
 		a.finished(key) // a Controller that has the response may use the msg_id again at once
-		if resp != nil {
+		if inTime() && resp != nil {
 			a.respond(ctx, in, resp)
 		}
 		close(x.sent)
@@ -457,7 +468,7 @@ func (a *Agent) reply(ctx context.Context, in *inbound, resp *usppb.Msg) {
 		return
 	}
 	record, err := a.encode(ctx, in.l, in.from, resp)
-	if limit := in.l.ch.MaxSize(); err == nil && limit > 0 && len(record) > limit {
+	if limit := in.l.limit(); err == nil && limit > 0 && len(record) > limit {
 		e := usp.Errorf(usp.ResourcesExceeded, "the response has %d bytes, and this channel takes %d", len(record), limit)
 		record, err = a.encode(ctx, in.l, in.from, usp.ErrorMsg(resp.GetHeader().GetMsgId(), e))
 	}
@@ -473,7 +484,7 @@ func (a *Agent) send(ctx context.Context, l *channel, record []byte, to mtp.Addr
 	if err := l.wait(ctx); err != nil {
 		return err
 	}
-	return l.ch.Send(ctx, record, to)
+	return l.put(ctx, record, to)
 }
 
 // hangUp refuses a session (R-E2E.6a). The channel stays, so the Agent announces itself again (R-MTP.8).
@@ -481,7 +492,7 @@ func (a *Agent) hangUp(ctx context.Context, in *inbound, why *usp.Error) {
 	if in.l.wait(ctx) != nil {
 		return
 	}
-	peer := channel{ch: in.l.ch, peer: in.from, ready: in.l.ready, known: true, protected: in.l.protected}
+	peer := channel{ch: in.l.ch, peer: in.from, ready: in.l.ready, known: true, protected: in.l.protected, manners: in.l.manners}
 	a.disconnect(ctx, &peer, why)
 	if err := a.connect(ctx, &peer); err != nil {
 		a.fleet.log.Debug("a Connect Record could not be sent", "device", a.id.ID, "controller", in.from, "error", err)

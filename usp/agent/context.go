@@ -113,7 +113,7 @@ func (in *inbound) limit() int {
 	if in.session != nil {
 		return 0
 	}
-	return in.l.ch.MaxSize()
+	return in.l.limit()
 }
 
 // readContext takes the Records of one session in the order in which they came.
@@ -383,7 +383,7 @@ func (x *sessionContext) giveTurn() { <-x.turn }
 func contextLimits(rs *rowSet, peer usp.EndpointID, l *channel) (maxRecord, retransmits int) {
 	object := contextObject(rs.controller(peer))
 	maxRecord = int(rs.number(object, "MaxUSPRecordSize"))
-	if limit := l.ch.MaxSize(); limit > 0 && (maxRecord == 0 || limit < maxRecord) {
+	if limit := l.limit(); limit > 0 && (maxRecord == 0 || limit < maxRecord) {
 		maxRecord = limit
 	}
 	return maxRecord, int(signed(rs.get(object, "MaxRetransmitTries")))

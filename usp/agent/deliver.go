@@ -27,7 +27,7 @@ func (a *Agent) kick() {
 	now := time.Now()
 	a.mu.Lock()
 	for id, q := range a.st.queues {
-		if !a.closing && !q.delivering && q.next(now) != nil && a.route(id) != nil {
+		if !a.closing && !q.delivering && q.next(now) != nil && a.notifiable(id, now) != nil {
 			q.delivering = true
 			a.busy++
 			a.work.Add(1)
@@ -50,7 +50,8 @@ func (a *Agent) deliver(q *queue) {
 	var done []*note
 	for {
 		a.mu.Lock()
-		link, n := a.route(q.to), q.next(time.Now())
+		now := time.Now()
+		link, n := a.notifiable(q.to, now), q.next(now)
 		if a.closing || link == nil || n == nil {
 			if len(done) == 0 {
 				q.delivering = false
@@ -104,6 +105,7 @@ func (a *Agent) transmit(l *channel, n *note) error {
 	if err := proto.Unmarshal(n.Msg, msg); err != nil {
 		return mtp.ErrTooBig // no channel will ever carry it
 	}
+	n.once = !l.manners.repeats(msg.GetBody().GetRequest().GetNotify())
 	if !n.last { // it was looked at while the Controller still had its rights
 		if err := a.withhold(ctx, n.To, msg.GetBody().GetRequest().GetNotify()); err != nil {
 			return err
@@ -123,10 +125,10 @@ func (a *Agent) transmit(l *channel, n *note) error {
 	if record, err = a.sign(l, n.To, record); err != nil {
 		return err
 	}
-	if limit := l.ch.MaxSize(); limit > 0 && len(record) > limit {
+	if limit := l.limit(); limit > 0 && len(record) > limit {
 		return mtp.ErrTooBig
 	}
-	return l.ch.Send(ctx, record, "")
+	return l.put(ctx, record, "")
 }
 
 // settle says what becomes of a note after an attempt; true if it is finished.
@@ -143,7 +145,7 @@ func (a *Agent) settle(n *note, err error) (bool, error) {
 	case err != nil:
 		a.st.queues[n.To].paused = time.Now().Add(resend) // not only this one: what follows must not overtake it
 		return false, err
-	case !n.Retry:
+	case !n.Retry || n.once:
 		return a.forget(n, delivered), nil
 	}
 	n.Attempts++

@@ -20,6 +20,8 @@ type exchange struct {
 	legacy   bool    // it has LegacyRoot
 	stranger bool    // nothing proves that it is the Controller
 
+	always []string // see profile.Profile
+
 	limit int // bytes of the response; 0: maxResponse
 	size  int // bytes of it so far, as far as they are counted
 	spent int // of maxWork
@@ -97,6 +99,9 @@ func (x *exchange) dispatch(ctx context.Context, req *usppb.Request) (*usppb.Res
 	switch r := req.GetReqType().(type) {
 	case *usppb.Request_Get:
 		resp, err := x.get(ctx, r.Get)
+		if x.always != nil {
+			resp, err = x.complete(r.Get.GetParamPaths(), resp, err)
+		}
 		return &usppb.Response{RespType: &usppb.Response_GetResp{GetResp: resp}}, err
 	case *usppb.Request_GetInstances:
 		resp, err := x.getInstances(ctx, r.GetInstances)

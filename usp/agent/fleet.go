@@ -14,6 +14,7 @@ import (
 
 	"isthmus/usp"
 	"isthmus/usp/mtp"
+	"isthmus/usp/profile"
 	"isthmus/usp/usppb"
 )
 
@@ -52,6 +53,8 @@ type ControllerConfig struct {
 	// Role is the name of the Controller's Role, FullAccess if empty. With one that there is not the Controller has the untrusted Role.
 	Role string
 	MTP  MTPConfig
+	// Profile is how far its faults are humoured; nil: not at all.
+	Profile *profile.Profile
 	// CAs are those whose certificates prove that it is this Controller.
 	CAs []*x509.Certificate
 	// OnlyDialsIn says that there is no MTP to reach the Controller by.
@@ -94,6 +97,8 @@ type Fleet struct {
 	base *rowSet
 	// targets are whom base has every Agent dial.
 	targets []mtp.Target
+	// profiles are those that are not strict.
+	profiles map[usp.EndpointID]*profile.Profile
 	// certificates are those of the configuration, by their rows.
 	certificates map[string]*x509.Certificate
 	protocols    string
@@ -114,7 +119,7 @@ func NewFleet(opts Options) *Fleet {
 		opts.Logger = slog.Default()
 	}
 	f := &Fleet{opts: opts, log: opts.Logger, base: newRowSet(), started: time.Now(), metrics: newMetrics(opts.Registerer),
-		certificates: map[string]*x509.Certificate{}}
+		certificates: map[string]*x509.Certificate{}, profiles: map[usp.EndpointID]*profile.Profile{}}
 	f.base.run = itoa(f.started.UnixNano())
 	f.due.init()
 	f.addRoles(opts.Roles)
@@ -133,6 +138,9 @@ func NewFleet(opts Options) *Fleet {
 	}
 	for _, c := range opts.Controllers {
 		f.addController(c)
+		if c.Profile != nil && c.Profile != profile.Find("strict") {
+			f.profiles[c.EndpointID] = c.Profile
+		}
 	}
 	f.targets = f.base.targets()
 	f.protocols = strings.Join(protocols, ",")

@@ -125,6 +125,9 @@ func (a *Agent) bootParameters(ctx context.Context, rs *rowSet, controller strin
 			}
 		}
 	}
+	if p := a.fleet.profiles[usp.EndpointID(rs.get(controller, "EndpointID"))]; p != nil && p.PlainBoot {
+		return plainMap(a.id.ID, found)
+	}
 	data, err := json.Marshal(found)
 	if err != nil {
 		return "", fmt.Errorf("encode ParameterMap: %w", err)

@@ -32,6 +32,7 @@ type note struct {
 	msgID   string
 	at      time.Time       // not to be sent before
 	sending bool            // a deliverer has it
+	once    bool            // the Controller will not answer it
 	after   <-chan struct{} // closed when the response it must not overtake has left
 	last    bool            // the Controller's row is gone: it is sent on the channel that is up, or not at all
 	action  string          // the Subscription's TriggerAction

@@ -60,6 +60,9 @@ func (a *Agent) nextDue(now time.Time) time.Time {
 		at(a.nextOnBoard(p, now))
 		at(a.contextDue(p, now))
 	}
+	for _, l := range a.links {
+		at(l.muteDue())
+	}
 	if len(a.orphans()) > 0 {
 		at(now)
 	}
@@ -67,14 +70,14 @@ func (a *Agent) nextDue(now time.Time) time.Time {
 		at(requestDue(rs, p))
 	}
 	for id, q := range a.st.queues {
-		up := a.route(id) != nil
+		l := a.route(id)
 		for _, n := range q.notes {
 			if n.sending {
 				continue // looked at again when it is sent
 			}
 			at(n.Expires)
-			if up && !q.delivering {
-				at(later(now, later(n.at, q.paused)))
+			if l != nil && !q.delivering {
+				at(later(later(now, l.heldUntil()), later(n.at, q.paused)))
 			}
 		}
 	}
@@ -213,6 +216,7 @@ func (a *Agent) serveDue(ctx context.Context) {
 		return
 	}
 	a.serveContexts(ctx)
+	a.closeMute()
 	a.kick()
 }
 

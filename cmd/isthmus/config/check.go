@@ -16,6 +16,7 @@ import (
 	"isthmus/translate/relay"
 	"isthmus/usp"
 	"isthmus/usp/agent"
+	"isthmus/usp/profile"
 )
 
 // placeholder stands for an Agent's Endpoint ID in URLs.
@@ -233,7 +234,7 @@ const ownController = "self::isthmus"
 func (l *loader) checkController(key string, c *Controller, roles map[string][]Permission) {
 	if c.EndpointID == "" {
 		l.add(key+".endpoint_id", "is missing: write the Controller's Endpoint ID, such as proto::controller")
-	} else if _, err := usp.ParseEndpointID(c.EndpointID); err != nil {
+	} else if _, err := usp.ParseEndpointID(c.EndpointID); err != nil && !anyName(c.Profile) {
 		l.add(key+".endpoint_id", "%v", err)
 	} else if c.EndpointID == ownController {
 		l.add(key+".endpoint_id", "%s is isthmus's own, for requests through the admin address: choose another", ownController)
@@ -247,6 +248,7 @@ func (l *loader) checkController(key string, c *Controller, roles map[string][]P
 	if mtps > 1 {
 		l.add(key, "has more than one MTP: keep one of websocket, mqtt and stomp")
 	}
+	l.checkProfile(key+".profile", c)
 	if _, ok := roles[c.Role]; !ok && c.Role != agent.FullAccess && c.Role != agent.Untrusted {
 		l.add(key+".role", "%q is no role: write %s, or add it to usp.roles", c.Role, agent.FullAccess)
 	}
@@ -261,6 +263,28 @@ func (l *loader) checkController(key string, c *Controller, roles map[string][]P
 	}
 	l.keyPair(key+".tls", c.TLS.CertFile, c.TLS.KeyFile)
 	l.certificates(key+".tls.ca_file", c.TLS.CAFile)
+}
+
+// anyName says whether Controllers with a profile may call themselves by what is no Endpoint ID.
+func anyName(name string) bool {
+	p := profile.Find(name)
+	return p != nil && p.AnyName
+}
+
+// checkProfile refuses a profile that is meant for other MTPs.
+func (l *loader) checkProfile(key string, c *Controller) {
+	p, protocol := profile.Find(c.Profile), ""
+	switch {
+	case c.WebSocket != nil:
+		protocol = "WebSocket"
+	case c.MQTT != nil:
+		protocol = "MQTT"
+	case c.STOMP != nil:
+		protocol = "STOMP"
+	}
+	if p != nil && protocol != "" && !p.Fits(protocol) {
+		l.add(key, "%s is for %s, and this Controller has %s: choose another, or strict", p.Name, strings.Join(p.Protocols, " and "), protocol)
+	}
 }
 
 // certificates checks a file of CA certificates.

@@ -162,7 +162,7 @@ type Permission struct {
 // Controller is a Controller that every Agent reports to. At most one of WebSocket, MQTT and STOMP is set.
 type Controller struct {
 	EndpointID  string     `yaml:"endpoint_id"`
-	Profile     string     `yaml:"profile" oneof:"strict,oktopus-ws,oktopus-mqtt,openusp" built:"strict"`
+	Profile     string     `yaml:"profile" oneof:"strict,oktopus-ws,oktopus-mqtt,openusp"`
 	Role        string     `yaml:"role"`
 	CycleOnBoot bool       `yaml:"cycle_on_boot"`
 	TLS         ClientTLS  `yaml:"tls"`

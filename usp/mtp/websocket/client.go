@@ -42,7 +42,8 @@ type ClientOptions struct {
 	Retry          usp.Retry     // back-off of R-WS.19
 	MaxSize        int           // largest Record either way; 0: 5 MiB
 	Extension      bool          // also name the Endpoint in the header that Controllers before USP 1.3 read (R-WS.10a)
-	HandshakeLimit int           // connections being set up at a time; 0: 32
+	Pace           mtp.Pace
+	HandshakeLimit int // connections being set up at a time; 0: 32
 	Logger         *slog.Logger
 	Registerer     prometheus.Registerer
 }
@@ -59,6 +60,8 @@ type Client struct {
 	links    map[usp.EndpointID]*link
 	queue    []*link // waiting for one of the HandshakeLimit places
 	dialling int
+	nextDial time.Time   // for Pace
+	pacing   *time.Timer // until then, if anybody waits for it
 	closed   bool
 	failing  bool      // the Controller was said to be out of reach
 	told     time.Time // when
@@ -71,6 +74,7 @@ type link struct {
 	state    linkState
 	failures int // in a row, for the back-off
 	timer    *time.Timer
+	rested   time.Time // no attempt before then (Pace.AfterLoss)
 	conn     *conn
 	again    bool // dial at once when the connection has ended
 	gone     bool // removed
@@ -233,7 +237,7 @@ func (c *Client) kick(l *link) {
 		return
 	}
 	l.failures = 0
-	if l.state == waiting {
+	if l.state == waiting && !time.Now().Before(l.rested) {
 		l.stopTimer()
 		c.enqueue(l)
 	}
@@ -259,6 +263,9 @@ func (c *Client) enqueue(l *link) {
 func (c *Client) pump() {
 	for c.dialling < c.o.HandshakeLimit && len(c.queue) > 0 {
 		l := c.queue[0]
+		if !l.gone && !c.mayDial() {
+			return
+		}
 		c.queue = c.queue[1:]
 		if l.gone {
 			continue
@@ -271,11 +278,32 @@ func (c *Client) pump() {
 	}
 }
 
+// mayDial says whether Pace allows a dial now; if not, pump is called again when it does.
+func (c *Client) mayDial() bool {
+	if c.o.Pace.Connects == 0 {
+		return true
+	}
+	now := time.Now()
+	if wait := c.nextDial.Sub(now); wait > 0 {
+		if c.pacing == nil {
+			c.pacing = time.AfterFunc(wait, func() {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				c.pacing = nil
+				c.pump()
+			})
+		}
+		return false
+	}
+	c.nextDial = now.Add(c.o.Pace.Connects)
+	return true
+}
+
 // later dials again after the back-off.
 func (c *Client) later(l *link) {
 	l.state = waiting
 	l.failures++
-	l.timer = time.AfterFunc(c.o.Retry.Wait(l.failures, rand.Float64), func() {
+	l.timer = time.AfterFunc(max(c.o.Retry.Wait(l.failures, rand.Float64), time.Until(l.rested)), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.enqueue(l)
@@ -336,10 +364,15 @@ func (c *Client) run(l *link, live *conn) {
 	defer c.mu.Unlock()
 	l.conn = nil
 	l.state = waiting
-	switch again := l.again; {
+	lost := !live.parted && c.o.Pace.AfterLoss > 0
+	if lost {
+		l.rested = time.Now().Add(c.o.Pace.AfterLoss)
+	}
+	again := l.again
+	l.again = false
+	switch {
 	case c.closed || l.gone:
-	case again:
-		l.again = false
+	case again && !lost:
 		c.enqueue(l)
 	default:
 		c.later(l)

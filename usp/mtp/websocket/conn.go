@@ -54,6 +54,7 @@ type conn struct {
 	closing  atomic.Bool
 	cause    atomic.Pointer[error] // why this side ended it
 	pinged   atomic.Bool           // nothing came since the last Ping
+	parted   bool                  // the peer's Close frame has come; the reader's
 }
 
 func newConn(sh *shared, ws *websocket.Conn, e mtp.Endpoint, peer usp.EndpointID, trusted bool) *conn {
@@ -73,6 +74,7 @@ func newConn(sh *shared, ws *websocket.Conn, e mtp.Endpoint, peer usp.EndpointID
 	})
 	closed := ws.CloseHandler()
 	ws.SetCloseHandler(func(code int, text string) error {
+		c.parted = true
 		c.closing.Store(true) // before the peer sees our answer, so that it may dial again at once
 		return closed(code, text)
 	})
