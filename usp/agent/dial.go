@@ -64,6 +64,9 @@ func (rs *rowSet) target(row string) mtp.Target {
 	if to.Protocol == mqttMTP {
 		return rs.mqttTarget(row, to)
 	}
+	if to.Protocol == stompMTP {
+		return rs.stompTarget(row, to)
+	}
 	ws := row + "WebSocket."
 	return mtp.Target{
 		Controller: to.Controller, Protocol: to.Protocol,
@@ -102,6 +105,9 @@ func (t *tx) checkMTP(row string) (bad usp.ParamError, ok bool) {
 		e := usp.AsError(err)
 		if to.Protocol == mqttMTP {
 			return usp.ParamError{Path: row + mqttName + "AgentMTPReference", Code: e.Code, Msg: e.Msg}, false
+		}
+		if to.Protocol == stompMTP {
+			return usp.ParamError{Path: row + stompName + "Reference", Code: e.Code, Msg: e.Msg}, false
 		}
 		return usp.ParamError{Path: row + "WebSocket.Host", Code: e.Code, Msg: e.Msg}, false
 	}

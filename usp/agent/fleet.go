@@ -68,7 +68,8 @@ type MTPConfig struct {
 	Port             int
 	Path             string
 	EnableEncryption bool
-	MQTT             *MQTTConfig // with Protocol "MQTT"
+	MQTT             *MQTTConfig  // with Protocol "MQTT"
+	STOMP            *STOMPConfig // with Protocol "STOMP"
 }
 
 // ServerConfig is shown in the Agent's own WebSocket MTP row.
@@ -166,6 +167,8 @@ func (f *Fleet) addController(c ControllerConfig) {
 	switch c.MTP.protocol() {
 	case mqttMTP:
 		f.base.put(path+"MTP.1."+mqttName, map[string]string{"AgentMTPReference": f.addClient(&c.MTP), "Topic": c.MTP.MQTT.ControllerTopic})
+	case stompMTP:
+		f.base.put(path+"MTP.1."+stompName, map[string]string{"Reference": f.addConnection(&c.MTP), "Destination": c.MTP.STOMP.ControllerDestination})
 	case webSocket:
 		f.base.put(path+"MTP.1.WebSocket.", map[string]string{"Host": c.MTP.Host, "Port": itoa(c.MTP.Port), "Path": c.MTP.Path,
 			"EnableEncryption": formatBool(c.MTP.EnableEncryption)})

@@ -52,7 +52,7 @@ var mqttTables = []*table{
 			shown(alias()),
 			shown(text("Name", "", 64)),
 			shown(initially("true", flag("Enable"))),
-			oneOf(quiet(computed("Status", TypeString, func(v *view, row string) string { return statusNames[v.brokerState(row).Status] })),
+			oneOf(quiet(computed("Status", TypeString, func(v *view, row string) string { return statusNames[v.wayState(row).Status] })),
 				"Disabled", "Connecting", "Connected", "Error_Misconfigured", "Error_BrokerUnreachable", "Error"),
 			shown(oneOf(text("ProtocolVersion", "5.0", 0), "3.1.1", "5.0")),
 			shown(text("BrokerAddress", "", 256)),
@@ -67,7 +67,7 @@ var mqttTables = []*table{
 			number("ConnectRetryTime", "5", 1, 65535),
 			number("ConnectRetryIntervalMultiplier", "2000", 1000, 65535),
 			number("ConnectRetryMaxInterval", "30720", 1, maxUint32),
-			quiet(computed("ResponseInformation", TypeString, func(v *view, row string) string { return v.brokerState(row).ResponseInformation })),
+			quiet(computed("ResponseInformation", TypeString, func(v *view, row string) string { return v.wayState(row).ResponseInformation })),
 			counts("Subscription"),
 		}},
 	{ObjectDef: ObjectDef{Path: mqttClientTable + "{i}.Subscription.{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"Topic"}}},
@@ -82,7 +82,7 @@ var mqttTables = []*table{
 		shown(reference("Reference", mqttClientTable)),
 		computed("ResponseTopicConfigured", TypeString, func(v *view, path string) string { return v.own(v.rows.values[path][topicKey]) }),
 		quiet(computed("ResponseTopicDiscovered", TypeString, func(v *view, path string) string {
-			return v.brokerState(v.rows.values[path]["Reference"] + ".").Listens
+			return v.wayState(v.rows.values[path]["Reference"] + ".").Listens
 		})),
 		shown(number("PublishQoS", "1", 0, 1)),
 	}},
@@ -117,15 +117,15 @@ func (v *view) own(s string) string {
 	return strings.ReplaceAll(s, "{endpoint_id}", string(v.agent.id.ID))
 }
 
-// brokerState is what the Dialer knows of the connection of a Client.
-func (v *view) brokerState(client string) mtp.State {
+// wayState is what the Dialer knows of the connection of a Client, or of a Connection of STOMP.
+func (v *view) wayState(client string) mtp.State {
 	d := v.agent.fleet.opts.Dialer
 	if d == nil {
 		return mtp.State{}
 	}
 	for _, c := range v.rows.instances(controllerTable) {
 		for _, m := range v.rows.instances(c + "MTP.") {
-			if v.rows.mqttClient(m) == client {
+			if v.rows.mqttClient(m) == client || v.rows.stompConnection(m) == client {
 				if s := d.State(v.agent.id.ID, usp.EndpointID(v.rows.values[c]["EndpointID"])); s.Status != mtp.Disabled {
 					return s
 				}
@@ -136,7 +136,7 @@ func (v *view) brokerState(client string) mtp.State {
 }
 
 func clientID(v *view, row string) string {
-	if s := v.brokerState(row); s.ClientID != "" {
+	if s := v.wayState(row); s.ClientID != "" {
 		return s.ClientID
 	}
 	return v.own(v.rows.values[row]["ClientID"])
@@ -144,7 +144,7 @@ func clientID(v *view, row string) string {
 
 func subscriptionStatus(v *view, row string) string {
 	client := mqttClientOf(row)
-	switch s := v.brokerState(client); {
+	switch s := v.wayState(client); {
 	case s.Status == mtp.Connected && slices.Contains(s.Subscribed, v.rows.values[row]["Topic"]):
 		return "Subscribed"
 	case s.Status == mtp.Connecting && v.rows.values[row]["Enable"] == "true":

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"isthmus/usp"
 	"isthmus/usp/mtp"
@@ -126,5 +127,39 @@ func TestTP469_11_3_AssignedClientID(t *testing.T) {
 			t.Errorf("%v", d.targets())
 		}
 		equal(t, r.get("Device.MQTT.ClientNumberOfEntries"), "Device.MQTT.ClientNumberOfEntries=1")
+	})
+}
+
+// TestSTOMPRows: R-STOMP.0, R-STOMP.1: the same for a STOMP server; what a Controller sets of heart-beats is kept, and makes the connection anew.
+func TestSTOMPRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &brokered{state: mtp.State{Status: mtp.Connected, Listens: "/queue/given", ResponseInformation: "/queue/given"}}
+		behind := func(c usp.EndpointID) ControllerConfig {
+			return ControllerConfig{EndpointID: c, MTP: MTPConfig{Protocol: "STOMP", Host: "server", Port: 61613,
+				STOMP: &STOMPConfig{Username: "u", Password: "hunter2", VirtualHost: "/", AgentDestination: "/queue/a.{endpoint_id}", ControllerDestination: "/queue/" + string(c)}}}
+		}
+		r := &rig{t: t, tree: newTree(), keep: &kept{}, dialer: d, controllers: []ControllerConfig{behind(ctl1), behind(ctl2)}}
+		r.start()
+		defer func() { r.stop() }()
+		r.connect()
+		r.a.Connect()
+		const c, own = "Device.STOMP.Connection.1.", ownMTPTable + "1.STOMP."
+		to := d.targets()
+		equal(t, len(to), 2)
+		equal(t, to[1], mtp.Target{Controller: ctl2, Protocol: "STOMP", Host: "server", Port: 61613, Retry: usp.Retry{Minimum: time.Minute, Multiplier: 2000, Cap: 30720 * time.Second, FromZero: true},
+			STOMP: mtp.STOMP{Connection: c, Username: "u", Password: "hunter2", VirtualHost: "/", OwnDestination: "/queue/a.{endpoint_id}", Destination: "/queue/" + ctl2}})
+		equal(t, r.get(c+"Status")+r.get(c+"Password")+r.get(own+"Destination")+r.get(own+"DestinationFromServer"),
+			c+"Status=Enabled"+c+"Password="+own+"Destination=/queue/a."+string(agentID)+own+"DestinationFromServer=/queue/given")
+		r.ask(setReq(false, obj{c, []param{req("EnableHeartbeats", "true"), req("OutgoingHeartbeat", "5000")}}))
+		equal(t, fmt.Sprint(d.targets()[0].STOMP.Outgoing), "5s")
+		r.stop()
+		r.controllers[0].MTP.Port = 61614
+		r.start()
+		if _, err := r.a.Interest(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.a.Connect()
+		r.connect()
+		equal(t, fmt.Sprint(d.targets()[0].Port, d.targets()[0].STOMP.Outgoing), "61614 5s")
 	})
 }

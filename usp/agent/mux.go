@@ -10,7 +10,12 @@ import (
 
 // isOwn says that a path is served from the Agent's own tables. "Device." itself is served by both sides.
 func isOwn(path string) bool {
-	return strings.HasPrefix(path, ownRoot) || path == strings.TrimSuffix(ownRoot, ".") || strings.HasPrefix(path, mqttRoot) || path == strings.TrimSuffix(mqttRoot, ".")
+	for _, root := range ownRoots {
+		if strings.HasPrefix(path, root) || len(path) == len(root)-1 && strings.HasPrefix(root, path) {
+			return true
+		}
+	}
+	return false
 }
 
 // read answers Queries with what the Controller may read. Rows and objects without their parameters are all there.

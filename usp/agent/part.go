@@ -53,7 +53,7 @@ func (rs *rowSet) disabled(id usp.EndpointID) bool {
 func (a *Agent) rearrange(ctx context.Context, before, after *rowSet, changed map[string]bool) []*channel {
 	touched := false
 	for path := range changed {
-		touched = touched || strings.HasPrefix(path, controllerTable) || strings.HasPrefix(path, mqttRoot)
+		touched = touched || strings.HasPrefix(path, controllerTable) || strings.HasPrefix(path, mqttRoot) || strings.HasPrefix(path, stompRoot)
 	}
 	if !touched {
 		return nil

@@ -179,7 +179,7 @@ func (rs *rowSet) record(path string, base *rowSet) (Record, error) {
 		}
 		values = kept
 	}
-	if of := base.values[path]; of != nil && strings.HasPrefix(path, mqttClientTable) {
+	if of := base.values[path]; of != nil && (strings.HasPrefix(path, mqttClientTable) || strings.HasPrefix(path, stompConnectionTable)) {
 		kept := map[string]string{}
 		for k, v := range values {
 			if of[k] != v {
@@ -238,7 +238,8 @@ func overlay(base *rowSet, records []Record) (*rowSet, error) {
 			if table, n := splitRow(path); n != 0 {
 				rs.last[table] = max(rs.last[table], n)
 			}
-		case strings.HasPrefix(path, mqttClientTable) && base.values[mqttClientOf(path)] == nil: // the configuration has the broker no more
+		case strings.HasPrefix(path, mqttClientTable) && base.values[mqttClientOf(path)] == nil,
+			strings.HasPrefix(path, stompConnectionTable) && base.values[path] == nil: // the configuration has the broker no more
 		case base.controller(usp.EndpointID(kept[controllerOf(path)]["EndpointID"])) != "" && mtpOf(path) != "":
 			// The file says how the Controller is reached, whatever was added before it did.
 		default:

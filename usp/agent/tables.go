@@ -8,6 +8,9 @@ import (
 // ownRoot is the subtree that the Agent serves itself.
 const ownRoot = "Device.LocalAgent."
 
+// ownRoots are all subtrees that it serves.
+var ownRoots = [...]string{ownRoot, mqttRoot, stompRoot}
+
 // The tables whose rows mean something to the engine.
 const (
 	controllerTable   = ownRoot + "Controller."
@@ -142,7 +145,7 @@ var ownModel, byPath = link(append([]*table{
 		limit: maxMTPs, count: "MTPNumberOfEntries", columns: []column{
 			alias(),
 			flag("Enable"),
-			oneOf(text("Protocol", webSocket, 0), webSocket, mqttMTP),
+			oneOf(text("Protocol", webSocket, 0), webSocket, mqttMTP, stompMTP),
 			number("Order", "1", 1, maxUint32),
 		}},
 	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.WebSocket.", Commands: []CommandDef{{Name: resetCommand}}}, protocol: webSocket, columns: webSocketColumns()},
@@ -177,7 +180,7 @@ var ownModel, byPath = link(append([]*table{
 		shown(text("CommandKey", "", 0)),
 		oneOf(shown(text("Status", statusRequested, 0)), statusRequested, statusActive, statusCanceling, "Canceled", "Success", "Error"),
 	}},
-}, slices.Concat(policyTables, contextTables, ownMTPs, mqttTables, thresholdTables, certificateTables, trustTables, credentialTables, challengeTables)...))
+}, slices.Concat(policyTables, contextTables, ownMTPs, mqttTables, stompTables, thresholdTables, certificateTables, trustTables, credentialTables, challengeTables)...))
 
 // The values of NotifType.
 const (

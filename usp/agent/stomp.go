@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"isthmus/usp"
+	"isthmus/usp/mtp"
+)
+
+// stompRoot is a subtree that the Agent serves itself: its own connections with servers, not the device's.
+const (
+	stompRoot            = "Device.STOMP."
+	stompConnectionTable = stompRoot + "Connection."
+	stompMTP             = "STOMP"
+	stompName            = "STOMP." // of the object below a row of an MTP
+)
+
+// STOMPConfig is what the configuration says of a STOMP server besides its address. In AgentDestination and Username "{endpoint_id}" stands for the
+// Agent's Endpoint ID.
+type STOMPConfig struct {
+	Username, Password    string
+	VirtualHost           string
+	AgentDestination      string        // where the Agent listens, if the server does not say
+	ControllerDestination string        // where the Controller listens
+	Heartbeat             time.Duration // both ways; 0: none
+}
+
+var stompTables = []*table{
+	{ObjectDef: ObjectDef{Path: stompRoot}, columns: []column{counts("Connection")}},
+	{ObjectDef: ObjectDef{Path: stompConnectionTable + "{i}.", Multi: true, Keys: [][]string{{"Alias"}, {"Host", "Username", "VirtualHost"}}},
+		count: "ConnectionNumberOfEntries", columns: []column{
+			shown(alias()),
+			shown(initially("true", flag("Enable"))),
+			oneOf(quiet(computed("Status", TypeString, func(v *view, row string) string { return stompStatus[v.wayState(row).Status] })),
+				"Enabled", "Disabled", "Unknown", "Connecting", "ServerNotPresent", "Error_Misconfigured", "Error"),
+			quiet(computed("LastChangeDate", TypeDateTime, func(v *view, row string) string {
+				if at := v.wayState(row).Since; !at.IsZero() {
+					return at.UTC().Format(time.RFC3339)
+				}
+				return unknownTime
+			})),
+			shown(text("Host", "", 256)),
+			shown(number("Port", "61613", 1, 65535)),
+			computed("Username", TypeString, func(v *view, row string) string { return v.own(v.rows.values[row]["Username"]) }),
+			{ParamDef: ParamDef{Name: "Password", Type: TypeString, Secured: true}, calc: func(*view, string) string { return "" }},
+			shown(text("VirtualHost", "", 256)),
+			flag("EnableHeartbeats"),
+			number("OutgoingHeartbeat", "0", 0, maxHeartbeat),
+			number("IncomingHeartbeat", "0", 0, maxHeartbeat),
+			number("ServerRetryInitialInterval", "60", 1, 65535),
+			number("ServerRetryIntervalMultiplier", "2000", 1000, 65535),
+			number("ServerRetryMaxInterval", "30720", 1, maxUint32),
+			shown(initially("true", flag("EnableEncryption"))),
+		}},
+	{ObjectDef: ObjectDef{Path: ownMTPTable + "{i}.STOMP."}, optional: true, columns: []column{
+		shown(reference("Reference", stompConnectionTable)),
+		computed("Destination", TypeString, func(v *view, path string) string { return v.own(v.rows.values[path][topicKey]) }),
+		quiet(computed("DestinationFromServer", TypeString, func(v *view, path string) string {
+			return v.wayState(v.rows.values[path]["Reference"] + ".").ResponseInformation
+		})),
+	}},
+	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.STOMP."}, protocol: stompMTP, columns: []column{
+		reference("Reference", stompConnectionTable),
+		text("Destination", "", maxTopic),
+	}},
+}
+
+// maxHeartbeat is a day, in milliseconds.
+const maxHeartbeat = 86_400_000
+
+// stompStatus are the values of Status of a Connection.
+var stompStatus = map[mtp.Status]string{mtp.Disabled: "Disabled", mtp.Connecting: "Connecting", mtp.Connected: "Enabled",
+	mtp.Misconfigured: "Error_Misconfigured", mtp.Unreachable: "ServerNotPresent", mtp.Failed: "Error"}
+
+// stompConnection is the row of the Connection that the row of a Controller's MTP leads to, "" if to none.
+func (rs *rowSet) stompConnection(row string) string {
+	if rs.values[row]["Protocol"] != stompMTP {
+		return ""
+	}
+	connection := rs.values[row+stompName]["Reference"] + "."
+	if rs.values[connection] == nil {
+		return ""
+	}
+	return connection
+}
+
+// stompTarget is what a Controller's MTP row, the Agent's and a Connection's say together.
+func (rs *rowSet) stompTarget(row string, to mtp.Target) mtp.Target {
+	c := rs.stompConnection(row)
+	values := rs.values[c]
+	if values == nil {
+		return to
+	}
+	to.Host, to.Port, to.Encrypted = rs.get(c, "Host"), int(rs.number(c, "Port")), rs.is(c, "EnableEncryption")
+	to.Retry = usp.Retry{Minimum: time.Duration(rs.number(c, "ServerRetryInitialInterval")) * time.Second, Multiplier: uint32(rs.number(c, "ServerRetryIntervalMultiplier")),
+		Cap: time.Duration(rs.number(c, "ServerRetryMaxInterval")) * time.Second, FromZero: true}
+	to.STOMP = mtp.STOMP{Connection: c, Username: values["Username"], Password: mtp.Secret(values[passwordKey]), VirtualHost: values["VirtualHost"],
+		OwnDestination: values[topicKey], Destination: rs.get(row+stompName, "Destination")}
+	if rs.is(c, "EnableHeartbeats") {
+		to.STOMP.Outgoing = time.Duration(rs.number(c, "OutgoingHeartbeat")) * time.Millisecond
+		to.STOMP.Incoming = time.Duration(rs.number(c, "IncomingHeartbeat")) * time.Millisecond
+	}
+	return to
+}
+
+// addConnection makes the rows of a server of the configuration, unless there are the same already, and gives the Connection.
+func (f *Fleet) addConnection(m *MTPConfig) string {
+	s := m.STOMP
+	values := map[string]string{"Host": m.Host, "Port": itoa(m.Port), "Username": s.Username, "VirtualHost": s.VirtualHost, "EnableEncryption": formatBool(m.EnableEncryption),
+		passwordKey: s.Password, topicKey: s.AgentDestination}
+	if s.Heartbeat > 0 {
+		values["EnableHeartbeats"] = "true"
+		values["OutgoingHeartbeat"] = itoa(s.Heartbeat.Milliseconds())
+		values["IncomingHeartbeat"] = values["OutgoingHeartbeat"]
+	}
+	for _, row := range f.base.instances(stompConnectionTable) {
+		there := f.base.values[row]
+		if !slices.ContainsFunc(sortedKeys(values), func(k string) bool { return there[k] != values[k] }) {
+			return strings.TrimSuffix(row, ".")
+		}
+	}
+	n := itoa(len(f.base.index[stompConnectionTable]) + 1)
+	connection := stompConnectionTable + n
+	values["Alias"] = "cpe-" + n
+	f.base.put(connection+".", values)
+	own := itoa(len(f.base.index[ownMTPTable]) + 1)
+	f.base.put(ownMTPTable+own+".", map[string]string{"Alias": "cpe-" + own, "Enable": "true", "Protocol": stompMTP})
+	f.base.put(ownMTPTable+own+"."+stompName, map[string]string{"Reference": connection, topicKey: s.AgentDestination})
+	return connection
+}
