@@ -87,7 +87,7 @@ func TestConformanceTable(t *testing.T) {
 	want := fmt.Sprintf(`# Conformance
 
 The cases of the Broadband Forum's test plan for USP Agents, TP-469 1.4.0, run against an Agent in front of a simulated CPE over real
-WebSocket. Tests without a package are in %s. Written by %s; do not edit.
+WebSocket, and through MQTT brokers: one in the process, and Mosquitto by `+"`make test-brokers`"+` (`+"`TestBrokerMQTT`"+`). Tests without a package are in %s. Written by %s; do not edit.
 
 %d cases: %d pass, %d are open, %d are left out as not applicable.
 

@@ -28,6 +28,9 @@ import (
 	"isthmus/usp"
 	"isthmus/usp/agent"
 	"isthmus/usp/controller"
+	"isthmus/usp/mtp"
+	"isthmus/usp/mtp/broker"
+	"isthmus/usp/mtp/mqtt"
 	"isthmus/usp/mtp/websocket"
 )
 
@@ -69,6 +72,7 @@ type world struct {
 	dialIn *websocket.Server
 	client *websocket.Client
 	pool   *websocket.Pool
+	mqtt   *mqtt.Pool // where the Controller is behind a broker
 	served sync.WaitGroup
 	ran    chan error // of the CPE
 }
@@ -77,6 +81,7 @@ type world struct {
 type options struct {
 	dir string
 	url string      // of a Controller that the test makes by hand
+	at  *atBroker   // the Controller is behind a broker
 	tls *tls.Config // what the proxy dials a Controller with
 
 	ctlTLS    *tls.Config                                    // of the Controller
@@ -105,7 +110,12 @@ func start(o options) (w *world, err error) {
 	}()
 	if o.url == "" {
 		w.ctl = controller.New(w.ctx, controller.Options{EndpointID: controllerID, TLS: o.ctlTLS, Logger: quiet(), Mangle: o.mangle, Security: o.security})
-		if w.o.url, err = w.ctl.Listen(w.ctx, "127.0.0.1:0"); err != nil {
+		if o.at != nil {
+			err = w.ctl.MQTT(o.at.controller())
+		} else {
+			w.o.url, err = w.ctl.Listen(w.ctx, "127.0.0.1:0")
+		}
+		if err != nil {
 			return w, err
 		}
 	}
@@ -138,27 +148,15 @@ func (w *world) open() (err error) {
 	if w.store, err = badger.Open(w.o.dir, &badger.Options{Logger: quiet()}); err != nil {
 		return err
 	}
-	u, err := url.Parse(w.o.url)
+	reached, err := w.reach()
 	if err != nil {
 		return err
 	}
-	host, err := netip.ParseAddrPort(u.Host)
-	if err != nil {
-		return err
-	}
-	w.client, err = websocket.NewClient(w.ctx, websocket.ClientOptions{URL: w.o.url, Controller: controllerID, TLS: w.o.tls,
-		Extension: true, Retry: usp.Retry{Minimum: 20 * time.Millisecond}, Logger: quiet()})
-	if err != nil {
-		return err
-	}
-	w.pool = websocket.NewPool(w.ctx, websocket.PoolOptions{Client: websocket.ClientOptions{TLS: w.o.tls, Extension: true, Logger: quiet()}})
-	w.pool.Fix(controllerID, w.client, w.o.cycle)
 	w.proxy, err = translate.New(w.ctx, translate.Options{
 		Store: w.store, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(), LegacyTree: w.o.roles != nil,
 		ConnectionRequest: translate.ConnectionRequest{Timeout: 3 * time.Second, Client: &connreq.Client{}},
-		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", CAs: w.o.cas, Certificate: w.o.issue, Dialer: w.pool, Roles: w.o.roles,
-			Controllers: []agent.ControllerConfig{{
-				EndpointID: controllerID, Role: w.o.role, MTP: agent.MTPConfig{Protocol: "WebSocket", Host: host.Addr().String(), Port: int(host.Port()), Path: u.Path}}}},
+		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", CAs: w.o.cas, Certificate: w.o.issue, Dialer: w.dialer(), Roles: w.o.roles,
+			Controllers: []agent.ControllerConfig{{EndpointID: controllerID, Role: w.o.role, MTP: reached}}},
 	})
 	if err != nil {
 		return err
@@ -173,6 +171,38 @@ func (w *world) open() (err error) {
 	}
 	w.proxy.Start()
 	return nil
+}
+
+// reach makes what the Controller is dialled with, and says how its MTP row has it.
+func (w *world) reach() (agent.MTPConfig, error) {
+	w.pool = websocket.NewPool(w.ctx, websocket.PoolOptions{Client: websocket.ClientOptions{TLS: w.o.tls, Extension: true, Logger: quiet()}})
+	if w.o.at != nil {
+		w.mqtt = mqtt.NewPool(w.ctx, broker.Options{TLS: w.o.tls, Logger: quiet()})
+		w.mqtt.Fix(controllerID, broker.Fixed{TLS: w.o.tls, Cycle: w.o.cycle})
+		return w.o.at.mtp()
+	}
+	u, err := url.Parse(w.o.url)
+	if err != nil {
+		return agent.MTPConfig{}, err
+	}
+	host, err := netip.ParseAddrPort(u.Host)
+	if err != nil {
+		return agent.MTPConfig{}, err
+	}
+	w.client, err = websocket.NewClient(w.ctx, websocket.ClientOptions{URL: w.o.url, Controller: controllerID, TLS: w.o.tls,
+		Extension: true, Retry: usp.Retry{Minimum: 20 * time.Millisecond}, Logger: quiet()})
+	if err != nil {
+		return agent.MTPConfig{}, err
+	}
+	w.pool.Fix(controllerID, w.client, w.o.cycle)
+	return agent.MTPConfig{Protocol: "WebSocket", Host: host.Addr().String(), Port: int(host.Port()), Path: u.Path}, nil
+}
+
+func (w *world) dialer() mtp.Dialer {
+	if w.mqtt == nil {
+		return w.pool
+	}
+	return mtp.Dialers{"WebSocket": w.pool, mqtt.Protocol: w.mqtt}
 }
 
 func (w *world) serve(addr *string, serve func(net.Listener) error) error {
@@ -202,11 +232,14 @@ func (w *world) stop() error {
 	if w.pool != nil {
 		w.pool.Close(ctx)
 	}
+	if w.mqtt != nil {
+		w.mqtt.Close(ctx)
+	}
 	w.served.Wait()
 	if w.store != nil {
 		errs = append(errs, w.store.Close())
 	}
-	w.proxy, w.client, w.pool, w.store = nil, nil, nil, nil
+	w.proxy, w.client, w.pool, w.mqtt, w.store = nil, nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 
