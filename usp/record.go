@@ -31,12 +31,15 @@ const (
 // Record (the result is nil then), 7102 for payload security outside a session context, 7104 for other bad values: an Endpoint ID
 // that is none, no record type or several (R-ENC.4), an empty payload. Whether a session context is allowed (7106) is for the
 // receiver to say. The version is not checked: messages grow by adding fields only.
-func DecodeRecord(b []byte) (*usppb.Record, error) {
+func DecodeRecord(b []byte) (*usppb.Record, error) { return DecodeRecordFrom(b, "") }
+
+// DecodeRecordFrom is DecodeRecord where a Controller of this name may be the sender, even if that is no Endpoint ID.
+func DecodeRecordFrom(b []byte, name EndpointID) (*usppb.Record, error) {
 	r := &usppb.Record{}
 	if err := proto.Unmarshal(b, r); err != nil {
 		return nil, Errorf(RecordUnparsable, "record cannot be parsed")
 	}
-	if _, err := ParseEndpointID(r.GetFromId()); err != nil {
+	if _, err := ParseEndpointID(r.GetFromId()); err != nil && (name == "" || r.GetFromId() != string(name)) {
 		return r, Errorf(InvalidRecordValue, "from_id is no Endpoint ID")
 	}
 	if _, err := ParseEndpointID(r.GetToId()); err != nil {

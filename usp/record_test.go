@@ -193,3 +193,16 @@ func BenchmarkEncodeRecord(b *testing.B) {
 		}
 	}
 }
+
+// A Controller may have a name that is no Endpoint ID where its profile says so; nobody else.
+func TestDecodeRecordFrom(t *testing.T) {
+	b, err := EncodeRecord("oktopusController", "os::0A0B0C-SN1", "", NewRequest("1", &usppb.Request{ReqType: &usppb.Request_Get{Get: &usppb.Get{}}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ok := range map[EndpointID]bool{"oktopusController": true, "another": false, "": false} {
+		if _, err := DecodeRecordFrom(b, name); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

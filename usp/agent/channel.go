@@ -225,12 +225,12 @@ func (a *Agent) grant(in *inbound) (grant, bool) {
 // Receive takes one Record (R-E2E.1, R-ARC.2). What does not concern the Agent, or does not come from an enabled Controller, is ignored; an
 // erroneous message is answered as R-MTP.5 says. It returns an error only for bytes that are no Record (R-WS.16).
 func (a *Agent) Receive(ch mtp.Channel, record []byte, reply mtp.Address) error {
-	r, err := usp.DecodeRecord(record)
+	l := a.link(ch)
+	r, err := usp.DecodeRecordFrom(record, l.anyName())
 	if r == nil {
 		a.refuse("unparsable")
 		return err
 	}
-	l := a.link(ch)
 	from := usp.EndpointID(r.GetFromId())
 	switch {
 	case l == nil:

@@ -48,6 +48,14 @@ func (m *manners) always() []string {
 	return m.Always
 }
 
+// anyName is what a Controller calls itself that need not have an Endpoint ID; "" if it does.
+func (l *channel) anyName() usp.EndpointID {
+	if l == nil || l.manners == nil || !l.manners.AnyName {
+		return ""
+	}
+	return l.peer
+}
+
 // put sends a Record when the channel may take one.
 func (l *channel) put(ctx context.Context, record []byte, to mtp.Address) error {
 	m := l.manners
