@@ -21,7 +21,7 @@ import (
 )
 
 type demoCmd struct {
-	MTP string `name:"mtp" enum:"websocket,mqtt" default:"websocket" help:"What carries USP: websocket or mqtt, then with a broker in this process (${default})."`
+	MTP string `name:"mtp" enum:"websocket,mqtt,stomp" default:"websocket" help:"What carries USP: websocket, mqtt or stomp, these with a broker in this process (${default})."`
 }
 
 const (

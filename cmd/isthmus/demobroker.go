@@ -13,10 +13,15 @@ import (
 	"isthmus/cmd/isthmus/config"
 	"isthmus/usp/controller"
 	"isthmus/usp/mtp/mqtt"
+	"isthmus/usp/mtp/stomp"
+	"isthmus/usp/mtp/stomp/stomptest"
 )
 
-// demoTopic is where the Controller of the demonstration listens.
-const demoTopic = "usp/controller/demo"
+// Where the Controller of the demonstration listens.
+const (
+	demoTopic       = "usp/controller/demo"
+	demoDestination = "/queue/usp.controller.demo"
+)
 
 // demoReach is how the demonstration's Controller is reached.
 type demoReach struct {
@@ -39,15 +44,26 @@ func (r *demoReach) listen(ctx context.Context, name string, c *controller.Contr
 		r.over, r.entry = "WebSocket", overWebSocket(url)
 		return err
 	}
+	dial := func(addr string) func(context.Context) (net.Conn, error) {
+		return func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", addr) }
+	}
+	r.entry = config.Controller{EndpointID: demoController, Profile: "strict", Role: "full_access"}
+	if name == "stomp" {
+		server, err := stomptest.Listen(ctx, "127.0.0.1:0", stomptest.Options{})
+		if err != nil {
+			return fmt.Errorf("a server: %w", err)
+		}
+		s := &config.STOMP{Broker: "stomp://" + server.Addr(), VHost: "/", Connection: "per_agent", AgentDestination: "/queue/usp.agent.{endpoint_id}", ControllerDestination: demoDestination}
+		r.over, r.entry.STOMP, r.broker = "STOMP", s, func() error { server.Close(); return nil }
+		return c.STOMP(stomp.ControllerOptions{Destination: demoDestination, AgentDestination: s.AgentDestination, Host: s.VHost, Dial: dial(server.Addr())})
+	}
 	addr, end, err := demoBroker()
 	if err != nil {
 		return fmt.Errorf("a broker: %w", err)
 	}
 	m := &config.MQTT{Broker: "mqtt://" + addr, Version: "5", Connection: "per_agent", AgentTopic: "usp/agent/{endpoint_id}", ControllerTopic: demoTopic}
-	r.over, r.broker = "MQTT", end
-	r.entry = config.Controller{EndpointID: demoController, Profile: "strict", Role: "full_access", MQTT: m}
-	return c.MQTT(mqtt.ControllerOptions{Topic: demoTopic, AgentTopic: m.AgentTopic,
-		Dial: func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", addr) }})
+	r.over, r.entry.MQTT, r.broker = "MQTT", m, end
+	return c.MQTT(mqtt.ControllerOptions{Topic: demoTopic, AgentTopic: m.AgentTopic, Dial: dial(addr)})
 }
 
 func overWebSocket(url string) config.Controller {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,6 +16,7 @@ import (
 	"isthmus/usp/mtp"
 	"isthmus/usp/mtp/broker"
 	"isthmus/usp/mtp/mqtt"
+	"isthmus/usp/mtp/stomp"
 	"isthmus/usp/mtp/websocket"
 	"isthmus/usp/profile"
 )
@@ -23,10 +25,11 @@ import (
 type pools struct {
 	webSocket *websocket.Pool
 	mqtt      *mqtt.Pool
+	stomp     *broker.Pool
 }
 
 func (p *pools) dialers() mtp.Dialers {
-	return mtp.Dialers{"WebSocket": p.webSocket, mqtt.Protocol: p.mqtt}
+	return mtp.Dialers{"WebSocket": p.webSocket, mqtt.Protocol: p.mqtt, stomp.Protocol: p.stomp}
 }
 
 // close ends all connections.
@@ -37,6 +40,9 @@ func (p *pools) close(ctx context.Context) {
 	}
 	if p.mqtt != nil {
 		wg.Go(func() { p.mqtt.Close(ctx) })
+	}
+	if p.stomp != nil {
+		wg.Go(func() { p.stomp.Close(ctx) })
 	}
 	wg.Wait()
 }
@@ -52,8 +58,10 @@ func (i *instance) newPools(ctx context.Context, c *config.Config, reg prometheu
 	checked := (&guarded{d, guard}).dial
 	i.pools.webSocket = websocket.NewPool(ctx, websocket.PoolOptions{Guard: guard, Client: websocket.ClientOptions{TLS: trust, Certificate: i.issue,
 		Dial: checked, Extension: true, Logger: i.log, Registerer: reg}})
-	i.pools.mqtt = mqtt.NewPool(ctx, broker.Options{TLS: trust, Certificate: i.issue, Dial: d.dial, DialAdded: checked, Guard: guard, Stream: mqttStream,
-		Logger: i.log, Registerer: reg})
+	o := broker.Options{TLS: trust, Certificate: i.issue, Dial: d.dial, DialAdded: checked, Guard: guard, Logger: i.log, Registerer: reg}
+	i.pools.stomp = stomp.NewPool(ctx, o)
+	o.Stream = mqttStream
+	i.pools.mqtt = mqtt.NewPool(ctx, o)
 	return nil
 }
 
@@ -82,6 +90,9 @@ func (i *instance) reach(ctx context.Context, k *config.Controller, reg promethe
 	case k.MQTT != nil:
 		row.MTP = mqttMTP(k.MQTT)
 		i.pools.mqtt.Fix(row.EndpointID, fixed)
+	case k.STOMP != nil:
+		row.MTP = stompMTP(k.STOMP)
+		i.pools.stomp.Fix(row.EndpointID, fixed)
 	case k.WebSocket != nil && k.WebSocket.URL != "":
 		if row.MTP, err = webSocketMTP(k.WebSocket.URL); err != nil {
 			return row, err
@@ -110,26 +121,44 @@ func mqttMTP(m *config.MQTT) agent.MTPConfig {
 			AgentTopic: m.AgentTopic, ControllerTopic: m.ControllerTopic}}
 }
 
+// heartBeat is what a STOMP server that is silently gone is found by.
+const heartBeat = time.Minute
+
+// stompMTP is an entry of STOMP as the Agents' rows show it.
+func stompMTP(s *config.STOMP) agent.MTPConfig {
+	at, _ := config.BrokerURL(s.Broker, false) // it was checked
+	return agent.MTPConfig{Protocol: stomp.Protocol, Host: at.Host, Port: at.Port, EnableEncryption: at.TLS,
+		STOMP: &agent.STOMPConfig{Username: s.Username, Password: string(s.Password), VirtualHost: s.VHost,
+			AgentDestination: s.AgentDestination, ControllerDestination: s.ControllerDestination, Heartbeat: heartBeat}}
+}
+
+// account is a way to use a broker, which Controllers behind it share.
+type account struct {
+	at    agent.MTPConfig
+	mqtt  agent.MQTTConfig
+	stomp agent.STOMPConfig
+}
+
 // connections is how many connections each Agent has with the Controllers of the configuration: one over WebSocket with each, and one for each broker
 // and account.
 func connections(rows []agent.ControllerConfig) int {
-	n, brokers := 0, map[agent.MTPConfig]map[agent.MQTTConfig]bool{}
+	n, brokers := 0, map[account]bool{}
 	for _, r := range rows {
 		if r.OnlyDialsIn {
 			continue
 		}
-		at := r.MTP
-		if at.MQTT == nil {
-			n++
-			continue
+		a := account{at: r.MTP}
+		a.at.MQTT, a.at.STOMP = nil, nil
+		if m := r.MTP.MQTT; m != nil {
+			a.mqtt = *m
+			a.mqtt.ControllerTopic = ""
 		}
-		account := *at.MQTT
-		account.ControllerTopic, at.MQTT = "", nil
-		if brokers[at] == nil {
-			brokers[at] = map[agent.MQTTConfig]bool{}
+		if s := r.MTP.STOMP; s != nil {
+			a.stomp = *s
+			a.stomp.ControllerDestination = ""
 		}
-		if !brokers[at][account] {
-			brokers[at][account] = true
+		if one := r.MTP.MQTT == nil && r.MTP.STOMP == nil; one || !brokers[a] {
+			brokers[a] = !one
 			n++
 		}
 	}

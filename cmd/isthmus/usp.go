@@ -17,11 +17,11 @@ import (
 type uspCmd struct {
 	adminFlags  `embed:""`
 	Agent       string        `required:"" placeholder:"ID" help:"Endpoint ID of the Agent."`
-	Connect     string        `placeholder:"URL" help:"Reach the Agent at this WebSocket URL (ws, wss) or broker (mqtt, mqtts) instead, as a Controller of its own."`
+	Connect     string        `placeholder:"URL" help:"Reach the Agent at this WebSocket URL (ws, wss) or broker (mqtt, mqtts, stomp, stomps) instead, as a Controller of its own."`
 	As          string        `placeholder:"ID" help:"With --connect: the Endpoint ID to take."`
-	Topic       string        `default:"usp/agent/{endpoint_id}" help:"With --connect mqtt: where the Agent listens (${default})."`
+	Topic       string        `placeholder:"NAME" help:"With --connect mqtt or stomp: where the Agent listens (usp/agent/{endpoint_id}, /queue/usp.agent.{endpoint_id})."`
 	MQTTVersion string        `name:"mqtt-version" enum:"5.0,3.1.1" default:"5.0" help:"With --connect mqtt: 5.0 or 3.1.1 (${default})."`
-	ReplyTopic  string        `default:"usp/controller/{as}" help:"With --connect mqtt: where answers are to go (${default})."`
+	ReplyTopic  string        `placeholder:"NAME" help:"With --connect mqtt or stomp: where answers are to go (usp/controller/ID, /queue/usp.controller.ID)."`
 	JSON        bool          `help:"Print the answer as JSON."`
 	Timeout     time.Duration `default:"40s" help:"How long to wait for the answer (${default})."`
 

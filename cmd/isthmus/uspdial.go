@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"isthmus/usp"
 	"isthmus/usp/controller"
 	"isthmus/usp/mtp/mqtt"
+	"isthmus/usp/mtp/stomp"
 	"isthmus/usp/usppb"
 )
 
@@ -38,11 +40,15 @@ func (u *uspCmd) dial(ctx context.Context, msg *usppb.Msg) (*usppb.Msg, error) {
 		defer cancel()
 		c.Close(ctx)
 	}()
-	if at, ok := strings.CutPrefix(u.Connect, "mqtt"); ok {
-		if err := u.overMQTT(up, c, "mqtt"+at); err != nil {
-			return nil, err
-		}
-	} else if err := u.overWebSocket(up, c, agent); err != nil {
+	switch {
+	case strings.HasPrefix(u.Connect, "mqtt"):
+		err = u.overBroker(c, true)
+	case strings.HasPrefix(u.Connect, "stomp"):
+		err = u.overBroker(c, false)
+	default:
+		err = u.overWebSocket(up, c, agent)
+	}
+	if err != nil {
 		return nil, err
 	}
 	resp, err := c.Agent(agent).Do(ctx, msg.GetBody().GetRequest())
@@ -72,27 +78,33 @@ func (u *uspCmd) overWebSocket(ctx context.Context, c *controller.Controller, ag
 	return nil
 }
 
-// overMQTT reaches a broker.
-func (u *uspCmd) overMQTT(ctx context.Context, c *controller.Controller, raw string) error {
-	at, err := url.Parse(raw)
+// overBroker listens at an MQTT broker or a STOMP server.
+func (u *uspCmd) overBroker(c *controller.Controller, overMQTT bool) error {
+	at, err := url.Parse(u.Connect)
 	if err != nil {
-		return fmt.Errorf("--connect: no URL: write mqtt://host:port: %w", errUse)
+		return fmt.Errorf("--connect: no URL: write mqtt://host:port or stomp://host:port: %w", errUse)
 	}
 	user := at.User
 	at.User = nil
-	b, problem := config.BrokerURL(at.String(), true)
+	b, problem := config.BrokerURL(at.String(), overMQTT)
 	if problem != "" {
 		return fmt.Errorf("--connect: %s: %w", problem, errUse)
 	}
 	password, _ := user.Password()
-	o := mqtt.ControllerOptions{Version: u.MQTTVersion, Username: user.Username(), Password: password, Topic: strings.ReplaceAll(u.ReplyTopic, "{as}", u.As), AgentTopic: u.Topic,
-		Dial: func(ctx context.Context) (net.Conn, error) {
-			if b.TLS {
-				return (&tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12}}).DialContext(ctx, "tcp", b.String())
-			}
-			return (&net.Dialer{}).DialContext(ctx, "tcp", b.String())
-		}}
-	if err := c.MQTT(o); err != nil {
+	dial := func(ctx context.Context) (net.Conn, error) {
+		if b.TLS {
+			return (&tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12}}).DialContext(ctx, "tcp", b.String())
+		}
+		return (&net.Dialer{}).DialContext(ctx, "tcp", b.String())
+	}
+	if overMQTT {
+		err = c.MQTT(mqtt.ControllerOptions{Dial: dial, Version: u.MQTTVersion, Username: user.Username(), Password: password,
+			Topic: cmp.Or(u.ReplyTopic, "usp/controller/"+u.As), AgentTopic: cmp.Or(u.Topic, "usp/agent/{endpoint_id}")})
+	} else {
+		err = c.STOMP(stomp.ControllerOptions{Dial: dial, Login: user.Username(), Passcode: password, Host: "/",
+			Destination: cmp.Or(u.ReplyTopic, "/queue/usp.controller."+u.As), AgentDestination: cmp.Or(u.Topic, "/queue/usp.agent.{endpoint_id}")})
+	}
+	if err != nil {
 		return fmt.Errorf("the broker at %s is of no use: %w", b, err)
 	}
 	return nil

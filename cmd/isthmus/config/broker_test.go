@@ -50,6 +50,30 @@ func TestMQTTProblems(t *testing.T) {
 	}
 }
 
+func TestSTOMPProblems(t *testing.T) {
+	const at = "usp.controllers[0].stomp."
+	for name, c := range map[string]struct {
+		entry string // lines of the section, from line 5 on
+		want  []string
+	}{
+		"nothing":              {"vhost: v", []string{"4: usp.controllers[0].stomp.broker: is missing: write where the broker is, such as stomp://127.0.0.1"}},
+		"another scheme":       {"broker: mqtt://h", []string{"5: " + at + "broker: must be stomp://host:port or stomps://host:port"}},
+		"TLS on stomp":         {"broker: stomp://h\n      tls: { server_name: h }", []string{"5: " + at + "broker: is not encrypted, but tls is set"}},
+		"one destination":      {"broker: stomp://h\n        agent_destination: /queue/a", []string{"6: " + at + "agent_destination: needs {endpoint_id}"}},
+		"wildcard":             {"broker: stomp://h\n        controller_destination: \"/topic/*\"", []string{"6: " + at + "controller_destination: has a wildcard"}},
+		"password alone":       {"broker: stomp://h\n        password: p", []string{"6: " + at + "password: has no username"}},
+		"virtual host":         {"broker: stomp://h\n        vhost: \"a\\nb\"", []string{"6: " + at + "vhost: has a control character"}},
+		"one connection a few": {"broker: stomp://h\n        connection: shared", []string{"6: " + at + `connection: "shared" is not in this version`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i := range c.want {
+				c.want[i] = "isthmus.yaml:" + c.want[i]
+			}
+			wantProblems(t, c.want, problems(t, strings.Replace(mqttEntry, "mqtt", "stomp", 1)+"        "+c.entry+"\n"))
+		})
+	}
+}
+
 // A broker needs no more than its URL, and a secret may be in a file.
 func TestMQTTEntry(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")

@@ -168,7 +168,7 @@ type Controller struct {
 	TLS         ClientTLS  `yaml:"tls"`
 	WebSocket   *WebSocket `yaml:"websocket"`
 	MQTT        *MQTT      `yaml:"mqtt"`
-	STOMP       *STOMP     `yaml:"stomp" later:""`
+	STOMP       *STOMP     `yaml:"stomp"`
 }
 
 // ClientTLS is what is shown to, and demanded of, a Controller or broker.
@@ -203,7 +203,7 @@ type STOMP struct {
 	Password              Secret `yaml:"password"`
 	PasswordFile          string `yaml:"password_file"`
 	VHost                 string `yaml:"vhost"`
-	Connection            string `yaml:"connection" oneof:"per_agent,shared"`
+	Connection            string `yaml:"connection" oneof:"per_agent,shared" built:"per_agent"`
 	AgentDestination      string `yaml:"agent_destination"`
 	ControllerDestination string `yaml:"controller_destination"`
 }

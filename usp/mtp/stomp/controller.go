@@ -87,6 +87,7 @@ type controllerChannel struct {
 // waitingRecords is how many messages wait for a Controller.
 const waitingRecords = 256
 
+// connect makes a connection and has its Channel come up.
 func (c *Controller) connect(ctx context.Context) (*controllerChannel, error) {
 	nc, err := c.o.Dial(ctx)
 	if err != nil {
@@ -102,13 +103,13 @@ func (c *Controller) connect(ctx context.Context) (*controllerChannel, error) {
 		ch.conn.Abort()
 		return nil, err
 	}
+	c.e.Up(ch)
 	return ch, nil
 }
 
 // serve hands over what arrives until the connection is lost or ctx is done.
 func (ch *controllerChannel) serve(ctx context.Context) {
 	e := ch.c.e
-	e.Up(ch)
 	stop := context.AfterFunc(ctx, ch.conn.Abort)
 	defer stop()
 	for {

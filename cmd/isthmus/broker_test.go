@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,11 +18,13 @@ import (
 	"isthmus/usp/mtp/brokertest"
 )
 
-// TestDemoOverMQTT: the whole main job over MQTT.
-func TestDemoOverMQTT(t *testing.T) {
-	var out strings.Builder
-	if code := run(t.Context(), []string{"demo", "--mtp", "mqtt"}, &out, &out, nil); code != exitFine || !strings.Contains(out.String(), "All 9 steps worked") {
-		t.Errorf("exit %d:\n%s", code, out.String())
+// TestDemoOverBrokers: the whole main job over MQTT and over STOMP.
+func TestDemoOverBrokers(t *testing.T) {
+	for _, name := range []string{"mqtt", "stomp"} {
+		var out strings.Builder
+		if code := run(t.Context(), []string{"demo", "--mtp", name}, &out, &out, nil); code != exitFine || !strings.Contains(out.String(), "All 9 steps worked") {
+			t.Errorf("%s: exit %d:\n%s", name, code, out.String())
+		}
 	}
 }
 
@@ -61,11 +64,11 @@ func atBroker(t *testing.T, change func(*config.Controller), identity config.Ide
 	ctx, cancel := context.WithTimeout(t.Context(), demoTime)
 	defer cancel()
 	id := usp.EndpointID(endpointID(demoID))
-	for i.pools.mqtt.State(id, terminal).Status != mtp.Connected { // nothing here tells of that
+	for i.pools.dialers().State(id, terminal).Status != mtp.Connected { // nothing here tells of that
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
-			t.Fatalf("the Agent does not reach the broker: %+v", i.pools.mqtt.State(id, terminal))
+			t.Fatalf("the Agent does not reach the broker: %+v", i.pools.dialers().State(id, terminal))
 		}
 	}
 }
@@ -100,7 +103,7 @@ func TestUSPOverMQTT(t *testing.T) {
 
 // TestBrokerServe: what an operator configures works at a real broker: either version, WebSocket, passwords with an ACL that lets each Agent use its own
 // topic only, and TLS with a certificate for each Agent.
-func TestBrokerServe(t *testing.T) {
+func TestBrokerServeMQTT(t *testing.T) {
 	open := brokertest.NewMosquitto(t, brokertest.MosquittoOptions{})
 	t.Run("5", func(t *testing.T) {
 		atBroker(t, func(k *config.Controller) { k.MQTT = mqttEntry("mqtt://" + open.Addr) }, config.Identity{})
@@ -138,6 +141,38 @@ func TestBrokerServe(t *testing.T) {
 			k.TLS.CAFile = caFile
 		}, config.Identity{CACertFile: caFile, CAKeyFile: caKey})
 		asked(t, "mqtt://"+m.Addr)
+	})
+}
+
+// TestBrokerServeSTOMP: the same at a STOMP server.
+func TestBrokerServeSTOMP(t *testing.T) {
+	entry := func(url string) *config.STOMP {
+		return &config.STOMP{Broker: url, VHost: "/", Connection: "per_agent", AgentDestination: "/queue/usp.agent.{endpoint_id}", ControllerDestination: "/queue/usp.controller"}
+	}
+	t.Run("ACL", func(t *testing.T) {
+		own := regexp.QuoteMeta("usp.agent." + endpointID(demoID))
+		r := brokertest.NewRabbitMQ(t, brokertest.RabbitMQOptions{Users: map[string]string{endpointID(demoID): "a-password", "controller": "c-password"},
+			Permissions: []brokertest.Permission{
+				{User: "controller", VHost: "/", Configure: ".*", Write: ".*", Read: ".*"},
+				{User: endpointID(demoID), VHost: "/", Configure: "^(" + own + "|usp\\.controller.*)$", Write: "^(" + own + "|usp\\.controller.*|amq\\.default)$", Read: "^" + own + "$"}}})
+		atBroker(t, func(k *config.Controller) {
+			k.STOMP = entry("stomp://" + r.Addr)
+			k.STOMP.Username, k.STOMP.Password = "{endpoint_id}", "a-password"
+		}, config.Identity{})
+		asked(t, "stomp://controller:c-password@"+r.Addr)
+	})
+	t.Run("TLS", func(t *testing.T) {
+		dir, ca := t.TempDir(), identitytest.Root(t, "ca")
+		caFile, caKey := identitytest.Files(t, dir, "ca", ca.Cert, ca.Key)
+		own := ca.Issue(t, "")
+		o := brokertest.RabbitMQOptions{CAFile: caFile}
+		o.CertFile, o.KeyFile = identitytest.Files(t, dir, "broker", own.Leaf, own.PrivateKey)
+		r := brokertest.NewRabbitMQ(t, o)
+		atBroker(t, func(k *config.Controller) {
+			k.STOMP = entry("stomps://" + r.TLSAddr)
+			k.TLS.CAFile = caFile
+		}, config.Identity{CACertFile: caFile, CAKeyFile: caKey})
+		asked(t, "stomp://"+r.Addr)
 	})
 }
 
