@@ -19,10 +19,12 @@ var unserved = map[string]string{
 	"Device.DeviceInfo.Reboots.Reboot.{i}.Remove()":             "the table is the CPE's, which cannot be told to",
 	"Device.LocalAgent.Controller.{i}.ScheduleTimer()":          "deleted in Device:2.17",
 	"Device.LocalAgent.Watchdog.{i}.Reset()":                    "a CPE does not tell of updates with the same value, which the table is about",
-	"Device.MQTT.Client.{i}.ForceReconnect()":                   "Device.MQTT. is the Agent's own",
-	"Device.MQTT.Broker.{i}.Bridge.{i}.ForceReconnect()":        "Device.MQTT. is the Agent's own",
+	"Device.MQTT.Broker.{i}.Bridge.{i}.ForceReconnect()":        "an Agent has no broker of its own",
 	"Device.PeriodicStatistics.SampleSet.{i}.ForceCollection()": "",
 }
+
+// forceReconnect is a command of the Agent's own connections, which CWMP has, too.
+const forceReconnect = "Device.MQTT.Client.{i}.ForceReconnect()"
 
 // withEverything is a CPE that has the object of every command, and the parameters that commands need.
 func withEverything(t *testing.T) *cpe.Tree {
@@ -53,7 +55,7 @@ func offered(r row, everything bool) bool {
 	switch {
 	case known && reason != "", r.class == "none":
 		return false
-	case r.class == "agent" && !known, r.command == "Device.Reboot()", r.command == "Device.FactoryReset()",
+	case r.class == "agent" && !known, r.command == forceReconnect, r.command == "Device.Reboot()", r.command == "Device.FactoryReset()",
 		r.command == "Device.DeviceInfo.FirmwareImage.{i}.Download()": // of the one image that a CPE without a table is shown with
 		return true
 	}

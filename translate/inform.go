@@ -201,7 +201,7 @@ func (d *Device) takeOver(s *cwmp.Session, a *arrival) {
 		var changes []change
 		a.rec.apply(d.tree, d.head.Root, func(c change) { changes = append(changes, c) })
 		if a.watched {
-			a.happened = d.valueChanges(changes)
+			a.happened = append(d.valueChanges(changes), d.moves(changes)...)
 			d.watch.count(d.countsOf(changes))
 			a.fired = d.fired(changes)
 		}

@@ -179,8 +179,8 @@ func (v older) Params(own string) []string {
 	return slices.DeleteFunc(v.m.Params(own), datamodel.Hidden)
 }
 
-// Changes holds all that is shown against what was before.
-func (v older) Changes(t *tree, changes []change) (out []*agent.ValueChange) {
+// before is what was shown before some values changed, nil where nothing has.
+func (v older) before(t *tree, changes []change) *tree {
 	top := (*node)(nil)
 	if t != nil {
 		top = v.top(t)
@@ -199,7 +199,34 @@ func (v older) Changes(t *tree, changes []change) (out []*agent.ValueChange) {
 	if len(was) == 0 {
 		return nil
 	}
-	before := v.project(earlier{top, was})
+	return v.project(earlier{top, was})
+}
+
+// Moves holds the rows that are shown against those before.
+func (v older) Moves(t *tree, changes []change) (created, deleted []string) {
+	before := v.before(t, changes)
+	if before == nil {
+		return nil, nil
+	}
+	return missing(v.shown(t), before), missing(before, v.shown(t))
+}
+
+// missing are the rows of one tree that another has not.
+func missing(in, of *tree) (rows []string) {
+	in.walk(deviceRoot, 0, func(path string, n *node) {
+		if n.num != 0 && !n.param && !concealed(path) && of.get(path) == nil {
+			rows = append(rows, strings.Clone(path))
+		}
+	})
+	return rows
+}
+
+// Changes holds all that is shown against what was before.
+func (v older) Changes(t *tree, changes []change) (out []*agent.ValueChange) {
+	before := v.before(t, changes)
+	if before == nil {
+		return nil
+	}
 	v.shown(t).walk(deviceRoot, 0, func(path string, n *node) {
 		if !n.param || concealed(path) {
 			return

@@ -19,6 +19,22 @@ func (d *Device) valueChanges(changes []change) (happened []agent.Happening) {
 	return happened
 }
 
+// moves are the rows that come and go with changes at the CPE, if a subscription is about rows. d.mu is held.
+func (d *Device) moves(changes []change) (happened []agent.Happening) {
+	if len(d.interest.Objects) == 0 || len(changes) == 0 {
+		return nil
+	}
+	view := d.view()
+	created, deleted := view.Moves(d.tree, changes)
+	for _, row := range created {
+		happened = append(happened, &agent.ObjectCreation{Path: row, Keys: d.keys(view, row)})
+	}
+	for _, row := range deleted {
+		happened = append(happened, &agent.ObjectDeletion{Path: row})
+	}
+	return happened
+}
+
 // ripe says whether a counter or clock is told: if a subscription names it, and once in the interval of the poll, which tells what is left
 // out here. What nobody has looked at yet who knows the newest subscriptions is told: it may be named. d.mu is held.
 func (d *Device) ripe(v *agent.ValueChange, now time.Time) bool {

@@ -457,6 +457,7 @@ func (d *Device) tell(ctx context.Context, n *news) error {
 	if len(n.created)+len(n.deleted) > 0 && !d.interest.Empty() {
 		d.attributes = true // wildcards and searches follow the rows
 	}
+	happened = append(happened, d.moves(n.values)...)
 	if len(d.interest.Objects) > 0 {
 		for _, own := range n.created {
 			for _, row := range view.Rows(own) {

@@ -31,6 +31,8 @@ type View interface {
 	// Changes gives what changes of the CPE's parameters, which the tree holds already, come to in Device:2. Old is the value before, "" where that
 	// is not known.
 	Changes(t *tree, changes []change) []*agent.ValueChange
+	// Moves gives the Device:2 rows that come and go with changes of the CPE's parameters, which the tree holds already: rows that are made of values.
+	Moves(t *tree, changes []change) (created, deleted []string)
 	// Diagnostics gives the CPE's own object behind a diagnostics object of Device:2, "" where there is none, and which of its parameters have other names than
 	// in Device:2; {i} stands for rows.
 	Diagnostics(object string) (own string, params map[string]string)
@@ -165,6 +167,8 @@ func (identity) Params(own string) []string {
 	}
 	return []string{own}
 }
+
+func (identity) Moves(*tree, []change) (created, deleted []string) { return nil, nil }
 
 func (v identity) Changes(t *tree, changes []change) []*agent.ValueChange {
 	return rendered(v, t, changes)

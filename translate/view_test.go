@@ -144,6 +144,8 @@ func (mapped) Writes(t *tree, writes []agent.Write) ([]cpeWrite, error) {
 
 func (mapped) Table(_ *tree, table string, _ []agent.Setting) string { return ownName(table)[0] }
 
+func (mapped) Moves(*tree, []change) (created, deleted []string) { return nil, nil }
+
 func (v mapped) Changes(t *tree, changes []change) []*agent.ValueChange {
 	return rendered(v, t, changes)
 }

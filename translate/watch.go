@@ -104,6 +104,11 @@ func (d *Device) watched() watchList {
 			d.tree.walk(need.path, need.depth, func(path string, n *node) { x.sort(path, n, false) })
 		}
 	}
+	for _, ref := range d.interest.Objects {
+		if p, err := usp.ParsePath(ref); err == nil {
+			x.rows(tableOf(p.Query()))
+		}
+	}
 	tables := d.tables()
 	for _, table := range tables {
 		if count := countOf(table); d.tree.get(count) != nil && len(x.active) < maxActive {
@@ -134,6 +139,21 @@ func (x *sorter) each(broad bool) {
 				x.d.tree.walk(need.path, need.depth, func(path string, n *node) { x.sort(path, n, broad) })
 			}
 		}
+	}
+}
+
+// rows sorts what the rows of a Device:2 table are made of, where the CPE has no such table: a list in one parameter, say.
+func (x *sorter) rows(table string) {
+	if len(x.view.Needs(agent.Query{Path: table, RowsOnly: true})) > 0 {
+		return
+	}
+	generic := agent.GenericPath(strings.ReplaceAll(table, "*", "1"))
+	for _, need := range x.view.Needs(agent.Query{Path: table}) {
+		x.d.tree.walk(need.path, need.depth, func(path string, n *node) {
+			if n.param && slices.ContainsFunc(x.view.Params(path), func(shown string) bool { return strings.HasPrefix(agent.GenericPath(shown), generic) }) {
+				x.sort(path, n, false)
+			}
+		})
 	}
 }
 

@@ -130,3 +130,24 @@ func TestTR098NotChanged(t *testing.T) {
 		e.Errorf("%d notifications", n)
 	}
 }
+
+// TestTR098RowsOfAValue: DNS servers are a list in one parameter there, and rows of Device:2 that come and go with its items.
+func TestTR098RowsOfAValue(t *testing.T) {
+	const table, own = "Device.DNS.Client.Server.", rootIGD + "WANDevice.1.WANConnectionDevice.1.WANPPPConnection.1.DNSServers"
+	const had = "192.0.2.75,192.0.2.76"
+	h := homes[slices.IndexFunc(homes, func(h *home) bool { return h.model == tr098 })]
+	e := fresh(t, options{tree: h.tree().WithWritable(own, "string", had)})
+	came, went, before := unique("came"), unique("went"), len(e.w.cpe.Calls("SetParameterAttributes"))
+	e.subscribe(came, "ObjectCreation", table)
+	e.subscribe(went, "ObjectDeletion", table)
+	e.watching(own, before)
+	e.must(e.w.cpe.SetValue(own, had+",192.0.2.77"))
+	e.w.cpe.Inform(cwmp.EventPeriodic)
+	row := e.notified(came).GetObjCreation().GetObjPath()
+	e.wantValue(row+"DNSServer", "192.0.2.77")
+	e.must(e.w.cpe.SetValue(own, had))
+	e.w.cpe.Inform(cwmp.EventPeriodic)
+	if n := e.notified(went).GetObjDeletion(); n.GetObjPath() != row {
+		e.Errorf("%v, want %s", n, row)
+	}
+}
