@@ -78,7 +78,7 @@ func oktopusWS(t *testing.T, id usp.EndpointID) (c *canary, url string) {
 // without.
 func TestCanaryOktopusWS(t *testing.T) {
 	c, url := oktopusWS(t, oktopusName)
-	device := c.before(t, config.Controller{Profile: "oktopus-ws", WebSocket: &config.WebSocket{URL: url}}, nil)
+	device := c.before(t, config.Controller{Profile: "oktopus-ws", CycleOnBoot: true, WebSocket: &config.WebSocket{URL: url}}, nil)
 	c.wait(t, "registration", 1)
 	c.wait(t, "Notify ", 1) // the OnBoardRequest, when it can do no harm
 	c.bootsWanted(t)

@@ -77,7 +77,7 @@ func TestCanaryOpenUSP(t *testing.T) {
 	for _, profile := range []string{"openusp", "strict"} {
 		t.Run(profile, func(t *testing.T) {
 			c, url := openUSP(t)
-			device := c.before(t, config.Controller{Profile: profile, WebSocket: &config.WebSocket{URL: url}}, nil)
+			device := c.before(t, config.Controller{Profile: profile, CycleOnBoot: true, WebSocket: &config.WebSocket{URL: url}}, nil)
 			c.wait(t, "read", 3)
 			c.wait(t, "Notify", 1) // OnBoardRequest
 			c.bootsWanted(t)

@@ -180,7 +180,7 @@ func (c *canary) serveWebSocket(t *testing.T, up func(), take func(*usppb.Record
 func (c *canary) before(t *testing.T, entry config.Controller, change func(*config.Config)) *cpe.CPE {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	entry.EndpointID, entry.CycleOnBoot = string(c.id), true
+	entry.EndpointID = string(c.id)
 	if entry.Role == "" {
 		entry.Role = "full_access"
 	}

@@ -153,6 +153,7 @@ func (a *Agent) byDeadline(in *inbound) func() bool {
 	told := make(chan struct{})
 	timer := time.AfterFunc(m.Deadline, func() {
 		defer close(told)
+		a.fleet.log.Info("a request takes longer than the Controller waits", "device", a.id.ID, "controller", in.from)
 		a.respond(a.life, in, usp.ErrorMsg(in.msg.GetHeader().GetMsgId(), late(in.msg.GetBody().GetRequest())))
 	})
 	return func() bool {
