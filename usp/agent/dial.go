@@ -24,7 +24,7 @@ func webSocketColumns() []column {
 		text("Host", "", 256),
 		number("Port", "443", 1, 65535),
 		text("Path", "", 0),
-		initially("true", flag("EnableEncryption")),
+		enabled("EnableEncryption"),
 		number("KeepAliveInterval", keepAlive, 1, maxUint32),
 		quiet(computed("CurrentRetryCount", TypeUnsignedInt, func(v *view, path string) string {
 			d := v.agent.fleet.opts.Dialer

@@ -23,7 +23,7 @@ var ownMTPs = []*table{
 		computed("Path", TypeString, func(v *view, path string) string {
 			return strings.ReplaceAll(v.rows.values[path][pathKey], "{endpoint_id}", url.PathEscape(string(v.agent.id.ID)))
 		}),
-		shown(initially("true", flag("EnableEncryption"))),
+		shown(enabled("EnableEncryption")),
 		shown(number("KeepAliveInterval", keepAlive, 1, maxUint32)),
 	}},
 }

@@ -32,7 +32,7 @@ var stompTables = []*table{
 	{ObjectDef: ObjectDef{Path: stompConnectionTable + "{i}.", Multi: true, Keys: [][]string{{"Alias"}, {"Host", "Username", "VirtualHost"}}},
 		count: "ConnectionNumberOfEntries", columns: []column{
 			shown(alias()),
-			shown(initially("true", flag("Enable"))),
+			shown(enabled("Enable")),
 			oneOf(quiet(computed("Status", TypeString, func(v *view, row string) string { return stompStatus[v.wayState(row).Status] })),
 				"Enabled", "Disabled", "Unknown", "Connecting", "ServerNotPresent", "Error_Misconfigured", "Error"),
 			quiet(computed("LastChangeDate", TypeDateTime, func(v *view, row string) string {
@@ -52,7 +52,7 @@ var stompTables = []*table{
 			number("ServerRetryInitialInterval", "60", 1, 65535),
 			number("ServerRetryIntervalMultiplier", "2000", 1000, 65535),
 			number("ServerRetryMaxInterval", "30720", 1, maxUint32),
-			shown(initially("true", flag("EnableEncryption"))),
+			shown(enabled("EnableEncryption")),
 		}},
 	{ObjectDef: ObjectDef{Path: ownMTPTable + "{i}.STOMP."}, optional: true, columns: []column{
 		shown(reference("Reference", stompConnectionTable)),

@@ -77,8 +77,8 @@ func list(name string, most uint64) column {
 	return column{ParamDef: ParamDef{Name: name, Type: TypeString, Writable: true, List: true}, most: most}
 }
 
-// initially says which value a column begins with.
-func initially(v string, c column) column { c.initial = v; return c }
+// enabled has a flag begin as true.
+func enabled(name string) column { c := flag(name); c.initial = "true"; return c }
 
 // once makes a column settable in Add only.
 func once(c column) column { c.WriteOnce = true; return c }

@@ -162,7 +162,7 @@ func (ch *controllerChannel) serve(ctx context.Context) {
 func (ch *controllerChannel) take(p *client.Publish) {
 	reply := p.ResponseTopic
 	if !ch.c.v5 {
-		_, reply = splitReply(p.Topic)
+		reply = replyOf(p.Topic)
 	}
 	if reply != "" && !isTopic(reply) {
 		return

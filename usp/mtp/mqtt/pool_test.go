@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -141,7 +140,7 @@ type hook struct {
 func (*hook) ID() string { return "test" }
 
 func (h *hook) Provides(b byte) bool {
-	return bytes.Contains([]byte{mochi.OnPacketRead, mochi.OnPacketEncode}, []byte{b})
+	return b == mochi.OnPacketRead || b == mochi.OnPacketEncode
 }
 
 func (h *hook) OnPacketRead(_ *mochi.Client, pk packets.Packet) (packets.Packet, error) {

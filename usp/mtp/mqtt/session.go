@@ -298,7 +298,7 @@ func (x *session) handle(s *broker.Setup, got *client.Publish) {
 	}
 	reply := got.ResponseTopic
 	if !x.v5 {
-		_, reply = splitReply(got.Topic)
+		reply = replyOf(got.Topic)
 	}
 	x.mu.Lock()
 	mine := x.mine

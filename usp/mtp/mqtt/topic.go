@@ -16,13 +16,13 @@ func withReply(topic, mine string) string {
 	return topic + replyTo + strings.ReplaceAll(mine, "/", "%2F")
 }
 
-// splitReply takes a Topic Name of MQTT 3.1.1 apart (R-MQTT.25).
-func splitReply(topic string) (to, reply string) {
+// replyOf is where the answer to a message of MQTT 3.1.1 goes, by its Topic Name (R-MQTT.25).
+func replyOf(topic string) string {
 	i := strings.LastIndex(topic, replyTo)
 	if i < 0 {
-		return topic, ""
+		return ""
 	}
-	return topic[:i], strings.NewReplacer("%2F", "/", "%2f", "/").Replace(topic[i+len(replyTo):])
+	return strings.NewReplacer("%2F", "/", "%2f", "/").Replace(topic[i+len(replyTo):])
 }
 
 // isTopic says whether something can be published to a topic.

@@ -228,7 +228,7 @@ func TestRecords(t *testing.T) {
 		}
 	}
 	c.Disconnect(t.Context())
-	<-down
+	_ = <-down
 	r.agent.until(t, "the last", func() bool { return len(r.agent.got) > 1 })
 	if r.agent.got[1] != "/queue/agent.os::00D09E-3" {
 		t.Errorf("%v", r.agent.got)

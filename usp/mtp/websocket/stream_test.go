@@ -26,7 +26,7 @@ func streamPeer(t *testing.T, protocols ...string) (url string, config *tls.Conf
 		if err != nil {
 			return
 		}
-		defer ws.Close()
+		defer func() { _ = ws.Close() }()
 		for {
 			_, b, err := ws.ReadMessage()
 			if err != nil {

@@ -64,7 +64,7 @@ func join(t testing.TB, address string, o Options) *peer {
 	}
 	t.Cleanup(func() {
 		p.Disconnect(0)
-		<-p.down
+		_ = <-p.down
 	})
 	return p
 }

@@ -108,11 +108,11 @@ func line(r *bufio.Reader) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		whole := part
 		if long != nil {
-			whole = append(long, part...)
+			long = append(long, part...)
+			part = long
 		}
-		whole = bytes.TrimSuffix(bytes.TrimSuffix(whole, []byte("\n")), []byte("\r"))
+		whole := bytes.TrimSuffix(bytes.TrimSuffix(part, []byte("\n")), []byte("\r"))
 		if !utf8.Valid(whole) || bytes.IndexByte(whole, 0) >= 0 {
 			return "", malformed("a line that is no text")
 		}
