@@ -228,7 +228,9 @@ func TestRecords(t *testing.T) {
 		}
 	}
 	c.Disconnect(t.Context())
-	_ = <-down
+	if err := <-down; err == nil {
+		t.Error("a connection ended without a reason")
+	}
 	r.agent.until(t, "the last", func() bool { return len(r.agent.got) > 1 })
 	if r.agent.got[1] != "/queue/agent.os::00D09E-3" {
 		t.Errorf("%v", r.agent.got)

@@ -64,7 +64,9 @@ func join(t testing.TB, address string, o Options) *peer {
 	}
 	t.Cleanup(func() {
 		p.Disconnect(0)
-		_ = <-p.down
+		if err := <-p.down; err == nil {
+			t.Error("a connection ended without a reason")
+		}
 	})
 	return p
 }
