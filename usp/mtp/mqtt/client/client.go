@@ -35,7 +35,7 @@ type Options struct {
 	// RequestResponseInfo asks for Response Information in CONNACK.
 	RequestResponseInfo bool
 	ReceiveMaximum      uint16 // 0: as many as the protocol allows
-	MaxPacket           int    // bytes of the largest packet taken in; 0: 1 MiB
+	MaxPacket           int    // bytes of the largest packet taken in whole; 0: 1 MiB
 	Wheel               *Wheel // sends PINGREQ; required where the broker may want keep-alive
 	// Handle gets each message that arrives, and owns it. It runs on the connection's goroutine, one call after the other, perhaps before
 	// Connect returns; a message of QoS 1 is acknowledged when it has returned. It must not wait for Publish at QoS 1, Subscribe or Unsubscribe.
@@ -70,6 +70,8 @@ type Publish struct {
 	Payload         []byte
 	QoS             byte
 	Retain          bool
+	// Cut says of a message that has come that its payload is larger than MaxPacket, and not here. A broker of 5.0 does not send such.
+	Cut bool
 }
 
 // Subscription is a topic filter and the QoS wanted of it, 0 or 1.

@@ -3,7 +3,17 @@ package client
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	wire "github.com/mochi-mqtt/server/v2/packets"
 )
 
 func TestMessagesGoBothWays(t *testing.T) {
@@ -40,5 +50,189 @@ func TestMessagesGoBothWays(t *testing.T) {
 				t.Errorf("Publish afterwards: %v", err)
 			}
 		})
+	}
+}
+
+// TestWill: the broker publishes it, with its properties, unless the connection has ended in order.
+func TestWill(t *testing.T) {
+	address, _ := broker(t, nil)
+	for name, version := range versions {
+		t.Run(name, func(t *testing.T) {
+			watcher := join(t, address, Options{Version: version, ClientID: "watcher", CleanStart: true})
+			if _, err := watcher.Subscribe(soon(t), []Subscription{{Filter: "will/#", QoS: 1}}); err != nil {
+				t.Fatal(err)
+			}
+			for _, end := range []struct {
+				name string
+				end  func(*peer)
+				will bool
+			}{
+				{"lost", func(p *peer) { _ = p.nc.Close() }, true},
+				{"in order", func(p *peer) { p.Disconnect(0) }, false},
+				{"with Will", func(p *peer) { p.Disconnect(0x04) }, true},
+			} {
+				will := &Publish{Topic: "will/" + end.name, Payload: []byte("gone"), QoS: 1}
+				if version == V5 {
+					will.ResponseTopic, will.ContentType = "reply", "usp.msg"
+				}
+				p, err := try(t, address, Options{Version: version, ClientID: "mortal", CleanStart: true, Will: will})
+				if err != nil {
+					t.Fatal(err)
+				}
+				end.end(p)
+				<-p.down
+				if end.will {
+					if got := watcher.next(t); !same(got, will) {
+						t.Errorf("%s: the Will came as %+v", end.name, got)
+					}
+				} else if len(watcher.messages) > 0 {
+					t.Errorf("%s: the Will came", end.name)
+				}
+			}
+		})
+	}
+}
+
+// TestSessionThatWasKept: what came meanwhile is there, once, when the client is back.
+func TestSessionThatWasKept(t *testing.T) {
+	address, server := broker(t, nil)
+	for name, version := range versions {
+		t.Run(name, func(t *testing.T) {
+			o := Options{Version: version, ClientID: "keeper" + name, SessionExpiry: 60}
+			p, err := try(t, address, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.Subscribe(soon(t), []Subscription{{Filter: "kept/" + name, QoS: 1}}); err != nil {
+				t.Fatal(err)
+			}
+			p.Disconnect(0)
+			<-p.down
+			if err := server.Publish("kept/"+name, []byte("meanwhile"), false, 1); err != nil {
+				t.Fatal(err)
+			}
+			again := join(t, address, o)
+			if !again.connack.SessionPresent {
+				t.Error("the broker has no session")
+			}
+			if m := again.next(t); string(m.Payload) != "meanwhile" || m.QoS != 1 {
+				t.Errorf("got %+v", m)
+			}
+		})
+	}
+}
+
+// TestBrokerAssigns what the client has left open (R-MQTT.9).
+func TestBrokerAssigns(t *testing.T) {
+	address, _ := broker(t, func(c *mqtt.Capabilities) { c.MaximumQos, c.RetainAvailable, c.ReceiveMaximum = 1, 0, 3 })
+	p := join(t, address, Options{CleanStart: true})
+	if p.connack.AssignedClientID == "" || p.connack.RetainAvailable || p.connack.ReceiveMaximum != 3 || p.connack.MaximumQoS != 1 {
+		t.Errorf("CONNACK was %+v", p.connack)
+	}
+	if p := join(t, address, Options{Version: V311}); p.connack.AssignedClientID != "" {
+		t.Errorf("CONNACK was %+v", p.connack)
+	}
+}
+
+// TestAccounts: the broker decides who comes in.
+func TestAccounts(t *testing.T) {
+	address, _ := broker(t, nil, &account{name: "agent", password: "secret"})
+	for name, version := range versions {
+		t.Run(name, func(t *testing.T) {
+			join(t, address, Options{Version: version, ClientID: "a", Username: "agent", Password: []byte("secret")})
+			for _, o := range []Options{{}, {Username: "agent"}, {Username: "agent", Password: []byte("other")}} {
+				o.Version, o.ClientID = version, "b"
+				_, err := try(t, address, o)
+				var r *Refused
+				if !errors.As(err, &r) || Reason(version, r.Code) == "" {
+					t.Errorf("with %q: %v", o.Password, err)
+				}
+			}
+		})
+	}
+}
+
+// account is a hook that knows one.
+type account struct {
+	mqtt.HookBase
+	name, password string
+}
+
+func (*account) ID() string { return "account" }
+
+func (*account) Provides(b byte) bool { return b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck }
+
+func (a *account) OnConnectAuthenticate(_ *mqtt.Client, p wire.Packet) bool {
+	return string(p.Connect.Username) == a.name && string(p.Connect.Password) == a.password
+}
+
+func (*account) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
+
+// TestManySendAtOnce through the few slots that the broker has.
+func TestManySendAtOnce(t *testing.T) {
+	address, _ := broker(t, func(c *mqtt.Capabilities) { c.ReceiveMaximum = 4 })
+	for name, version := range versions {
+		t.Run(name, func(t *testing.T) {
+			const senders, each = 8, 50
+			var got atomic.Int64
+			all := make(chan struct{})
+			listener := join(t, address, Options{Version: version, ClientID: "listener", CleanStart: true})
+			if _, err := listener.Subscribe(soon(t), []Subscription{{Filter: "many/#", QoS: 1}}); err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				defer close(all)
+				for got.Add(1) < senders*each {
+					<-listener.messages
+				}
+			}()
+			p := join(t, address, Options{Version: version, ClientID: "sender", CleanStart: true})
+			var wg sync.WaitGroup
+			for i := range senders {
+				wg.Go(func() {
+					for range each {
+						if err := p.Publish(soon(t), &Publish{Topic: fmt.Sprint("many/", i), QoS: 1}); err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			select {
+			case <-all:
+			case <-time.After(20 * time.Second):
+				t.Errorf("%d of %d came", got.Load(), senders*each)
+			}
+		})
+	}
+}
+
+// TestWhatCannotBeConnectedWith is said before a byte is sent.
+func TestWhatCannotBeConnectedWith(t *testing.T) {
+	w := NewWheel()
+	defer w.Close()
+	for name, try := range map[string]struct {
+		o    Options
+		want error
+	}{
+		"no Wheel":           {Options{}, errNoWheel},
+		"ClientID":           {Options{Wheel: w, ClientID: "\xff"}, ErrText},
+		"Username":           {Options{Wheel: w, Username: strings.Repeat("x", 1<<16)}, ErrText},
+		"User Property":      {Options{Wheel: w, UserProperties: [][2]string{{"a", "\x00"}}}, ErrText},
+		"password alone":     {Options{Wheel: w, Version: V311, Password: []byte("x")}, ErrText},
+		"Will to a filter":   {Options{Wheel: w, Will: &Publish{Topic: "#"}}, ErrTopic},
+		"Will of 70 kB":      {Options{Wheel: w, Will: &Publish{Topic: "x", Payload: make([]byte, 70_000)}}, ErrTooBig},
+		"Will at QoS 2":      {Options{Wheel: w, Will: &Publish{Topic: "x", QoS: 2}}, ErrQoS},
+		"Will without topic": {Options{Wheel: w, Will: &Publish{}}, ErrTopic},
+	} {
+		near, far := net.Pipe()
+		_, _, err := Connect(t.Context(), near, try.o)
+		if !errors.Is(err, try.want) {
+			t.Errorf("%s: %v, want %v", name, err, try.want)
+		}
+		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("%s: the broker got something, or the connection is open: %v", name, err)
+		}
 	}
 }

@@ -75,30 +75,30 @@ func contain(call func() error) (err error) {
 
 func (c *Conn) read() error {
 	for {
-		first, body, err := c.next()
+		p, err := c.next()
 		if err != nil {
 			return err
 		}
 		if c.closing.Load() {
 			return ErrClosed
 		}
-		if err := c.take(first, body); err != nil {
+		if err := c.take(p); err != nil {
 			return err
 		}
 	}
 }
 
 // take handles a packet of the broker's.
-func (c *Conn) take(first byte, body []byte) error {
-	switch kind := first >> 4; kind {
+func (c *Conn) take(p inbound) error {
+	switch kind := p.first >> 4; kind {
 	case publish:
-		p, id, err := decodePublish(c.version, first, body)
+		m, id, err := decodePublish(c.version, p)
 		if err != nil {
 			return err
 		}
 		if c.handle != nil {
 			c.handling.Store(true)
-			c.handle(p)
+			c.handle(m)
 			c.handling.Store(false)
 		}
 		if id == 0 {
@@ -108,16 +108,16 @@ func (c *Conn) take(first byte, body []byte) error {
 		defer func() { <-c.writing }()
 		return c.put([]byte{puback << 4, 2, byte(id >> 8), byte(id)})
 	case puback, suback, unsuback:
-		return c.answered(kind, body)
+		return c.answered(kind, p.body)
 	case pingresp:
-		if len(body) > 0 {
+		if len(p.body) > 0 {
 			return malformed("PINGRESP has a body")
 		}
 		return nil
 	case disconnect:
-		return decodeDisconnect(c.version, body)
+		return decodeDisconnect(c.version, p.body)
 	}
-	return violation(fmt.Sprintf("a packet of type %d came", first>>4))
+	return violation(fmt.Sprintf("a packet of type %d came", p.first>>4))
 }
 
 // send writes a packet whose body encode appends. It ends with ctx, unless the writing has begun.

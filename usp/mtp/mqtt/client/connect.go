@@ -101,12 +101,12 @@ func (c *Conn) handshake(o *Options) (*Connack, error) {
 	if _, err := c.nc.Write(seal(appendConnect(make([]byte, headroom, 256), o), connect<<4)); err != nil {
 		return nil, fmt.Errorf("mqtt: sending CONNECT: %w", err)
 	}
-	first, body, err := c.next()
+	p, err := c.next()
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: waiting for CONNACK: %w", err)
 	}
-	if first>>4 != connack { // [3.2.0-1]
+	if p.first>>4 != connack { // [3.2.0-1]
 		return nil, violation("another packet came before CONNACK")
 	}
-	return decodeConnack(o, body)
+	return decodeConnack(o, p.body)
 }

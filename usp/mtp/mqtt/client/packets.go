@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// decodeConnack reads a CONNACK (3.2) and says with what version's defaults; its error is *Refused where the broker wants no connection.
+// decodeConnack reads a CONNACK (3.2); its error is *Refused where the broker wants no connection.
 func decodeConnack(o *Options, body []byte) (*Connack, error) {
 	f := fields{b: body}
 	flags := f.byte()
@@ -17,7 +17,10 @@ func decodeConnack(o *Options, body []byte) (*Connack, error) {
 		f.fail("CONNACK has reserved flags")
 	}
 	refused := &Refused{Packet: "CONNACK", Version: o.Version, Code: a.ReasonCode}
-	if o.Version == V5 {
+	switch {
+	case o.Version == V5 && len(f.b) == 0 && a.ReasonCode != 0: // from a broker that has only 3.1.1 (3.1.2.2)
+		refused.Version = V311
+	case o.Version == V5:
 		f.each(connack, func(id byte, v value) {
 			switch id {
 			case sessionExpiryInterval:
@@ -65,16 +68,16 @@ func decodeConnack(o *Options, body []byte) (*Connack, error) {
 	return a, nil
 }
 
-// decodePublish reads a PUBLISH (3.3). The payload stays where it is, in body.
-func decodePublish(v Version, first byte, body []byte) (p *Publish, id uint16, err error) {
-	p = &Publish{QoS: first >> 1 & 3, Retain: first&1 != 0}
-	switch dup := first&8 != 0; {
+// decodePublish reads a PUBLISH (3.3). The payload stays where it is, in the body.
+func decodePublish(v Version, in inbound) (p *Publish, id uint16, err error) {
+	p = &Publish{QoS: in.first >> 1 & 3, Retain: in.first&1 != 0, Cut: in.cut}
+	switch dup := in.first&8 != 0; {
 	case p.QoS == 3 || p.QoS == 0 && dup:
 		return nil, 0, malformed("PUBLISH has flags that do not go together")
 	case p.QoS == 2:
 		return nil, 0, violation("PUBLISH has a QoS that was not subscribed to")
 	}
-	f := fields{b: body}
+	f := fields{b: in.body}
 	p.Topic = string(f.text())
 	if p.QoS > 0 {
 		if id = f.uint16(); id == 0 {
@@ -104,7 +107,9 @@ func decodePublish(v Version, first byte, body []byte) (p *Publish, id uint16, e
 	case !isTopic(p.Topic):
 		return nil, 0, malformed("PUBLISH has no topic, or one with a wildcard")
 	}
-	p.Payload = f.b
+	if !in.cut {
+		p.Payload = f.b
+	}
 	return p, id, nil
 }
 
