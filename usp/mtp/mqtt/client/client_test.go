@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -53,43 +55,98 @@ func TestMessagesGoBothWays(t *testing.T) {
 	}
 }
 
-// TestWill: the broker publishes it, with its properties, unless the connection has ended in order.
+// TestConnect has another codec read what is sent.
+func TestConnect(t *testing.T) {
+	will := &Publish{Topic: "will", ResponseTopic: "reply", ContentType: "usp.msg", CorrelationData: []byte("c"), Payload: []byte("gone"), QoS: 1, Retain: true}
+	for name, version := range versions {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, s, err := scripted(t, Options{Version: version, ClientID: "os::1", Username: "user", Password: []byte("secret"), CleanStart: true, SessionExpiry: 7,
+					KeepAlive: 90 * time.Second, Will: will, UserProperties: [][2]string{{"usp-endpoint-id", "os::1"}}, RequestResponseInfo: true,
+					ReceiveMaximum: 16, MaxPacket: 70_000}, accepted(version))
+				if err != nil {
+					t.Fatal(err)
+				}
+				b := s.sent()
+				var p wire.Packet
+				p.FixedHeader.Type, p.FixedHeader.Remaining = wire.Connect, len(b)-2
+				if n := len(b); n > 127+2 {
+					p.FixedHeader.Remaining = n - 3
+				}
+				if err := p.ConnectDecode(b[len(b)-p.FixedHeader.Remaining:]); err != nil || p.ConnectValidate() != wire.CodeSuccess {
+					t.Fatalf("%v, %v", err, p.ConnectValidate())
+				}
+				if c := p.Connect; p.ProtocolVersion != byte(version) || c.ClientIdentifier != "os::1" || string(c.Username) != "user" || string(c.Password) != "secret" || !c.Clean ||
+					c.Keepalive != 90 || c.WillTopic != "will" || string(c.WillPayload) != "gone" || c.WillQos != 1 || !c.WillRetain {
+					t.Errorf("CONNECT was read as %+v", c)
+				}
+				if version == V311 {
+					return
+				}
+				if w := p.Connect.WillProperties; w.ResponseTopic != "reply" || w.ContentType != "usp.msg" || string(w.CorrelationData) != "c" {
+					t.Errorf("the Will has %+v", w)
+				}
+				if q := p.Properties; q.SessionExpiryInterval != 7 || q.RequestResponseInfo != 1 || q.ReceiveMaximum != 16 || q.MaximumPacketSize != 70_000 ||
+					!slices.Equal(q.User, []wire.UserProperty{{Key: "usp-endpoint-id", Val: "os::1"}}) {
+					t.Errorf("CONNECT has %+v", q)
+				}
+			})
+		})
+	}
+}
+
+// TestWill: the broker publishes it unless the connection has ended in order.
 func TestWill(t *testing.T) {
 	address, _ := broker(t, nil)
 	for name, version := range versions {
 		t.Run(name, func(t *testing.T) {
-			watcher := join(t, address, Options{Version: version, ClientID: "watcher", CleanStart: true})
+			watcher := join(t, address, Options{Version: version, ClientID: "watcher of " + name, CleanStart: true})
 			if _, err := watcher.Subscribe(soon(t), []Subscription{{Filter: "will/#", QoS: 1}}); err != nil {
 				t.Fatal(err)
 			}
-			for _, end := range []struct {
-				name string
-				end  func(*peer)
-				will bool
-			}{
-				{"lost", func(p *peer) { _ = p.nc.Close() }, true},
-				{"in order", func(p *peer) { p.Disconnect(0) }, false},
-				{"with Will", func(p *peer) { p.Disconnect(0x04) }, true},
-			} {
-				will := &Publish{Topic: "will/" + end.name, Payload: []byte("gone"), QoS: 1}
-				if version == V5 {
-					will.ResponseTopic, will.ContentType = "reply", "usp.msg"
-				}
-				p, err := try(t, address, Options{Version: version, ClientID: "mortal", CleanStart: true, Will: will})
+			for i, end := range []func(*peer){func(p *peer) { p.Disconnect(0) }, func(p *peer) { p.Abort() }} {
+				will := &Publish{Topic: fmt.Sprint("will/", i), Payload: []byte("gone"), QoS: 1}
+				p, err := try(t, address, Options{Version: version, ClientID: fmt.Sprint("mortal ", i, name), CleanStart: true, Will: will})
 				if err != nil {
 					t.Fatal(err)
 				}
-				end.end(p)
+				end(p)
 				<-p.down
-				if end.will {
-					if got := watcher.next(t); !same(got, will) {
-						t.Errorf("%s: the Will came as %+v", end.name, got)
-					}
-				} else if len(watcher.messages) > 0 {
-					t.Errorf("%s: the Will came", end.name)
+				if i == 0 {
+					continue
+				}
+				if got := watcher.next(t); !same(got, will) { // and not that of 0
+					t.Errorf("got %+v", got)
 				}
 			}
 		})
+	}
+}
+
+// TestDisconnect tells 5.0 the reason; 3.1.1 has no other word than that of an end in order.
+func TestDisconnect(t *testing.T) {
+	for version, reasons := range map[Version]map[byte][]byte{
+		V5:   {0: {disconnect << 4, 0}, 4: {disconnect << 4, 1, 4}},
+		V311: {0: {disconnect << 4, 0}, 4: nil},
+	} {
+		for reason, want := range reasons {
+			synctest.Test(t, func(t *testing.T) {
+				p, s, err := scripted(t, Options{Version: version}, accepted(version))
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.sent()
+				p.Disconnect(reason)
+				p.Disconnect(reason)
+				if err := <-p.down; !errors.Is(err, ErrClosed) {
+					t.Errorf("Down: %v", err)
+				}
+				p.down <- nil
+				if got := s.sent(); !bytes.Equal(got, want) {
+					t.Errorf("% X was sent for 0x%02X, want % X", got, reason, want)
+				}
+			})
+		}
 	}
 }
 
@@ -124,9 +181,9 @@ func TestSessionThatWasKept(t *testing.T) {
 
 // TestBrokerAssigns what the client has left open (R-MQTT.9).
 func TestBrokerAssigns(t *testing.T) {
-	address, _ := broker(t, func(c *mqtt.Capabilities) { c.MaximumQos, c.RetainAvailable, c.ReceiveMaximum = 1, 0, 3 })
+	address, _ := broker(t, func(c *mqtt.Capabilities) { c.MaximumQos, c.ReceiveMaximum = 1, 3 })
 	p := join(t, address, Options{CleanStart: true})
-	if p.connack.AssignedClientID == "" || p.connack.RetainAvailable || p.connack.ReceiveMaximum != 3 || p.connack.MaximumQoS != 1 {
+	if p.connack.AssignedClientID == "" || p.connack.ReceiveMaximum != 3 || p.connack.MaximumQoS != 1 {
 		t.Errorf("CONNACK was %+v", p.connack)
 	}
 	if p := join(t, address, Options{Version: V311}); p.connack.AssignedClientID != "" {

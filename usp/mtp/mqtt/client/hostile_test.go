@@ -703,6 +703,7 @@ func TestDisconnectFromABrokerThatGoesOn(t *testing.T) {
 			_, _ = far.Write(accepted(V5))
 			go func() { _, _ = io.Copy(io.Discard, far) }()
 			for err := error(nil); err == nil; {
+				time.Sleep(time.Millisecond)
 				_, err = far.Write(packet(publish<<4|2, str("x"), []byte{0, 1}, props(), make([]byte, 6000)))
 			}
 		}()
@@ -720,6 +721,7 @@ func TestDisconnectFromABrokerThatGoesOn(t *testing.T) {
 			t.Errorf("Down: %v after %s", err, time.Since(began))
 		}
 		_ = far.Close()
+		time.Sleep(time.Second) // for the broker to see it
 	})
 }
 
