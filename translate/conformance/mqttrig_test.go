@@ -18,7 +18,9 @@ import (
 
 	"isthmus/usp"
 	"isthmus/usp/agent"
+	"isthmus/usp/controller"
 	"isthmus/usp/identity/identitytest"
+	"isthmus/usp/mtp/broker"
 	"isthmus/usp/mtp/brokertest"
 	"isthmus/usp/mtp/mqtt"
 	"isthmus/usp/mtp/mqtt/client"
@@ -42,10 +44,14 @@ type atBroker struct {
 	agentTopic string
 }
 
-func (b *atBroker) controller() mqtt.ControllerOptions {
-	return mqtt.ControllerOptions{Version: b.version, ClientID: "controller", Topic: controllerTopic, AgentTopic: agentTopic, Again: 50 * time.Millisecond, Logger: quiet(),
+func (*atBroker) protocol() string { return mqtt.Protocol }
+
+func (*atBroker) pool(ctx context.Context, o broker.Options) brokers { return mqtt.NewPool(ctx, o) }
+
+func (b *atBroker) listen(c *controller.Controller) error {
+	return c.MQTT(mqtt.ControllerOptions{Version: b.version, ClientID: "controller", Topic: controllerTopic, AgentTopic: agentTopic, Again: 50 * time.Millisecond, Logger: quiet(),
 		Username: b.user, Password: b.password,
-		Dial: func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", b.broker) }}
+		Dial: func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", b.broker) }})
 }
 
 func (b *atBroker) mtp() (agent.MTPConfig, error) {
@@ -155,6 +161,7 @@ type mqttEUT struct {
 	*eut
 	rig    *mqttRig
 	broker anyBroker
+	at     *atBroker
 	tap    *tap
 	topic  string // where it listens, as far as nobody says otherwise
 }
@@ -170,7 +177,7 @@ func (r *mqttRig) agent(changes ...func(*atBroker, *tap)) *mqttEUT {
 		change(at, t)
 	}
 	e := fresh(r.T, options{at: at})
-	return &mqttEUT{eut: e, rig: r, broker: b, tap: t, topic: strings.ReplaceAll(agentTopic, "{endpoint_id}", string(e.w.id))}
+	return &mqttEUT{eut: e, rig: r, broker: b, at: at, tap: t, topic: strings.ReplaceAll(agentTopic, "{endpoint_id}", string(e.w.id))}
 }
 
 // restart is the EUT's reboot: that of the proxy.
@@ -203,7 +210,7 @@ func (e *mqttEUT) byHand(reply string) *manual {
 	e.must(err)
 	h := &manual{mqttEUT: e, reply: reply, in: make(chan *client.Publish, 64)}
 	wheel, down := client.NewWheel(), make(chan struct{})
-	at := e.w.o.at
+	at := e.at
 	h.c, _, err = client.Connect(e.deadline(), nc, client.Options{Version: e.rig.code(), Username: at.user, Password: []byte(at.password), CleanStart: true, Wheel: wheel,
 		Handle: func(p *client.Publish) { h.in <- p }, Down: func(error) { close(down) }})
 	e.must(err)

@@ -87,7 +87,8 @@ func TestConformanceTable(t *testing.T) {
 	want := fmt.Sprintf(`# Conformance
 
 The cases of the Broadband Forum's test plan for USP Agents, TP-469 1.4.0, run against an Agent in front of a simulated CPE over real
-WebSocket, and through MQTT brokers: one in the process, and Mosquitto by `+"`make test-brokers`"+` (`+"`TestBrokerMQTT`"+`). Tests without a package are in %s. Written by %s; do not edit.
+WebSocket, an MQTT broker and a STOMP server. These two are in the process; `+"`make test-brokers`"+` runs the same cases at Mosquitto
+(`+"`TestBrokerMQTT`"+`) and RabbitMQ (`+"`TestBrokerSTOMP`"+`). Tests without a package are in %s. Written by %s; do not edit.
 
 %d cases: %d pass, %d are open, %d are left out as not applicable.
 

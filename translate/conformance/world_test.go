@@ -30,7 +30,6 @@ import (
 	"isthmus/usp/controller"
 	"isthmus/usp/mtp"
 	"isthmus/usp/mtp/broker"
-	"isthmus/usp/mtp/mqtt"
 	"isthmus/usp/mtp/websocket"
 )
 
@@ -72,7 +71,7 @@ type world struct {
 	dialIn *websocket.Server
 	client *websocket.Client
 	pool   *websocket.Pool
-	mqtt   *mqtt.Pool // where the Controller is behind a broker
+	behind brokers // where the Controller is behind one
 	served sync.WaitGroup
 	ran    chan error // of the CPE
 }
@@ -81,7 +80,7 @@ type world struct {
 type options struct {
 	dir string
 	url string      // of a Controller that the test makes by hand
-	at  *atBroker   // the Controller is behind a broker
+	at  reachable   // the Controller is behind a broker
 	tls *tls.Config // what the proxy dials a Controller with
 
 	ctlTLS    *tls.Config                                    // of the Controller
@@ -100,6 +99,21 @@ type options struct {
 	role  string // the Controller's
 }
 
+// reachable says how the Controller is behind a broker.
+type reachable interface {
+	protocol() string
+	listen(*controller.Controller) error
+	pool(context.Context, broker.Options) brokers
+	mtp() (agent.MTPConfig, error)
+}
+
+// brokers dials Agents to brokers.
+type brokers interface {
+	mtp.Dialer
+	Fix(usp.EndpointID, broker.Fixed)
+	Close(context.Context)
+}
+
 func start(o options) (w *world, err error) {
 	w = &world{o: o}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
@@ -111,7 +125,7 @@ func start(o options) (w *world, err error) {
 	if o.url == "" {
 		w.ctl = controller.New(w.ctx, controller.Options{EndpointID: controllerID, TLS: o.ctlTLS, Logger: quiet(), Mangle: o.mangle, Security: o.security})
 		if o.at != nil {
-			err = w.ctl.MQTT(o.at.controller())
+			err = o.at.listen(w.ctl)
 		} else {
 			w.o.url, err = w.ctl.Listen(w.ctx, "127.0.0.1:0")
 		}
@@ -177,8 +191,8 @@ func (w *world) open() (err error) {
 func (w *world) reach() (agent.MTPConfig, error) {
 	w.pool = websocket.NewPool(w.ctx, websocket.PoolOptions{Client: websocket.ClientOptions{TLS: w.o.tls, Extension: true, Logger: quiet()}})
 	if w.o.at != nil {
-		w.mqtt = mqtt.NewPool(w.ctx, broker.Options{TLS: w.o.tls, Logger: quiet()})
-		w.mqtt.Fix(controllerID, broker.Fixed{TLS: w.o.tls, Cycle: w.o.cycle})
+		w.behind = w.o.at.pool(w.ctx, broker.Options{TLS: w.o.tls, Logger: quiet()})
+		w.behind.Fix(controllerID, broker.Fixed{TLS: w.o.tls, Cycle: w.o.cycle})
 		return w.o.at.mtp()
 	}
 	u, err := url.Parse(w.o.url)
@@ -199,10 +213,10 @@ func (w *world) reach() (agent.MTPConfig, error) {
 }
 
 func (w *world) dialer() mtp.Dialer {
-	if w.mqtt == nil {
+	if w.behind == nil {
 		return w.pool
 	}
-	return mtp.Dialers{"WebSocket": w.pool, mqtt.Protocol: w.mqtt}
+	return mtp.Dialers{"WebSocket": w.pool, w.o.at.protocol(): w.behind}
 }
 
 func (w *world) serve(addr *string, serve func(net.Listener) error) error {
@@ -232,14 +246,14 @@ func (w *world) stop() error {
 	if w.pool != nil {
 		w.pool.Close(ctx)
 	}
-	if w.mqtt != nil {
-		w.mqtt.Close(ctx)
+	if w.behind != nil {
+		w.behind.Close(ctx)
 	}
 	w.served.Wait()
 	if w.store != nil {
 		errs = append(errs, w.store.Close())
 	}
-	w.proxy, w.client, w.pool, w.mqtt, w.store = nil, nil, nil, nil, nil
+	w.proxy, w.client, w.pool, w.behind, w.store = nil, nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 

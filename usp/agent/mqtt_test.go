@@ -93,8 +93,8 @@ proto::three Device.MQTT.Client.2. broker:8883 true {endpoint_id}-2 b usp/three 
 	})
 }
 
-// TestTP469_11_3_AssignedClientID: R-MQTT.9: what the broker has assigned outlives a restart; a broker that the configuration no longer has is forgotten with its rows.
-func TestTP469_11_3_AssignedClientID(t *testing.T) {
+// TestTP469_11_4_AssignedClientID: R-MQTT.9: what the broker has assigned outlives a restart; a broker that the configuration no longer has is forgotten with its rows.
+func TestTP469_11_4_AssignedClientID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &brokered{}
 		r := mqttRig(t, d)

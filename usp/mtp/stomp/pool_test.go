@@ -145,8 +145,8 @@ func (e *endpoint) channel(t testing.TB) (ch mtp.Channel) {
 	return ch
 }
 
-// TestTP469_6_1_Connect: R-STOMP.2 to R-STOMP.5 and R-STOMP.12 to R-STOMP.17: what is said when a session begins.
-func TestTP469_6_1_Connect(t *testing.T) {
+// TestTP469_6_2_Connect: R-STOMP.2 to R-STOMP.5 and R-STOMP.12 to R-STOMP.17: what is said when a session begins.
+func TestTP469_6_2_Connect(t *testing.T) {
 	r := newRig(t, stomptest.Options{})
 	r.to.STOMP.Outgoing, r.to.STOMP.Incoming = 7*time.Second, 9*time.Second
 	r.pool.Connect(r.agent, []mtp.Target{r.to})
@@ -169,8 +169,8 @@ func TestTP469_6_1_Connect(t *testing.T) {
 	}
 }
 
-// TestTP469_6_2_SubscribeDest: R-STOMP.6, R-STOMP.14: the server's destination counts more than the row's.
-func TestTP469_6_2_SubscribeDest(t *testing.T) {
+// TestTP469_6_5_SubscribeDest: R-STOMP.6, R-STOMP.14: the server's destination counts more than the row's.
+func TestTP469_6_5_SubscribeDest(t *testing.T) {
 	r := newRig(t, stomptest.Options{Connected: func(f *client.Frame) []client.Header {
 		if f.Get("login") == "ctl" {
 			return nil
@@ -237,8 +237,8 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// TestTP469_6_9_DestinationChange: R-STOMP.29: UNSUBSCRIBE and SUBSCRIBE, no new session.
-func TestTP469_6_9_DestinationChange(t *testing.T) {
+// TestTP469_6_10_DestinationChange: R-STOMP.29: UNSUBSCRIBE and SUBSCRIBE, no new session.
+func TestTP469_6_10_DestinationChange(t *testing.T) {
 	r := newRig(t, stomptest.Options{})
 	r.pool.Connect(r.agent, []mtp.Target{r.to})
 	r.agent.channel(t)
