@@ -190,8 +190,8 @@ func TestTP469_11_2_Connect(t *testing.T) {
 	e.until(t, "a second connection", func() bool { return e.ups == 2 })
 }
 
-// TestNoTopic: R-MQTT.16: without one the MTP is of no use until its rows change.
-func TestNoTopic(t *testing.T) {
+// TestTP469_11_10_NoTopic: R-MQTT.16: without one the MTP is of no use until its rows change.
+func TestTP469_11_10_NoTopic(t *testing.T) {
 	addr := addressOf(t, startBroker(t, "127.0.0.1:0"))
 	p, e := newPool(t, broker.Options{}), newEndpoint(agentID)
 	to := target(t, addr, ctl1, func(to *mtp.Target) { to.MQTT.ResponseTopic = "" })
