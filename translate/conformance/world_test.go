@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -72,6 +73,8 @@ type world struct {
 	client *websocket.Client
 	pool   *websocket.Pool
 	behind brokers // where the Controller is behind one
+	others map[usp.EndpointID]*controller.Controller
+	dials  mtp.Dialers // of the others
 	served sync.WaitGroup
 	ran    chan error // of the CPE
 }
@@ -79,9 +82,11 @@ type world struct {
 // options of a world; only dir is needed.
 type options struct {
 	dir string
-	url string      // of a Controller that the test makes by hand
-	at  reachable   // the Controller is behind a broker
-	tls *tls.Config // what the proxy dials a Controller with
+	url string    // of a Controller that the test makes by hand
+	at  reachable // the Controller is behind a broker
+	// others are more Controllers, each behind a broker of another MTP.
+	others map[usp.EndpointID]reachable
+	tls    *tls.Config // what the proxy dials a Controller with
 
 	ctlTLS    *tls.Config                                    // of the Controller
 	mangle    func([][]byte) [][]byte                        // what becomes of its Records in a session context
@@ -133,6 +138,13 @@ func start(o options) (w *world, err error) {
 			return w, err
 		}
 	}
+	w.others = map[usp.EndpointID]*controller.Controller{}
+	for id, at := range o.others {
+		w.others[id] = controller.New(w.ctx, controller.Options{EndpointID: id, Logger: quiet()})
+		if err := at.listen(w.others[id]); err != nil {
+			return w, err
+		}
+	}
 	w.addrs.acs, w.addrs.dialIn = freeAddr(), freeAddr()
 	if err := w.open(); err != nil {
 		return w, err
@@ -166,11 +178,23 @@ func (w *world) open() (err error) {
 	if err != nil {
 		return err
 	}
+	controllers := []agent.ControllerConfig{{EndpointID: controllerID, Role: w.o.role, MTP: reached}}
+	w.dials = mtp.Dialers{}
+	for id, at := range w.o.others {
+		pool := at.pool(w.ctx, broker.Options{Logger: quiet()})
+		pool.Fix(id, broker.Fixed{})
+		w.dials[at.protocol()] = pool
+		c := agent.ControllerConfig{EndpointID: id}
+		if c.MTP, err = at.mtp(); err != nil {
+			return err
+		}
+		controllers = append(controllers, c)
+	}
 	w.proxy, err = translate.New(w.ctx, translate.Options{
 		Store: w.store, Linger: 200 * time.Millisecond, MaxAge: time.Minute, Logger: quiet(), LegacyTree: w.o.roles != nil,
 		ConnectionRequest: translate.ConnectionRequest{Timeout: 3 * time.Second, Client: &connreq.Client{}},
 		Agents: agent.Options{RequestTimeout: 8 * time.Second, Logger: quiet(), SoftwareVersion: "test", CAs: w.o.cas, Certificate: w.o.issue, Dialer: w.dialer(), Roles: w.o.roles,
-			Controllers: []agent.ControllerConfig{{EndpointID: controllerID, Role: w.o.role, MTP: reached}}},
+			Controllers: controllers},
 	})
 	if err != nil {
 		return err
@@ -213,10 +237,12 @@ func (w *world) reach() (agent.MTPConfig, error) {
 }
 
 func (w *world) dialer() mtp.Dialer {
-	if w.behind == nil {
-		return w.pool
+	all := maps.Clone(w.dials)
+	all["WebSocket"] = w.pool
+	if w.behind != nil {
+		all[w.o.at.protocol()] = w.behind
 	}
-	return mtp.Dialers{"WebSocket": w.pool, w.o.at.protocol(): w.behind}
+	return all
 }
 
 func (w *world) serve(addr *string, serve func(net.Listener) error) error {
@@ -249,6 +275,11 @@ func (w *world) stop() error {
 	if w.behind != nil {
 		w.behind.Close(ctx)
 	}
+	for _, d := range w.dials {
+		if pool, ok := d.(brokers); ok {
+			pool.Close(ctx)
+		}
+	}
 	w.served.Wait()
 	if w.store != nil {
 		errs = append(errs, w.store.Close())
@@ -263,10 +294,13 @@ func (w *world) close() error {
 	if w.ran != nil {
 		err = errors.Join(err, <-w.ran)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	if w.ctl != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
 		w.ctl.Close(ctx)
+	}
+	for _, c := range w.others {
+		c.Close(ctx)
 	}
 	return err
 }
