@@ -23,13 +23,14 @@ type cli struct {
 	Demo      demoCmd      `cmd:"" help:"Show the whole job in one process: proxy, simulated CPE and Controller."`
 	CPE       cpeCmd       `cmd:"" name:"cpe" help:"Run simulated CPE against any ACS."`
 	Devices   devicesCmd   `cmd:"" help:"List the CPE that a running proxy knows, or show one."`
+	Trace     traceCmd     `cmd:"" help:"Show what Controllers asked of a device, and what the CPE was asked for it."`
 	USP       uspCmd       `cmd:"" name:"usp" help:"Send USP requests from a terminal."`
 	Datamodel datamodelCmd `cmd:"" help:"Look into data models: what they come to, what a device has."`
 	Version   versionCmd   `cmd:"" help:"Print version, commit and Go version."`
 }
 
 // later are the commands that later versions bring.
-var later = []string{"trace", "backup", "restore", "migrate"}
+var later = []string{"backup", "restore", "migrate"}
 
 // The exit codes.
 const (

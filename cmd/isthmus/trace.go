@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"isthmus/cmd/isthmus/admin"
+)
+
+type traceCmd struct {
+	adminFlags `embed:""`
+	ID         string `arg:"" help:"Endpoint ID of the device."`
+	Follow     bool   `short:"f" help:"Go on with what happens from now on, until interrupted."`
+	JSON       bool   `help:"Print JSON, as the admin address gives it; with --follow one exchange a line."`
+}
+
+// followInterval is how often --follow asks.
+const followInterval = time.Second
+
+func (c *traceCmd) Run(a *app) error {
+	ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	t, err := c.read(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON && !c.Follow {
+		return printJSON(a, t)
+	}
+	var last time.Time
+	for {
+		slices.Reverse(t.Exchanges) // they come newest first
+		for i := range t.Exchanges {
+			if e := &t.Exchanges[i]; e.Time.After(last) {
+				if err := c.print(a, e); err != nil {
+					return err
+				}
+				last = e.Time
+			}
+		}
+		if !c.Follow {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(followInterval):
+		}
+		if t, err = c.read(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+func (c *traceCmd) read(ctx context.Context) (*admin.Trace, error) {
+	t := new(admin.Trace)
+	return t, c.get(ctx, "devices/"+admin.Segment(c.ID)+"/trace", t)
+}
+
+// print shows one exchange, and below it the RPCs that it became.
+func (c *traceCmd) print(a *app, e *admin.Exchange) error {
+	if c.JSON {
+		return json.NewEncoder(a.stdout).Encode(e)
+	}
+	fmt.Fprintf(a.stdout, "%s  %-14s  %s  %s  %.1f ms  %s\n", clock(e.Time), e.Message, e.Controller, e.Result, e.DurationMS, e.Why)
+	if len(e.Paths) > 0 {
+		fmt.Fprintf(a.stdout, "    %s\n", strings.Join(e.Paths, "\n    "))
+	}
+	for _, r := range e.CWMP {
+		fmt.Fprintf(a.stdout, "    %s  %s  %s  %.1f ms\n", clock(r.Time), r.RPC, r.Result, r.DurationMS)
+	}
+	return nil
+}
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

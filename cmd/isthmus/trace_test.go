@@ -1,0 +1,50 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"isthmus/cmd/isthmus/admin"
+)
+
+// TestTraceFollow: each exchange is shown once, in the order of time, until the command is interrupted.
+func TestTraceFollow(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/v1/devices/os::1/trace" {
+			t.Errorf("GET %s", r.URL.Path)
+		}
+		if asked++; asked == 3 {
+			cancel()
+			return
+		}
+		var trace admin.Trace
+		for n := asked; n >= 0; n-- { // newest first
+			trace.Exchanges = append(trace.Exchanges, admin.Exchange{Time: time.Unix(int64(n), 0), Message: "Get", Paths: []string{"Device." + strings.Repeat("x", n+1)},
+				CWMP: []admin.CWMPCall{{Time: time.Unix(int64(n), 0), RPC: "GetParameterValues", Result: "ok"}}})
+		}
+		_ = json.NewEncoder(w).Encode(trace)
+	}))
+	defer s.Close()
+	var stdout, stderr bytes.Buffer
+	if code := run(ctx, []string{"trace", "--follow", "--admin", s.URL, "os::1"}, &stdout, &stderr, nil); code != exitFine {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+	var paths []string
+	for line := range strings.Lines(stdout.String()) {
+		if p := strings.TrimSpace(line); strings.HasPrefix(p, "Device.") {
+			paths = append(paths, p)
+		}
+	}
+	if got := strings.Join(paths, " "); got != "Device.x Device.xx Device.xxx" || strings.Count(stdout.String(), "GetParameterValues") != 3 {
+		t.Errorf("%s", stdout.String())
+	}
+}
