@@ -27,13 +27,13 @@ const (
 	foreignPoll = 200 * time.Millisecond
 )
 
-// foreignConfig wants the Endpoint ID, the profile and the URL of the Controller.
+// foreignConfig wants the Endpoint ID, the profile and the MTP of the Controller.
 const foreignConfig = `
 data_dir: data
 log: {format: json}
 cwmp: {listen: "127.0.0.1:0", session: {linger: 0s}}
 usp:
-  controllers: [{endpoint_id: %q, profile: %s, websocket: {url: %q}}]
+  controllers: [{endpoint_id: %q, profile: %s, %s}]
   websocket_server: {listen: ""}
 admin: {listen: "127.0.0.1:0"}
 `
@@ -65,20 +65,27 @@ func foreignAt(t *testing.T, name, api, ws string) (*url.URL, string) {
 	return u, os.Getenv(ws)
 }
 
-// startForeign has a new Agent dial the Controller.
+// startForeign has a new Agent dial the Controller over WebSocket.
 func startForeign(t *testing.T, api *url.URL, ws string, id usp.EndpointID, profile string) *foreign {
+	t.Helper()
+	relay, at := startRelay(t, ws)
+	f := startBehind(t, api, id, profile, fmt.Sprintf("websocket: {url: %q}", at))
+	f.relay = relay
+	return f
+}
+
+// startBehind has a new Agent reach the Controller over an MTP.
+func startBehind(t *testing.T, api *url.URL, id usp.EndpointID, profile, mtp string) *foreign {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), foreignTime)
 	t.Cleanup(cancel)
 	f := &foreign{ctx: ctx, api: api, header: http.Header{}}
-	var at string
-	f.relay, at = startRelay(t, ws)
 	device := cwmp.DeviceID{Manufacturer: "Peer Works", OUI: "00D09E", ProductClass: "Gateway", SerialNumber: fmt.Sprintf("F%d", time.Now().UnixNano())}
 	var err error
 	if f.agent, _, err = usp.AgentEndpointID(device.OUI, device.ProductClass, device.SerialNumber); err != nil {
 		t.Fatal(err)
 	}
-	f.device = cpe.New(cpe.Config{ACS: serve(ctx, t, fmt.Sprintf(foreignConfig, id, profile, at)), DeviceID: device, Logger: slog.New(slog.DiscardHandler),
+	f.device = cpe.New(cpe.Config{ACS: serve(ctx, t, fmt.Sprintf(foreignConfig, id, profile, mtp)), DeviceID: device, Logger: slog.New(slog.DiscardHandler),
 		RebootTime: time.Millisecond})
 	power, off := context.WithCancel(ctx)
 	ended := make(chan error, 1)
@@ -209,18 +216,25 @@ func TestPeerOpenUSP(t *testing.T) {
 		t.Errorf("NotifyResp to %s: %v", n.GetHeader().GetMsgId(), resp)
 	}
 
-	f.call(t, http.MethodPost, at("operate/cmd", "Device.Reboot()"), map[string]string{})
-	f.relay.next(f.ctx, t, true, usppb.Header_OPERATE_RESP)
-	if _, err := f.device.WaitCall(f.ctx, "Reboot", 1); err != nil {
-		t.Fatal(err)
-	}
-
 	// A Set that fails: OpenUSP shows 200 for it, whatever the SetResp has.
 	f.call(t, http.MethodPost, at("set/params", "Device.WiFi.SSID.1."), map[string]string{"Status": "Down"})
 	failed := f.relay.next(f.ctx, t, true, usppb.Header_SET_RESP).GetBody().GetResponse().GetSetResp().GetUpdatedObjResults()
 	if len(failed) != 1 || failed[0].GetOperStatus().GetOperFailure() == nil {
 		t.Errorf("setting a read-only parameter: %v", failed)
 	}
+
+	// Boot!, which ends it where its ParameterMap is not in its profile's form.
+	f.call(t, http.MethodPost, at("add/instances", "Device.LocalAgent.Subscription."), map[string]string{"ID": "boots", "Enable": "true",
+		"NotifType": "Event", "NotifRetry": "true", "ReferenceList": "Device.Boot!"})
+	f.call(t, http.MethodPost, at("operate/cmd", "Device.Reboot()"), map[string]string{})
+	f.relay.next(f.ctx, t, true, usppb.Header_OPERATE_RESP)
+	if _, err := f.device.WaitCall(f.ctx, "Reboot", 1); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.relay.next(f.ctx, t, true, usppb.Header_NOTIFY).GetBody().GetRequest().GetNotify().GetEvent(); n.GetEventName() != "Boot!" {
+		t.Errorf("a notification of %v", n)
+	}
+	f.relay.next(f.ctx, t, false, usppb.Header_GET_SUPPORTED_DM) // it reads everything anew
 }
 
 const (
@@ -232,25 +246,13 @@ const (
 func TestPeerOktopus(t *testing.T) {
 	api, ws := foreignAt(t, "Oktopus", "OKTOPUS", "OKTOPUS_WS")
 	f := startForeign(t, api, ws, oktopusName, "oktopus-ws")
-	// The first administrator; later runs find one with this password.
-	user := map[string]string{"email": "peers@example.com", "password": "peers-password", "name": "Peers"}
-	if _, _, err := f.ask(http.MethodPost, "/api/auth/admin/register", user); err != nil {
-		t.Fatal(err)
-	}
-	var token string
-	if err := json.Unmarshal([]byte(f.call(t, http.MethodPut, "/api/auth/login", user)), &token); err != nil {
-		t.Fatal(err)
-	}
-	f.header.Set("Authorization", token)
+	f.loginToOktopus(t)
 
 	// It registers an Agent by a Get of its own.
 	f.relay.next(f.ctx, t, true, usppb.Header_GET_RESP)
 	f.until(t, "/api/device?id="+string(f.agent), `"Gateway"`)
 
-	do := func(verb string, body any) string {
-		return f.call(t, http.MethodPut, "/api/device/"+string(f.agent)+"/ws/"+verb, body)
-	}
-	type object map[string]any
+	do := func(verb string, body any) string { return f.oktopus(t, "ws/"+verb, body) }
 	says(t, do("parameters", object{"obj_paths": []string{"Device.WiFi.SSID."}, "return_params": true, "return_commands": true}), "Device.WiFi.SSID.{i}.", "LowerLayers")
 	says(t, do("instances", object{"obj_paths": []string{"Device.WiFi.SSID."}}), "Device.WiFi.SSID.1.", "Device.WiFi.SSID.2.")
 	says(t, do("get", object{"param_paths": []string{"Device.WiFi.SSID.1.SSID"}, "max_depth": 1}), f.device.Value("Device.WiFi.SSID.1.SSID"))
@@ -278,8 +280,75 @@ func TestPeerOktopus(t *testing.T) {
 	if f.device.Exists(row) {
 		t.Errorf("%s is still there", row)
 	}
+
+	// Boot!, which it neither wants nor answers, leaves it as it is.
+	do("add", oktopusBoots)
 	says(t, do("operate", object{"command": "Device.Reboot()", "command_key": "k", "send_resp": true}), "Device.Reboot()")
 	if _, err := f.device.WaitCall(f.ctx, "Reboot", 1); err != nil {
 		t.Fatal(err)
 	}
+	for f.relay.next(f.ctx, t, true, usppb.Header_NOTIFY).GetBody().GetRequest().GetNotify().GetEvent().GetEventName() != "Boot!" {
+		continue // the OnBoardRequest
+	}
+	// A Notify that was on its way may be taken for the answer of a request that was sent meanwhile (500); not of the next.
+	get := object{"param_paths": []string{"Device.WiFi.SSID.1.SSID"}, "max_depth": 1}
+	if _, _, err := f.ask(http.MethodPut, "/api/device/"+string(f.agent)+"/ws/get", get); err != nil {
+		t.Fatal(err)
+	}
+	says(t, do("get", get), "by Oktopus")
+}
+
+// object is what Oktopus's HTTP interface takes.
+type object map[string]any
+
+// oktopusBoots is a Subscription to boots.
+var oktopusBoots = object{"create_objs": []object{{"obj_path": "Device.LocalAgent.Subscription.", "param_settings": []object{
+	{"param": "ID", "value": "boots", "required": true}, {"param": "NotifType", "value": "Event", "required": true},
+	{"param": "ReferenceList", "value": "Device.Boot!", "required": true}, {"param": "NotifRetry", "value": "true", "required": true},
+	{"param": "Enable", "value": "true", "required": true}}}}}
+
+// loginToOktopus makes the first administrator; later runs find one with this password.
+func (f *foreign) loginToOktopus(t *testing.T) {
+	t.Helper()
+	user := map[string]string{"email": "peers@example.com", "password": "peers-password", "name": "Peers"}
+	if _, _, err := f.ask(http.MethodPost, "/api/auth/admin/register", user); err != nil {
+		t.Fatal(err)
+	}
+	var token string
+	if err := json.Unmarshal([]byte(f.call(t, http.MethodPut, "/api/auth/login", user)), &token); err != nil {
+		t.Fatal(err)
+	}
+	f.header.Set("Authorization", token)
+}
+
+// oktopus has Oktopus send a request over an MTP and gives the answer.
+func (f *foreign) oktopus(t *testing.T, mtpAndVerb string, body any) string {
+	t.Helper()
+	return f.call(t, http.MethodPut, "/api/device/"+string(f.agent)+"/"+mtpAndVerb, body)
+}
+
+// TestPeerOktopusMQTT is the same over MQTT, through Oktopus's own broker.
+func TestPeerOktopusMQTT(t *testing.T) {
+	api, broker := foreignAt(t, "Oktopus", "OKTOPUS", "OKTOPUS_MQTT")
+	f := startBehind(t, api, oktopusName, "oktopus-mqtt",
+		fmt.Sprintf(`mqtt: {broker: %q, agent_topic: "oktopus/usp/v1/agent/{endpoint_id}", controller_topic: "oktopus/usp/v1/controller"}`, broker))
+	f.loginToOktopus(t)
+	f.until(t, "/api/device?id="+string(f.agent), `"Gateway"`)
+	do := func(verb string, body any) string { return f.oktopus(t, "mqtt/"+verb, body) }
+	says(t, do("parameters", object{"obj_paths": []string{"Device.WiFi.SSID."}, "return_params": true, "return_commands": true}), "Device.WiFi.SSID.{i}.", "LowerLayers")
+	says(t, do("instances", object{"obj_paths": []string{"Device.WiFi.SSID."}}), "Device.WiFi.SSID.1.", "Device.WiFi.SSID.2.")
+	do("set", object{"allow_partial": true, "update_objs": []object{{"obj_path": "Device.WiFi.SSID.1",
+		"param_settings": []object{{"param": "SSID", "value": "by Oktopus", "required": true}}}}})
+	if got := f.device.Value("Device.WiFi.SSID.1.SSID"); got != "by Oktopus" {
+		t.Errorf("the CPE has the SSID %q", got)
+	}
+	do("add", oktopusBoots)
+	says(t, do("operate", object{"command": "Device.Reboot()", "command_key": "k", "send_resp": true}), "Device.Reboot()")
+	if _, err := f.device.WaitCall(f.ctx, "Reboot", 1); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		says(t, do("get", object{"param_paths": []string{"Device.WiFi.SSID.1.SSID"}, "max_depth": 1}), "by Oktopus")
+	}
+	says(t, do("get", object{"param_paths": []string{"Device.Nothing."}}), "7026")
 }
