@@ -213,7 +213,7 @@ func TestBadMTP(t *testing.T) {
 	e := shared(t)
 	row, _ := e.added(controllerTable, req("EndpointID", "proto::nowhere"), req("Enable", "true"))
 	for name, value := range map[string]string{"WebSocket.Host": "a/b", "WebSocket.Path": "?x", "WebSocket.Port": "0", "WebSocket.KeepAliveInterval": "0",
-		"WebSocket.CurrentRetryCount": "1", "WebSocket.NoSuch": "1", "NoSuch.Host": "h", "Protocol": "MQTT", "Order": "0"} {
+		"WebSocket.CurrentRetryCount": "1", "WebSocket.NoSuch": "1", "NoSuch.Host": "h", "Protocol": "CoAP", "Order": "0"} {
 		params := []param{req("WebSocket.Host", "controller.example"), req(name, value)}
 		if name == "WebSocket.Host" {
 			params = params[1:]

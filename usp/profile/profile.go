@@ -81,8 +81,11 @@ var profiles = []*Profile{
 	{Name: "openusp", Once: Boots, PlainBoot: true},
 }
 
-// Find gives the Profile of a name, nil if there is none.
+// Find gives the Profile of a name, the strict one for none, nil if there is no such Profile.
 func Find(name string) *Profile {
+	if name == "" {
+		return profiles[0]
+	}
 	if i := slices.IndexFunc(profiles, func(p *Profile) bool { return p.Name == name }); i >= 0 {
 		return profiles[i]
 	}
