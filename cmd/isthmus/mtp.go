@@ -89,6 +89,9 @@ func (i *instance) reach(ctx context.Context, k *config.Controller, reg promethe
 	switch {
 	case k.MQTT != nil:
 		row.MTP = mqttMTP(k.MQTT)
+		if k.MQTT.Connection == "shared" {
+			fixed.Shared, fixed.Certificate = sharedConnections, nil // which no Agent's certificate is for
+		}
 		i.pools.mqtt.Fix(row.EndpointID, fixed)
 	case k.STOMP != nil:
 		row.MTP = stompMTP(k.STOMP)
@@ -120,6 +123,9 @@ func mqttMTP(m *config.MQTT) agent.MTPConfig {
 		MQTT: &agent.MQTTConfig{Version: version, WebSocket: at.WebSocket, Username: m.Username, Password: string(m.Password),
 			AgentTopic: m.AgentTopic, ControllerTopic: m.ControllerTopic}}
 }
+
+// sharedConnections is how many connections with a broker Agents share, so that one of them does not bound what all can send.
+const sharedConnections = 4
 
 // heartBeat is what a STOMP server that is silently gone is found by.
 const heartBeat = time.Minute

@@ -191,7 +191,7 @@ type MQTT struct {
 	Username        string `yaml:"username"`
 	Password        Secret `yaml:"password"`
 	PasswordFile    string `yaml:"password_file"`
-	Connection      string `yaml:"connection" oneof:"per_agent,shared" built:"per_agent"`
+	Connection      string `yaml:"connection" oneof:"per_agent,shared"`
 	AgentTopic      string `yaml:"agent_topic"`
 	ControllerTopic string `yaml:"controller_topic"`
 }

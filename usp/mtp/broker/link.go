@@ -139,7 +139,11 @@ func (p *Pool) connect(l *link, to []mtp.Target, assigned string) {
 	defer cancel()
 	v := &live{p: p, l: l, to: to}
 	id := l.endpoint.EndpointID()
-	s, err := p.o.Open(ctx, &Setup{Endpoint: id, To: to, Assigned: assigned, Dial: func(ctx context.Context) (net.Conn, error) { return p.dial(ctx, l.b, id) },
+	shared := 0
+	if f := l.b.key.fixed; f != nil {
+		shared = f.Shared
+	}
+	s, err := p.o.Open(ctx, &Setup{Endpoint: id, To: to, Shared: shared, Way: l.b, Assigned: assigned, Dial: func(ctx context.Context) (net.Conn, error) { return p.dial(ctx, l.b, id) },
 		Hosts:   func(other usp.EndpointID) bool { return other != id && p.hosts(other) },
 		Receive: v.receive, Refuse: v.refuse, Down: v.lost})
 	if !p.connected(l, v, s, err) {

@@ -57,6 +57,8 @@ type Fixed struct {
 	TLS         *tls.Config                                    // nil: the system's roots
 	Certificate func(usp.EndpointID) (*tls.Certificate, error) // for a broker that asks for one; nil: what TLS says
 	Cycle       bool                                           // a restart of the device makes the connection anew
+	// Shared is how many connections all Agents share, of a protocol whose Sessions can; 0: each has its own.
+	Shared int
 }
 
 // Pool is an mtp.Dialer.

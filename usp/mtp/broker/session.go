@@ -26,6 +26,9 @@ type Setup struct {
 	To []mtp.Target
 	// Assigned is the ClientID that the broker has chosen earlier, "" if it has not.
 	Assigned string
+	// Shared is how many connections the Agents share that have the same Way; 0: each has its own.
+	Shared int
+	Way    any
 	// Dial opens what the protocol runs over: TCP, TLS, or a WebSocket of that subprotocol.
 	Dial func(ctx context.Context) (net.Conn, error)
 	// Hosts says whether an Endpoint is another one of this process.

@@ -1,9 +1,10 @@
 // Package mqtt carries Records over MQTT 5.0 and 3.1.1 (TR-369, "MQTT Binding"): one Record is the payload of one PUBLISH. A Pool keeps the
-// connections of many Agents, each as one of its own with its broker; Controller is the other side.
+// connections of many Agents, each as one of its own with its broker or as a share of a few; Controller is the other side.
 package mqtt
 
 import (
 	"context"
+	"sync"
 
 	"isthmus/usp/mtp/broker"
 	"isthmus/usp/mtp/mqtt/client"
@@ -16,11 +17,14 @@ const Protocol = "MQTT"
 type Pool struct {
 	*broker.Pool
 	wheel *client.Wheel
+
+	mu     sync.Mutex
+	trunks map[trunkKey]*trunk
 }
 
 // NewPool makes a Pool. It dials no more when ctx is done; Close ends it. Protocol and Open of the options are the Pool's own.
 func NewPool(ctx context.Context, o broker.Options) *Pool {
-	p := &Pool{wheel: client.NewWheel()}
+	p := &Pool{wheel: client.NewWheel(), trunks: map[trunkKey]*trunk{}}
 	o.Protocol, o.Open = Protocol, p.open
 	p.Pool = broker.New(ctx, o)
 	return p

@@ -54,6 +54,9 @@ type session struct {
 
 // open makes the connection of an Agent (R-MQTT.7..17).
 func (p *Pool) open(ctx context.Context, s *broker.Setup) (broker.Session, error) {
+	if s.Shared > 0 {
+		return p.join(ctx, s)
+	}
 	first := &s.To[0]
 	m := &first.MQTT
 	x := &session{id: s.Endpoint, v5: m.Version != version311, template: m.ResponseTopic, qos: m.QoS}
@@ -294,6 +297,10 @@ func (x *session) message(topic string, record []byte, retain bool) *client.Publ
 func (x *session) handle(s *broker.Setup, got *client.Publish) {
 	if t := got.ContentType; t != "" && t != contentType && t != contentTypeLegacy {
 		s.Refuse("content_type", fmt.Sprintf("a message of Content Type %.100q", t))
+		return
+	}
+	if got.Cut {
+		s.Refuse("too_large", fmt.Sprintf("a message of more than %d bytes", maxPacket))
 		return
 	}
 	reply := got.ResponseTopic
