@@ -92,6 +92,11 @@ func TestUSPOverMQTT(t *testing.T) {
 	t.Cleanup(func() { _ = end() })
 	atBroker(t, func(k *config.Controller) { k.MQTT = mqttEntry("mqtt://" + addr) }, config.Identity{})
 	asked(t, "mqtt://"+addr)
+	atBroker(t, func(k *config.Controller) {
+		k.MQTT = mqttEntry("mqtt://" + addr)
+		k.MQTT.Connection, k.MQTT.AgentTopic = "shared", "usp/shared/{endpoint_id}"
+	}, config.Identity{})
+	asked(t, "mqtt://"+addr, "--topic", "usp/shared/{endpoint_id}")
 	for url, want := range map[string]string{"mqtt://127.0.0.1:1": "is of no use", "mqtt://user:s3cret@127.0.0.1:1": "is of no use", "mqtt://": "--connect: must be mqtt://"} {
 		var out strings.Builder
 		if code := run(t.Context(), []string{"usp", "get", "--agent", "a::b", "--as", terminal, "--connect", url, "Device."}, &out, &out, nil); code == exitFine ||
@@ -191,8 +196,13 @@ func TestConnections(t *testing.T) {
 		2: {at("mqtt://one", "a"), {MTP: agent.MTPConfig{Host: "h"}}, {OnlyDialsIn: true}},
 		4: {at("mqtt://one", "a"), at("mqtt://one", "b"), at("mqtt://two", "a"), at("mqtts://two", "a")},
 	} {
-		if got := connections(rows); got != want {
+		if got := connections(rows, make([]config.Controller, len(rows))); got != want {
 			t.Errorf("%d connections, want %d", got, want)
 		}
+	}
+	shared := mqttEntry("mqtt://one")
+	shared.Connection = "shared"
+	if got := connections([]agent.ControllerConfig{at("mqtt://one", "a")}, []config.Controller{{MQTT: shared}}); got != 0 {
+		t.Errorf("%d connections of an Agent that shares one", got)
 	}
 }

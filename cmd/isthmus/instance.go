@@ -127,7 +127,7 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 		TrustEndpointID: c.USP.WebSocketServer.TrustEndpointID, Logger: i.log, Registerer: reg})
 	i.admin = admin.New(admin.Options{Fleet: fleet{i.proxy}, Ready: i.ready, Gatherer: reg, Token: string(c.Admin.Token),
 		MetricsPublic: c.Admin.MetricsPublic, TLS: adminTLS, RequestTimeout: time.Duration(c.USP.RequestTimeout), Log: i.log})
-	share.tell(i.log, i.proxy.Len(), connections(agents), len(c.USP.SourceAddresses))
+	share.tell(i.log, i.proxy.Len(), connections(agents, c.USP.Controllers), len(c.USP.SourceAddresses))
 	i.proxy.Start()
 	i.serve(i.listeners.cwmp, i.acs.Serve)
 	if l := i.listeners.secureCWMP; l != nil {

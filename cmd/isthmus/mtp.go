@@ -89,7 +89,7 @@ func (i *instance) reach(ctx context.Context, k *config.Controller, reg promethe
 	switch {
 	case k.MQTT != nil:
 		row.MTP = mqttMTP(k.MQTT)
-		if k.MQTT.Connection == "shared" {
+		if shares(k) {
 			fixed.Shared, fixed.Certificate = sharedConnections, nil // which no Agent's certificate is for
 		}
 		i.pools.mqtt.Fix(row.EndpointID, fixed)
@@ -145,12 +145,15 @@ type account struct {
 	stomp agent.STOMPConfig
 }
 
+// shares says whether the Agents share their connections with a Controller.
+func shares(k *config.Controller) bool { return k.MQTT != nil && k.MQTT.Connection == "shared" }
+
 // connections is how many connections each Agent has with the Controllers of the configuration: one over WebSocket with each, and one for each broker
-// and account.
-func connections(rows []agent.ControllerConfig) int {
+// and account unless the Agents share it. Rows are those of the Controllers, in their order.
+func connections(rows []agent.ControllerConfig, of []config.Controller) int {
 	n, brokers := 0, map[account]bool{}
-	for _, r := range rows {
-		if r.OnlyDialsIn {
+	for i, r := range rows {
+		if r.OnlyDialsIn || shares(&of[i]) {
 			continue
 		}
 		a := account{at: r.MTP}

@@ -126,6 +126,9 @@ func (l *loader) checkMQTT(key string, c *Controller) {
 	if m.Password != "" && m.Username == "" && m.Version == "3.1.1" {
 		l.add(key+".password", "has no username, which MQTT 3.1.1 demands: set both")
 	}
+	if m.Connection == "shared" && strings.Contains(m.Username, placeholder) {
+		l.add(key+".username", "has %s, but the Agents share the connection: name one account for all", placeholder)
+	}
 }
 
 func (l *loader) checkSTOMP(key string, c *Controller) {

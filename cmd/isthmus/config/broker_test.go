@@ -38,6 +38,7 @@ func TestMQTTProblems(t *testing.T) {
 		"control character":     {"broker: mqtt://h\n        controller_topic: \"a\\x00\"", []string{"6: " + at + "controller_topic: has a control character"}},
 		"one topic for both":    {"broker: mqtt://h\n        controller_topic: usp/agent/{endpoint_id}", []string{"6: " + at + "controller_topic: is where the Agents listen"}},
 		"password alone":        {"broker: mqtt://h\n        version: 3.1.1\n        password: p", []string{"7: " + at + "password: has no username"}},
+		"an account for each":   {"broker: mqtt://h\n        connection: shared\n        username: \"{endpoint_id}\"", []string{"7: " + at + "username: has {endpoint_id}, but the Agents share"}},
 		"secret twice":          {"broker: mqtt://h\n        username: u\n        password: p\n        password_file: f", []string{"8: " + at + "password_file: is set beside"}},
 		"unknown key":           {"broker: mqtt://h\n        topic: t", []string{"6: " + at + "topic: unknown key"}},
 	} {
