@@ -111,7 +111,7 @@ func TestWill(t *testing.T) {
 					t.Fatal(err)
 				}
 				end(p)
-				<-p.down
+				t.Log(<-p.down)
 				if i == 0 {
 					continue
 				}
@@ -164,7 +164,7 @@ func TestSessionThatWasKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.Disconnect(0)
-			<-p.down
+			t.Log(<-p.down)
 			if err := server.Publish("kept/"+name, []byte("meanwhile"), false, 1); err != nil {
 				t.Fatal(err)
 			}

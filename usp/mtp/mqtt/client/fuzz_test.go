@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func FuzzBroker(f *testing.F) {
 		if err == nil {
 			err = <-down
 		}
-		if _, ok := err.(*Panic); ok || err == nil {
+		if p := (*Panic)(nil); err == nil || errors.As(err, &p) {
 			t.Fatal(err)
 		}
 		if err.Error() == "" {

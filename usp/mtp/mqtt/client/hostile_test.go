@@ -54,7 +54,7 @@ func scripted(t *testing.T, o Options, connack []byte) (*peer, *script, error) {
 		_ = far.Close()
 		o.Wheel.Close()
 		if err == nil {
-			<-p.down
+			t.Log(<-p.down)
 		}
 	})
 	return p, s, err
@@ -742,7 +742,7 @@ func TestMemoryGrowsWithWhatComes(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	_, _ = far.Write(append([]byte{publish << 4, 0x80, 0x80, 0x80, 0x60}, make([]byte, 10_000)...)) // 201 MB
 	_ = far.Close()
-	<-down
+	t.Log(<-down)
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 100_000 {
 		t.Errorf("%d bytes were allocated for 10,000", n)
