@@ -42,9 +42,9 @@ func (u *uspCmd) dial(ctx context.Context, msg *usppb.Msg) (*usppb.Msg, error) {
 	}()
 	switch {
 	case strings.HasPrefix(u.Connect, "mqtt"):
-		err = u.overBroker(c, true)
+		err = u.overBroker(up, c, true)
 	case strings.HasPrefix(u.Connect, "stomp"):
-		err = u.overBroker(c, false)
+		err = u.overBroker(up, c, false)
 	default:
 		err = u.overWebSocket(up, c, agent)
 	}
@@ -79,7 +79,7 @@ func (u *uspCmd) overWebSocket(ctx context.Context, c *controller.Controller, ag
 }
 
 // overBroker listens at an MQTT broker or a STOMP server.
-func (u *uspCmd) overBroker(c *controller.Controller, overMQTT bool) error {
+func (u *uspCmd) overBroker(ctx context.Context, c *controller.Controller, overMQTT bool) error {
 	at, err := url.Parse(u.Connect)
 	if err != nil {
 		return fmt.Errorf("--connect: no URL: write mqtt://host:port or stomp://host:port: %w", errUse)
@@ -91,7 +91,7 @@ func (u *uspCmd) overBroker(c *controller.Controller, overMQTT bool) error {
 		return fmt.Errorf("--connect: %s: %w", problem, errUse)
 	}
 	password, _ := user.Password()
-	dial := func(ctx context.Context) (net.Conn, error) {
+	dial := func(context.Context) (net.Conn, error) { // which would go on when the person has given up
 		if b.TLS {
 			return (&tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12}}).DialContext(ctx, "tcp", b.String())
 		}

@@ -75,7 +75,10 @@ func BrokerURL(raw string, mqtt bool) (b Broker, problem string) {
 func (b Broker) String() string { return net.JoinHostPort(b.Host, strconv.Itoa(b.Port)) }
 
 // checkBroker looks at what the entries of MQTT and STOMP have in common. own is where an Agent listens, to where the Controller does.
-func (l *loader) checkBroker(key string, mqtt bool, url, own, to string, c *Controller) {
+func (l *loader) checkBroker(key string, mqtt bool, url, username, own, to string, c *Controller) {
+	if strings.ContainsFunc(username, control) {
+		l.add(key+".username", "has a control character: remove it")
+	}
 	ownKey, toKey := key+".agent_destination", key+".controller_destination"
 	if mqtt {
 		ownKey, toKey = key+".agent_topic", key+".controller_topic"
@@ -99,6 +102,8 @@ func (l *loader) checkBroker(key string, mqtt bool, url, own, to string, c *Cont
 	}
 }
 
+func control(r rune) bool { return r < ' ' || r == 0x7F }
+
 // maxName leaves room for an Endpoint ID in the 65,535 bytes of an MQTT topic.
 const maxName = 60_000
 
@@ -109,7 +114,7 @@ func badName(name string, mqtt bool) string {
 		return "is empty: leave it out for the default, or name it"
 	case len(name) > maxName:
 		return "is longer than " + strconv.Itoa(maxName) + " bytes"
-	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7F }):
+	case strings.ContainsFunc(name, control):
 		return "has a control character: remove it"
 	case mqtt && strings.ContainsAny(name, "+#"):
 		return "has a wildcard (+ or #), to which nothing can be published: remove it"
@@ -121,7 +126,7 @@ func badName(name string, mqtt bool) string {
 
 func (l *loader) checkMQTT(key string, c *Controller) {
 	m := c.MQTT
-	l.checkBroker(key, true, m.Broker, m.AgentTopic, m.ControllerTopic, c)
+	l.checkBroker(key, true, m.Broker, m.Username, m.AgentTopic, m.ControllerTopic, c)
 	l.secretFile(key+".password", &m.Password, m.PasswordFile)
 	if m.Password != "" && m.Username == "" && m.Version == "3.1.1" {
 		l.add(key+".password", "has no username, which MQTT 3.1.1 demands: set both")
@@ -133,12 +138,12 @@ func (l *loader) checkMQTT(key string, c *Controller) {
 
 func (l *loader) checkSTOMP(key string, c *Controller) {
 	s := c.STOMP
-	l.checkBroker(key, false, s.Broker, s.AgentDestination, s.ControllerDestination, c)
+	l.checkBroker(key, false, s.Broker, s.Username, s.AgentDestination, s.ControllerDestination, c)
 	l.secretFile(key+".password", &s.Password, s.PasswordFile)
 	if s.Password != "" && s.Username == "" {
 		l.add(key+".password", "has no username: set both")
 	}
-	if strings.ContainsFunc(s.VHost, func(r rune) bool { return r < ' ' }) {
+	if strings.ContainsFunc(s.VHost, control) {
 		l.add(key+".vhost", "has a control character: remove it")
 	}
 }

@@ -35,6 +35,7 @@ func TestMQTTProblems(t *testing.T) {
 		"topic with a wildcard": {"broker: mqtt://h\n        agent_topic: usp/{endpoint_id}/#", []string{"6: " + at + "agent_topic: has a wildcard"}},
 		"empty topic":           {"broker: mqtt://h\n        controller_topic: \"\"", []string{"6: " + at + "controller_topic: is empty"}},
 		"long topic":            {"broker: mqtt://h\n        controller_topic: " + strings.Repeat("x", maxName+1), []string{"6: " + at + "controller_topic: is longer than 60000 bytes"}},
+		"user":                  {"broker: mqtt://h\n        username: \"a\\x00\"", []string{"6: " + at + "username: has a control character"}},
 		"control character":     {"broker: mqtt://h\n        controller_topic: \"a\\x00\"", []string{"6: " + at + "controller_topic: has a control character"}},
 		"one topic for both":    {"broker: mqtt://h\n        controller_topic: usp/agent/{endpoint_id}", []string{"6: " + at + "controller_topic: is where the Agents listen"}},
 		"password alone":        {"broker: mqtt://h\n        version: 3.1.1\n        password: p", []string{"7: " + at + "password: has no username"}},

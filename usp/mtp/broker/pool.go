@@ -353,13 +353,6 @@ func (p *Pool) State(e, controller usp.EndpointID) mtp.State {
 	return mtp.State{}
 }
 
-// Fixed is how many Controllers of the configuration are dialled.
-func (p *Pool) Fixed() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.fixed)
-}
-
 // Close ends all connections and returns when that is done: after ctx without a word to the broker.
 func (p *Pool) Close(ctx context.Context) {
 	p.mu.Lock()

@@ -4,8 +4,6 @@ package brokertest
 
 import (
 	"bufio"
-	"errors"
-	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -98,7 +96,7 @@ func (d *daemon) read(out *os.File, serves chan struct{}) {
 			close(serves)
 			serves = nil
 		}
-		if errors.Is(err, io.EOF) || err != nil {
+		if err != nil {
 			break
 		}
 	}
@@ -114,7 +112,14 @@ func (d *daemon) Log() string {
 	return strings.Join(d.log, "")
 }
 
-func (d *daemon) signal(s syscall.Signal) { _ = syscall.Kill(-d.cmd.Process.Pid, s) }
+// signal reaches the process and its children, unless it has ended: its number may be another's then.
+func (d *daemon) signal(s syscall.Signal) {
+	select {
+	case <-d.over:
+	default:
+		_ = syscall.Kill(-d.cmd.Process.Pid, s)
+	}
+}
 
 // Stop ends the broker in order; what it is to keep is on disk.
 func (d *daemon) Stop() {

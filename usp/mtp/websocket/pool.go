@@ -230,13 +230,6 @@ func (p *Pool) client(e, controller usp.EndpointID) *Client {
 	return nil
 }
 
-// Fixed is how many Controllers of the configuration are dialled.
-func (p *Pool) Fixed() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.fixed)
-}
-
 // Close ends all connections, as Client.Close does; what was being closed already is waited for until ctx ends.
 func (p *Pool) Close(ctx context.Context) {
 	p.mu.Lock()

@@ -63,7 +63,7 @@ func TestPoolShares(t *testing.T) {
 		p.Connect(e, []mtp.Target{fleet, own})
 		within(t, e.up, "connection")
 	}
-	if n := p.made(); n != 1 || p.Fixed() != 1 || p.State(one.id, ctl.id).Failures != 0 {
+	if n := p.made(); n != 1 || len(p.fixed) != 1 || p.State(one.id, ctl.id).Failures != 0 {
 		t.Errorf("%d Clients", n)
 	}
 	p.Reset(one.id, ctl.id)
@@ -79,7 +79,7 @@ func TestPoolShares(t *testing.T) {
 	}
 	p.Connect(two, nil)
 	_, _ = end(t, two), end(t, two)
-	if p.made() != 0 || p.Fixed() != 1 || len(p.own) != 0 {
+	if p.made() != 0 || len(p.fixed) != 1 || len(p.own) != 0 {
 		t.Errorf("%d Clients, %v", p.made(), p.own)
 	}
 	if len(one.up)+len(one.down)+len(two.up)+len(two.down) != 0 {
