@@ -201,7 +201,9 @@ func stompMalformed(r *stompRig) {
 			{Name: "content-type", Value: "application/vnd.bbf.usp.msg"}, {Name: "reply-to-dest", Value: "/queue/nobody"}}}))
 	}
 	c.Abort()
-	<-down
+	if err := <-down; err == nil {
+		e.Error("it ended, and nothing says why")
+	}
 	e.wantValue("Device.DeviceInfo.SerialNumber", "S1")
 	if e.a.Connects() != 1 {
 		e.Error("the connection was made anew")

@@ -12,8 +12,8 @@ func TestStrictIsTheSpecification(t *testing.T) {
 	if p := Find("strict"); !reflect.DeepEqual(*p, Profile{Name: "strict"}) {
 		t.Errorf("strict departs from the specification: %+v", *p)
 	}
-	if Find("") != nil || Find("oktopus") != nil {
-		t.Error("a Profile that there is not was found")
+	if Find("") != Find("strict") || Find("oktopus") != nil {
+		t.Error("no name is strict, and a name that there is not is none")
 	}
 }
 
