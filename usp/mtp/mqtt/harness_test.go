@@ -31,11 +31,17 @@ const (
 	waiting = 10 * time.Second
 )
 
-// startBroker starts a broker at addr, "127.0.0.1:0" for any.
+// startBroker starts a broker at addr, "127.0.0.1:0" for any, that allows everything.
 func startBroker(t testing.TB, addr string, hooks ...mochi.Hook) *server {
 	t.Helper()
+	return startServer(t, addr, append(hooks, new(auth.AllowHook))...)
+}
+
+// startServer starts a broker that allows what its hooks do.
+func startServer(t testing.TB, addr string, hooks ...mochi.Hook) *server {
+	t.Helper()
 	s := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler), InlineClient: true})
-	for _, h := range append(hooks, new(auth.AllowHook)) {
+	for _, h := range hooks {
 		if err := s.AddHook(h, nil); err != nil {
 			t.Fatal(err)
 		}

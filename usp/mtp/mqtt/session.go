@@ -104,8 +104,8 @@ func clientIDs(s *broker.Setup) []string {
 }
 
 func (x *session) connect(ctx context.Context, s *broker.Setup, o client.Options, ids []string) (*client.Connack, error) {
-	for i, id := range ids {
-		o.ClientID = id
+	for {
+		o.ClientID = ids[0]
 		nc, err := s.Dial(ctx)
 		if err != nil {
 			return nil, err
@@ -115,18 +115,21 @@ func (x *session) connect(ctx context.Context, s *broker.Setup, o client.Options
 		switch {
 		case err == nil:
 			x.c = c
-			x.state.ClientID = id
+			x.state.ClientID = o.ClientID
 			if ack.AssignedClientID != "" {
 				x.state.ClientID, x.state.Assigned = ack.AssignedClientID, true
 			}
 			return ack, nil
 		case !errors.As(err, &refused):
 			return nil, err
-		case !refused.ClientID() || i == len(ids)-1:
+		case refused.QoS() && o.Will != nil && o.Will.QoS > 0:
+			o.Will.QoS = 0
+		case refused.ClientID() && len(ids) > 1:
+			ids = ids[1:]
+		default:
 			return nil, &broker.Refusal{Err: err, Status: mtp.Failed}
 		}
 	}
-	return nil, nil // there is at least one id
 }
 
 // will is the Disconnect Record that the broker publishes for an Agent that is gone, to the first of its Controllers that listens anywhere.
@@ -151,7 +154,11 @@ func (x *session) begin(ctx context.Context, s *broker.Setup, ack *client.Connac
 	m := &s.To[0].MQTT
 	x.qos = min(m.QoS, ack.MaximumQoS)
 	for _, p := range ack.UserProperties {
-		if p[0] == topicProperty {
+		switch {
+		case p[0] != topicProperty:
+		case !client.IsFilter(p[1]):
+			s.Refuse("subscribe_topic", fmt.Sprintf("the broker's subscribe-topic is no topic filter: %.100q", p[1]))
+		default:
 			x.fixed = append(x.fixed, client.Subscription{Filter: p[1], QoS: 1})
 		}
 	}

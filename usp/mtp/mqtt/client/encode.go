@@ -181,8 +181,8 @@ func isText(s string) bool {
 // isTopic says whether s can be published to (4.7.1, 4.7.3).
 func isTopic(s string) bool { return s != "" && isText(s) && !strings.ContainsAny(s, "+#") }
 
-// isFilter says whether s is a topic filter (4.7.1): wildcards take a whole level, and "#" the last.
-func isFilter(s string) bool {
+// IsFilter says whether s is a topic filter (4.7.1): wildcards take a whole level, and "#" the last.
+func IsFilter(s string) bool {
 	if s == "" || !isText(s) {
 		return false
 	}

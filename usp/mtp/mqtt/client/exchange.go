@@ -54,7 +54,7 @@ func (c *Conn) Publish(ctx context.Context, p *Publish) error {
 func (c *Conn) Subscribe(ctx context.Context, subs []Subscription) ([]byte, error) {
 	for _, s := range subs {
 		switch {
-		case !isFilter(s.Filter):
+		case !IsFilter(s.Filter):
 			return nil, ErrTopic
 		case s.QoS > 1:
 			return nil, ErrQoS
@@ -82,7 +82,7 @@ func (c *Conn) Subscribe(ctx context.Context, subs []Subscription) ([]byte, erro
 // Unsubscribe ends subscriptions.
 func (c *Conn) Unsubscribe(ctx context.Context, filters []string) error {
 	for _, f := range filters {
-		if !isFilter(f) {
+		if !IsFilter(f) {
 			return ErrTopic
 		}
 	}

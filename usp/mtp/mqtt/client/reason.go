@@ -34,6 +34,9 @@ func (r *Refused) ClientID() bool {
 	return r.Packet == "CONNACK" && (r.Version == V5 && r.Code == 0x85 || r.Version == V311 && r.Code == 2)
 }
 
+// QoS says that the broker does not take messages of the Will's QoS (3.2.2.3.4).
+func (r *Refused) QoS() bool { return r.Packet == "CONNACK" && r.Version == V5 && r.Code == 0x9B }
+
 // Violation is a broker's breach of the protocol, or of a limit that it was told. Code is the reason of the DISCONNECT that it gets.
 type Violation struct {
 	Code byte
