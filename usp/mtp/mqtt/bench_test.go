@@ -70,28 +70,33 @@ func (e *idle) Down(mtp.Channel, error)                        {}
 
 func idleID(i int) usp.EndpointID { return usp.EndpointID("os::0A0B0C-" + strconv.Itoa(i)) }
 
-// BenchmarkIdle reports what an idle Agent costs this process, and what one connection of bare paho does with the same options: B/agent. It needs as
-// many descriptors as Agents (ulimit -n).
+// BenchmarkIdle reports what an idle Agent costs this process, with a connection of its own and with four for all, and what one connection of bare paho
+// does with the same options: B/agent. It needs as many descriptors as Agents (ulimit -n).
 func BenchmarkIdle(b *testing.B) {
 	for _, n := range []int{1_000, 10_000} {
-		b.Run(fmt.Sprintf("isthmus/%d", n), func(b *testing.B) {
-			addr := brokerProcess(b)
-			for b.Loop() {
-				before := inUse()
-				p, up := NewPool(context.Background(), broker.Options{}), make(chan struct{}, n)
-				to := []mtp.Target{target(b, addr, ctl1)}
-				for i := range n {
-					p.Connect(&idle{idleID(i), up}, to)
+		own := func(shared int) func(*testing.B) {
+			return func(b *testing.B) {
+				addr := brokerProcess(b)
+				for b.Loop() {
+					before := inUse()
+					p, up := NewPool(context.Background(), broker.Options{}), make(chan struct{}, n)
+					p.Fix(ctl1, broker.Fixed{Shared: shared})
+					to := []mtp.Target{target(b, addr, ctl1)}
+					for i := range n {
+						p.Connect(&idle{idleID(i), up}, to)
+					}
+					for range n {
+						<-up
+					}
+					b.ReportMetric(float64(inUse()-before)/float64(n), "B/agent")
+					ctx, cancel := context.WithCancel(context.Background())
+					cancel()
+					p.Close(ctx)
 				}
-				for range n {
-					<-up
-				}
-				b.ReportMetric(float64(inUse()-before)/float64(n), "B/agent")
-				ctx, cancel := context.WithCancel(context.Background())
-				cancel()
-				p.Close(ctx)
 			}
-		})
+		}
+		b.Run(fmt.Sprintf("per_agent/%d", n), own(0))
+		b.Run(fmt.Sprintf("shared/%d", n), own(4))
 		b.Run(fmt.Sprintf("paho/%d", n), func(b *testing.B) {
 			addr := brokerProcess(b)
 			for b.Loop() {
