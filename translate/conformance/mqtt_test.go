@@ -47,7 +47,23 @@ func runMQTT(t *testing.T, number string, start func(*testing.T, brokerSetup) an
 	c := mqttCases[number]
 	for _, version := range []string{"5.0", "3.1.1"} {
 		if !c.only5 || version == "5.0" {
-			t.Run(version, func(t *testing.T) { c.run(&mqttRig{t, start, version}) })
+			t.Run(version, func(t *testing.T) { c.run(&mqttRig{t, start, version, false}) })
+		}
+	}
+}
+
+// TestSharedMQTT: what does not depend on a connection of the Agent's own holds where Agents share some, too.
+func TestSharedMQTT(t *testing.T) { sharedMQTT(t, newMochi) }
+
+// TestBrokerSharedMQTT: the same at a real broker.
+func TestBrokerSharedMQTT(t *testing.T) { sharedMQTT(t, newMosquitto) }
+
+func sharedMQTT(t *testing.T, start func(*testing.T, brokerSetup) anyBroker) {
+	for _, number := range []string{"11.12", "11.14", "11.15", "11.16", "11.17"} {
+		for _, version := range []string{"5.0", "3.1.1"} {
+			if c := mqttCases[number]; !c.only5 || version == "5.0" {
+				t.Run(number+" "+version, func(t *testing.T) { c.run(&mqttRig{t, start, version, true}) })
+			}
 		}
 	}
 }

@@ -42,6 +42,7 @@ type atBroker struct {
 	user       string
 	password   string
 	agentTopic string
+	shared     int // connections that Agents share
 }
 
 func (*atBroker) protocol() string { return mqtt.Protocol }
@@ -145,6 +146,7 @@ type mqttRig struct {
 	*testing.T
 	start   func(*testing.T, brokerSetup) anyBroker
 	version string
+	shared  bool // Agents share connections
 }
 
 func (r *mqttRig) v5() bool { return r.version == "5.0" }
@@ -173,6 +175,9 @@ func (r *mqttRig) agent(changes ...func(*atBroker, *tap)) *mqttEUT {
 	plain, _ := b.addresses()
 	t := newTap(r.T, plain)
 	at := &atBroker{broker: plain, addr: t.addr, version: r.version, user: "fleet", password: "secret", agentTopic: agentTopic}
+	if r.shared {
+		at.shared = 2
+	}
 	for _, change := range changes {
 		change(at, t)
 	}

@@ -216,7 +216,11 @@ func (w *world) reach() (agent.MTPConfig, error) {
 	w.pool = websocket.NewPool(w.ctx, websocket.PoolOptions{Client: websocket.ClientOptions{TLS: w.o.tls, Extension: true, Logger: quiet()}})
 	if w.o.at != nil {
 		w.behind = w.o.at.pool(w.ctx, broker.Options{TLS: w.o.tls, Logger: quiet()})
-		w.behind.Fix(controllerID, broker.Fixed{TLS: w.o.tls, Cycle: w.o.cycle})
+		fixed := broker.Fixed{TLS: w.o.tls, Cycle: w.o.cycle}
+		if at, ok := w.o.at.(*atBroker); ok {
+			fixed.Shared = at.shared
+		}
+		w.behind.Fix(controllerID, fixed)
 		return w.o.at.mtp()
 	}
 	u, err := url.Parse(w.o.url)
