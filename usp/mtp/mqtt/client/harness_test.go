@@ -15,7 +15,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if benchProcess() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // versions are what every test of messages runs with.
 var versions = map[string]Version{"5.0": V5, "3.1.1": V311}
