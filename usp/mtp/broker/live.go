@@ -46,7 +46,7 @@ type message struct {
 // channel reaches one Controller over a connection. It implements mtp.Channel.
 type channel struct {
 	v  *live
-	to mtp.Target
+	to *mtp.Target
 }
 
 // raise has the Channels come up, and hands over what has arrived before.
@@ -72,7 +72,7 @@ func (v *live) raise() {
 }
 
 func (v *live) open(t *mtp.Target) {
-	ch := &channel{v, *t}
+	ch := &channel{v, t}
 	v.channels = append(v.channels, ch)
 	v.contain(func() { v.l.endpoint.Up(ch) })
 }
@@ -232,7 +232,7 @@ func (c *channel) ConnectRecord() *usppb.Record { return c.v.session.ConnectReco
 
 // Send implements mtp.Channel.
 func (c *channel) Send(ctx context.Context, record []byte, to mtp.Address) error {
-	err := c.v.session.Send(ctx, record, &c.to, to)
+	err := c.v.session.Send(ctx, record, c.to, to)
 	if err == nil {
 		c.v.p.meter.Sent(len(record))
 	}
