@@ -27,6 +27,7 @@ const goodbyeTime = 5 * time.Second
 var (
 	errOwnAccount = errors.New("a connection that Agents share has one account: Username cannot hold the Endpoint ID")
 	errSameTopic  = errors.New("another Agent listens at this topic already")
+	errLeaving    = errors.New("the Agent has not yet left the connection that it shares")
 	errAnew       = errors.New("an Agent that shares a connection joins it anew")
 )
 
@@ -73,11 +74,12 @@ func (p *Pool) join(ctx context.Context, s *broker.Setup) (broker.Session, error
 	t, mine := p.trunk(trunkKey{s.Way, h.Sum32() % uint32(s.Shared)})
 	if mine {
 		t.connect(ctx, s)
-	}
-	select {
-	case <-t.ready:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	} else {
+		select {
+		case <-t.ready:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	if t.err != nil {
 		return nil, t.err
@@ -152,8 +154,11 @@ func (t *trunk) connect(ctx context.Context, s *broker.Setup) {
 func (t *trunk) add(m *member) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.over != nil {
+	switch {
+	case t.over != nil:
 		return t.over
+	case t.members[m.s.Endpoint] != nil:
+		return errLeaving
 	}
 	t.members[m.s.Endpoint] = m
 	return nil

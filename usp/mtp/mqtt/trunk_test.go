@@ -144,6 +144,25 @@ func TestSharedConnectionIsLost(t *testing.T) {
 	}
 }
 
+// TestBackOnASharedConnection: an Agent that comes back before it has left is heard when both are done.
+func TestBackOnASharedConnection(t *testing.T) {
+	addr := addressOf(t, startBroker(t, "127.0.0.1:0"))
+	l := listen(t, addr, client.V5, "usp/controller/#")
+	p := newPool(t, broker.Options{})
+	to := target(t, addr, ctl1)
+	agents := sharing(t, p, 4, to)
+	e := agents[0]
+	for i := range 10 {
+		p.Connect(e, nil)
+		p.Connect(e, []mtp.Target{to})
+		e.until(t, "its channel to come up again", func() bool { return e.ups == i+2 && e.up[ctl1] != nil })
+		if err := l.Publish(t.Context(), &client.Publish{Topic: "usp/agent/" + string(e.id), Payload: []byte("ask"), QoS: 1}); err != nil {
+			t.Fatal(err)
+		}
+		e.last(t, i+1)
+	}
+}
+
 // TestSharedAccount: one connection cannot log in as each Agent.
 func TestSharedAccount(t *testing.T) {
 	addr := addressOf(t, startBroker(t, "127.0.0.1:0"))
