@@ -33,5 +33,12 @@ func NewPool(ctx context.Context, o broker.Options) *Pool {
 // Close ends all connections, each with DISCONNECT until ctx is done, and returns when that is done.
 func (p *Pool) Close(ctx context.Context) {
 	p.Pool.Close(ctx)
+	p.mu.Lock()
+	for _, t := range p.trunks { // that no Agent came to use
+		if t.c != nil {
+			t.c.Abort()
+		}
+	}
+	p.mu.Unlock()
 	p.wheel.Close()
 }

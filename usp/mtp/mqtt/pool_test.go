@@ -248,9 +248,7 @@ func TestBrokerRestart(t *testing.T) {
 	if err := ch.Send(t.Context(), []byte("x"), ""); !errors.Is(err, mtp.ErrDown) {
 		t.Errorf("%v", err)
 	}
-	if s := p.State(agentID, ctl1); s.Status == mtp.Connected {
-		t.Errorf("%+v", s)
-	}
+	untilState(t, p, func(s mtp.State) bool { return s.Status != mtp.Connected })
 	startBroker(t, addr)
 	e.until(t, "a new channel", func() bool { return e.up[ctl1] != nil })
 	if err := e.up[ctl1].Send(t.Context(), []byte("x"), ""); err != nil {

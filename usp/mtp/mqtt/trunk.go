@@ -48,6 +48,8 @@ type trunk struct {
 	ack   *client.Connack
 	err   error     // why there is none
 	since time.Time // when that was
+	// refuse counts what is for no Agent here; it is that of the Agent which came first.
+	refuse func(reason, text string)
 
 	mu      sync.Mutex
 	over    error // why it has ended
@@ -130,6 +132,7 @@ func (p *Pool) forget(t *trunk) {
 
 func (t *trunk) connect(ctx context.Context, s *broker.Setup) {
 	defer close(t.ready)
+	t.refuse = s.Refuse
 	m := &s.To[0].MQTT
 	o := client.Options{Version: client.V5, Username: m.Username, CleanStart: true, KeepAlive: s.To[0].KeepAlive, RequestResponseInfo: true, MaxPacket: maxPacket,
 		Wheel: t.p.wheel, Handle: t.handle, Down: t.down}
@@ -214,17 +217,20 @@ func (t *trunk) handle(got *client.Publish) {
 	m := t.topics[topic]
 	t.mu.Unlock()
 	if m == nil { // a filter of the rows or of the broker, or a topic for all
-		r, _ := usp.DecodeRecord(got.Payload)
+		r, err := usp.DecodeRecord(got.Payload)
 		if r == nil {
-			return // nobody's
+			t.refuse("record", fmt.Sprintf("a message is no Record: %v", err))
+			return
 		}
 		t.mu.Lock()
 		m = t.members[usp.EndpointID(r.GetToId())]
 		t.mu.Unlock()
+		if m == nil {
+			t.refuse("to_id", fmt.Sprintf("a Record is for none of the Agents here: %.100q", r.GetToId()))
+			return
+		}
 	}
-	if m != nil {
-		m.handle(m.s, got)
-	}
+	m.handle(m.s, got)
 }
 
 // down is the end of the connection for all.

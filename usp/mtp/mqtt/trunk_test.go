@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"isthmus/usp"
 	"isthmus/usp/mtp"
 	"isthmus/usp/mtp/broker"
@@ -175,5 +177,31 @@ func TestSharedAccount(t *testing.T) {
 	}
 	if s := p.State(agentID, ctl1); s.Status != mtp.Misconfigured {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestSharedConnectionForNobody: what is for no Agent of a shared connection is counted, and disturbs none.
+func TestSharedConnectionForNobody(t *testing.T) {
+	addr, reg := addressOf(t, startBroker(t, "127.0.0.1:0")), prometheus.NewRegistry()
+	l := listen(t, addr, client.V5, "none")
+	p := newPool(t, broker.Options{Registerer: reg})
+	agents := sharing(t, p, 4, target(t, addr, ctl1, func(to *mtp.Target) { to.MQTT.Subscriptions = "1 usp/all" }))
+	for _, payload := range [][]byte{[]byte("no Record"), record(t, ctl1, "os::00D09E-404"), record(t, ctl1, agents[3].id)} {
+		if err := l.Publish(t.Context(), &client.Publish{Topic: "usp/all", Payload: payload, QoS: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	agents[3].last(t, 1) // came last
+	for _, reason := range []string{"record", "to_id"} {
+		if refusals(t, reg, reason) == 0 {
+			t.Errorf("%s is not counted", reason)
+		}
+	}
+	for _, e := range agents[:3] {
+		e.mu.Lock()
+		if len(e.got) > 0 {
+			t.Errorf("%s got %v", e.id, e.got)
+		}
+		e.mu.Unlock()
 	}
 }
