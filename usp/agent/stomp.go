@@ -47,8 +47,8 @@ var stompTables = []*table{
 			{ParamDef: ParamDef{Name: "Password", Type: TypeString, Secured: true}, calc: func(*view, string) string { return "" }},
 			shown(text("VirtualHost", "", 256)),
 			flag("EnableHeartbeats"),
-			number("OutgoingHeartbeat", "0", 0, maxHeartbeat),
-			number("IncomingHeartbeat", "0", 0, maxHeartbeat),
+			checked(number("OutgoingHeartbeat", "0", 0, maxHeartbeat), checkHeartbeat),
+			checked(number("IncomingHeartbeat", "0", 0, maxHeartbeat), checkHeartbeat),
 			number("ServerRetryInitialInterval", "60", 1, 65535),
 			number("ServerRetryIntervalMultiplier", "2000", 1000, 65535),
 			number("ServerRetryMaxInterval", "30720", 1, maxUint32),
@@ -67,8 +67,19 @@ var stompTables = []*table{
 	}},
 }
 
-// maxHeartbeat is a day, in milliseconds.
-const maxHeartbeat = 86_400_000
+// Heart-beats are a second to a day apart, in milliseconds.
+const (
+	minHeartbeat = 1000
+	maxHeartbeat = 86_400_000
+)
+
+// checkHeartbeat refuses what would have a fleet do nothing but send heart-beats.
+func checkHeartbeat(value string) error {
+	if n := number32(value); n > 0 && n < minHeartbeat {
+		return usp.Errorf(usp.InvalidValue, "heart-beats are %d ms apart at least, or 0 for none", minHeartbeat)
+	}
+	return nil
+}
 
 // stompStatus are the values of Status of a Connection.
 var stompStatus = map[mtp.Status]string{mtp.Disabled: "Disabled", mtp.Connecting: "Connecting", mtp.Connected: "Enabled",

@@ -137,7 +137,7 @@ func (p *Pool) tell(b *broker, err error) {
 func (p *Pool) connect(l *link, to []mtp.Target, assigned string) {
 	ctx, cancel := context.WithTimeout(p.ctx, handshakeTime)
 	defer cancel()
-	v := &live{p: p, l: l, to: to}
+	v := &live{p: p, l: l, to: to, subscribing: make(chan struct{}, 1)}
 	id := l.endpoint.EndpointID()
 	shared := 0
 	if f := l.b.key.fixed; f != nil {
@@ -153,6 +153,10 @@ func (p *Pool) connect(l *link, to []mtp.Target, assigned string) {
 		return
 	}
 	v.raise()
+	v.mu.Lock()
+	now := v.to
+	v.mu.Unlock()
+	p.moved(v, to, now)
 }
 
 // connected takes the outcome of an attempt, and says whether the connection is wanted.

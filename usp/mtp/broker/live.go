@@ -30,6 +30,8 @@ type live struct {
 	over    error // why it has ended
 	learnt  bool  // something new was assigned
 
+	subscribing chan struct{} // holds a token while the Session changes where it listens
+
 	mu       sync.Mutex // held while the Endpoint is called, so that its calls come one after the other
 	to       []mtp.Target
 	raised   bool
@@ -127,7 +129,17 @@ func (v *live) shut(ch *channel, why error) {
 	v.contain(func() { v.l.endpoint.Down(ch, why) })
 }
 
-func (v *live) resubscribe(ctx context.Context, to []mtp.Target) error {
+// resubscribe has the Session listen where the Targets say now: one change after the other.
+func (v *live) resubscribe(ctx context.Context) error {
+	select {
+	case v.subscribing <- struct{}{}:
+		defer func() { <-v.subscribing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	v.mu.Lock()
+	to := v.to
+	v.mu.Unlock()
 	if err := v.session.Resubscribe(ctx, to); err != nil {
 		return err
 	}

@@ -232,18 +232,23 @@ func (p *Pool) retarget(l *link, to []mtp.Target) func() {
 	}
 	return func() {
 		v.follow(to)
-		if was[0].MQTT.Subscriptions == to[0].MQTT.Subscriptions && was[0].STOMP.OwnDestination == to[0].STOMP.OwnDestination {
-			return
-		}
-		p.spawn(func() {
-			ctx, cancel := context.WithTimeout(p.ctx, resubscribeTime)
-			defer cancel()
-			if err := v.resubscribe(ctx, to); err != nil {
-				p.log.Debug("new subscription", "protocol", p.o.Protocol, "endpoint", l.endpoint.EndpointID(), "err", err)
-				v.session.Close(ctx)
-			}
-		})
+		p.moved(v, was, to)
 	}
+}
+
+// moved has a connection that was made for some Targets listen where others say.
+func (p *Pool) moved(v *live, was, to []mtp.Target) {
+	if was[0].MQTT.Subscriptions == to[0].MQTT.Subscriptions && was[0].STOMP.OwnDestination == to[0].STOMP.OwnDestination {
+		return
+	}
+	p.spawn(func() {
+		ctx, cancel := context.WithTimeout(p.ctx, resubscribeTime)
+		defer cancel()
+		if err := v.resubscribe(ctx); err != nil {
+			p.log.Debug("new subscription", "protocol", p.o.Protocol, "endpoint", v.l.endpoint.EndpointID(), "err", err)
+			v.session.Close(ctx)
+		}
+	})
 }
 
 func (p *Pool) drop(l *link) func() {

@@ -82,29 +82,43 @@ type controllerChannel struct {
 	conn *client.Conn
 	in   chan *client.Frame
 	down chan error
+	gone chan struct{} // closed when nobody takes from in any more
 }
 
-// waitingRecords is how many messages wait for a Controller.
-const waitingRecords = 256
+const (
+	waitingRecords = 256              // messages that wait for a Controller
+	setUpTime      = 30 * time.Second // from the dialling to the subscription
+)
 
 // connect makes a connection and has its Channel come up.
 func (c *Controller) connect(ctx context.Context) (*controllerChannel, error) {
+	ctx, cancel := context.WithTimeout(ctx, setUpTime)
+	defer cancel()
 	nc, err := c.o.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ch := &controllerChannel{c: c, in: make(chan *client.Frame, waitingRecords), down: make(chan error, 1)}
+	ch := &controllerChannel{c: c, in: make(chan *client.Frame, waitingRecords), down: make(chan error, 1), gone: make(chan struct{})}
 	if ch.conn, err = client.Connect(ctx, nc, client.Options{Login: c.o.Login, Passcode: c.o.Passcode, Host: c.o.Host, MaxBody: maxBody,
-		Headers: []client.Header{{Name: endpointHeader, Value: string(c.e.EndpointID())}}, Handle: func(f *client.Frame) { ch.in <- f },
+		Headers: []client.Header{{Name: endpointHeader, Value: string(c.e.EndpointID())}}, Handle: ch.handle,
 		Down: func(err error) { ch.down <- err }}); err != nil {
 		return nil, err
 	}
 	if err := ch.conn.Subscribe(ctx, "0", c.o.Destination); err != nil {
+		close(ch.gone)
 		ch.conn.Abort()
 		return nil, err
 	}
 	c.e.Up(ch)
 	return ch, nil
+}
+
+// handle has a message wait: what is too much for the Controller stays with the server.
+func (ch *controllerChannel) handle(f *client.Frame) {
+	select {
+	case ch.in <- f:
+	case <-ch.gone:
+	}
 }
 
 // serve hands over what arrives until the connection is lost or ctx is done.

@@ -27,14 +27,14 @@ var errNoDestination = errors.New("neither the row nor the server gives a destin
 
 // session is a connection that is up.
 type session struct {
-	c        *client.Conn
-	id       usp.EndpointID
-	template string // of the Agents' own destinations, unexpanded
+	c  *client.Conn
+	id usp.EndpointID
 
-	mu      sync.Mutex
-	mine    string // the destination that Records come to
-	number  int    // of the subscription
-	learned bool   // the server has named it (R-STOMP.14)
+	mu       sync.Mutex
+	template string // of the Agents' own destinations, unexpanded
+	mine     string // the destination that Records come to
+	number   int    // of the subscription
+	learned  bool   // the server has named it (R-STOMP.14)
 }
 
 // open makes the connection of an Agent (R-STOMP.2..17).
@@ -101,7 +101,7 @@ func (x *session) Resubscribe(ctx context.Context, to []mtp.Target) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.mine, x.number = mine, number+1
+	x.template, x.mine, x.number = to[0].STOMP.OwnDestination, mine, number+1
 	return nil
 }
 
@@ -149,15 +149,18 @@ func (x *session) handle(s *broker.Setup, f *client.Frame) {
 
 // forbidden says why no answer goes to a destination that a message names: it would be no Controller's.
 func (x *session) forbidden(s *broker.Setup, reply string) string {
+	x.mu.Lock()
+	template, mine := x.template, x.mine
+	x.mu.Unlock()
 	switch {
 	case reply == "":
 		return ""
-	case reply == x.listens():
+	case reply == mine:
 		return "a destination that is the Agent's own"
 	case strings.ContainsAny(reply, "*#>"):
 		return "a destination with a wildcard"
 	}
-	if id, ok := broker.Match(x.template, reply); ok && s.Hosts(usp.EndpointID(id)) {
+	if id, ok := broker.Match(template, reply); ok && s.Hosts(usp.EndpointID(id)) {
 		return "a destination that is another Agent's"
 	}
 	return ""

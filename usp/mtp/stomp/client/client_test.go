@@ -37,6 +37,7 @@ func TestFrames(t *testing.T) {
 		{"MESSAGE\ncontent-length:2000000000\n\nab\x00", ErrTooBig},
 		{"MESSAGE\n\n" + strings.Repeat("x", 200) + "\x00", ErrTooBig},
 		{"MESSAGE\n" + strings.Repeat("a:b\n", 100) + "\n\x00", ErrTooBig},
+		{"MESSAGE\n" + strings.Repeat("a:"+strings.Repeat("b", 1000)+"\n", 20) + "\n\x00", ErrTooBig},
 		{strings.Repeat("M", 10_000) + "\n\n\x00", ErrTooBig},
 		{"MESSAGE\xff\n\n\x00", ErrMalformed},
 		{"MESSAGE\na:b\n", io.ErrUnexpectedEOF},
@@ -239,6 +240,79 @@ func TestStalledFrame(t *testing.T) {
 		began := time.Now()
 		if err := <-down; err == nil || time.Since(began) != stallTimeout {
 			t.Errorf("%v after %s", err, time.Since(began))
+		}
+	})
+}
+
+// TestSecrets: a server that repeats what it was sent brings no passcode into an error, and keeps no error large.
+func TestSecrets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		own, other := net.Pipe()
+		defer other.Close()
+		go func() {
+			s := &server{t, other, bufio.NewReader(other)}
+			f := s.read()
+			f.Command, f.Body = "ERROR", []byte("you sent passcode:hun\\cter2 "+strings.Repeat("x", 10_000))
+			f.Headers = append([]Header{{"message", "no " + f.Get("passcode")}}, f.Headers...)
+			s.write(string(f.Append(nil)))
+		}()
+		_, err := Connect(t.Context(), own, Options{Login: "u", Passcode: "hun:ter2"})
+		if r := (*Refused)(nil); !errors.As(err, &r) || strings.Contains(err.Error(), "ter2") || len(err.Error()) > 3*maxShown {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestDisconnect: nothing comes after DISCONNECT ("DISCONNECT"), and whoever closes then, it was this side that ended the connection.
+func TestDisconnect(t *testing.T) {
+	play(t, Options{Outgoing: time.Second}, "CONNECTED\nversion:1.2\nheart-beat:0,1000\n\n\x00", func(t *testing.T, c *Conn, s *server, down chan error) {
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			c.Disconnect(t.Context())
+		}()
+		if f := s.read(); f.Command != "DISCONNECT" {
+			t.Errorf("%+v", f)
+		}
+		synctest.Wait()
+		if err := c.Send(t.Context(), &Frame{Command: "SEND"}); !errors.Is(err, ErrDown) {
+			t.Error(err)
+		}
+		_ = s.nc.SetReadDeadline(time.Now().Add(closeWait / 2))
+		if b, err := s.in.ReadByte(); err == nil {
+			t.Errorf("%q after DISCONNECT", b)
+		}
+		_ = s.nc.Close()
+		if err := <-down; !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+		<-left
+	})
+}
+
+// TestNoNUL: a header that would end its frame is not sent, and the connection goes on.
+func TestNoNUL(t *testing.T) {
+	play(t, Options{}, "CONNECTED\nversion:1.2\n\n\x00", func(t *testing.T, c *Conn, _ *server, down chan error) {
+		if err := c.Subscribe(t.Context(), "0", "/queue/a\x00SEND"); !errors.Is(err, ErrMalformed) || len(down) > 0 {
+			t.Error(err)
+		}
+	})
+}
+
+// TestHeartBeatPace: also after frames of the client's own, no two things that it sends are further apart than half of what was agreed on.
+func TestHeartBeatPace(t *testing.T) {
+	play(t, Options{Outgoing: 10 * time.Second}, "CONNECTED\nversion:1.2\nheart-beat:0,10000\n\n\x00", func(t *testing.T, c *Conn, s *server, _ chan error) {
+		time.Sleep(time.Second)
+		sent := make(chan error, 1)
+		go func() { sent <- c.Send(t.Context(), &Frame{Command: "SEND"}) }()
+		f := s.read()
+		s.write("RECEIPT\nreceipt-id:" + f.Get("receipt") + "\n\n\x00")
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if b, err := s.in.ReadByte(); err != nil || b != '\n' || time.Since(began) != 5*time.Second {
+			t.Errorf("%q, %v after %s", b, err, time.Since(began))
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -40,24 +39,38 @@ var (
 // Refused is an ERROR frame of the server's, after which it closes.
 type Refused struct{ Message, Detail string }
 
+// refused makes an error of an ERROR frame. Servers repeat in it what they don't like, perhaps the frame with the passcode.
+func (c *Conn) refused(f *Frame) error {
+	words := func(s string) string {
+		if p := c.o.Passcode; p != "" {
+			s = strings.NewReplacer(escapes.Replace(p), hidden, p, hidden).Replace(s)
+		}
+		return strings.Clone(s[:min(len(s), maxShown)])
+	}
+	return &Refused{words(f.Get("message")), words(string(f.Body))}
+}
+
 func (r *Refused) Error() string {
 	s := "stomp: the server answers ERROR"
 	for _, part := range []string{r.Message, r.Detail} {
 		if part = strings.TrimSpace(part); part != "" {
-			s += fmt.Sprintf(": %.*q", maxShown, part)
+			s += fmt.Sprintf(": %q", part)
 		}
 	}
 	return s
 }
 
 const (
-	// maxShown bounds how much of a server's words is repeated in an error.
+	// maxShown bounds how much of a server's words is repeated in an error, maxCommand of a word that is no command.
 	maxShown       = 200
+	maxCommand     = 20
+	hidden         = "[secret]"
 	defaultMaxBody = 1 << 20
+	maxAnswer      = 64 << 10 // of the body of what answers STOMP: an ERROR's may have a stack trace
 	readBuffer     = 1 << 10
 	connectTimeout = 30 * time.Second
 	writeTimeout   = 10 * time.Second
-	stallTimeout   = 30 * time.Second // between two parts of one frame
+	stallTimeout   = 30 * time.Second // for the rest of a frame that has begun
 	closeWait      = 2 * time.Second  // for the receipt of DISCONNECT
 	maxUnconfirmed = 64               // frames that wait for their receipts
 	tolerance      = 2                // heart-beats may come so many times later than agreed
@@ -68,12 +81,13 @@ type Conn struct {
 	nc     net.Conn
 	in     *bufio.Reader
 	o      Options
-	server *Frame // CONNECTED
+	server Frame // CONNECTED, without its body
 
 	writing chan struct{} // holds a token while a frame is written
 	slots   chan struct{} // holds a token for each receipt that is awaited
 	over    chan struct{}
 	closing atomic.Bool
+	leaving atomic.Bool // DISCONNECT is sent, and nothing may be after it
 	cause   atomic.Pointer[error]
 	wrote   atomic.Int64 // when, in Unix nanoseconds
 	every   time.Duration
@@ -120,21 +134,24 @@ func (c *Conn) handshake() error {
 		f.Headers = append(f.Headers, Header{"heart-beat", fmt.Sprintf("%d,%d", c.o.Outgoing.Milliseconds(), c.o.Incoming.Milliseconds())})
 	}
 	f.Headers = append(f.Headers, c.o.Headers...)
+	if err := f.valid(); err != nil {
+		return err
+	}
 	if _, err := c.nc.Write(f.Append(nil)); err != nil {
 		return fmt.Errorf("stomp: sending STOMP: %w", err)
 	}
-	got, err := ReadFrame(c.in, c.o.MaxBody, func() {})
+	got, err := ReadFrame(c.in, min(maxAnswer, c.o.MaxBody), func() {})
 	switch {
 	case err != nil:
 		return fmt.Errorf("stomp: waiting for CONNECTED: %w", err)
 	case got.Command == "ERROR":
-		return &Refused{got.Get("message"), string(got.Body)}
+		return c.refused(got)
 	case got.Command != "CONNECTED":
-		return malformed("the answer to STOMP is " + strconv.Quote(got.Command))
+		return malformed(fmt.Sprintf("the answer to STOMP is %.*q", maxCommand, got.Command))
 	case got.Get("version") != "1.2":
-		return malformed("the server speaks STOMP " + strconv.Quote(got.Get("version")))
+		return malformed(fmt.Sprintf("the server speaks STOMP %.*q", maxCommand, got.Get("version")))
 	}
-	c.server = got
+	c.server = Frame{Headers: got.Headers}
 	return nil
 }
 
@@ -165,18 +182,17 @@ func beats(s string) (can, wants time.Duration) {
 		if err != nil {
 			return 0
 		}
-		return min(time.Duration(n), math.MaxInt64/time.Millisecond) * time.Millisecond
+		return time.Duration(n) * time.Millisecond
 	}
 	return ms(a), ms(b)
 }
 
 // beat sends a heart-beat if nothing else was sent for half of the time agreed on, and sees to the next.
 func (c *Conn) beat() {
-	if c.closing.Load() {
-		return
-	}
-	half := c.every / tolerance
-	if idle := time.Since(time.Unix(0, c.wrote.Load())); idle >= half {
+	next := c.every / tolerance
+	if idle := time.Since(time.Unix(0, c.wrote.Load())); idle < next {
+		next -= idle
+	} else {
 		select {
 		case c.writing <- struct{}{}:
 			_ = c.put([]byte("\n"))
@@ -186,8 +202,8 @@ func (c *Conn) beat() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closing.Load() {
-		c.beats.Reset(half)
+	if !c.closing.Load() && !c.leaving.Load() {
+		c.beats.Reset(next)
 	}
 }
 
@@ -242,9 +258,9 @@ func (c *Conn) read(incoming time.Duration) (err error) {
 		case "RECEIPT":
 			c.confirmed(f.Get("receipt-id"))
 		case "ERROR":
-			return &Refused{f.Get("message"), string(f.Body)}
+			return c.refused(f)
 		default:
-			return malformed("a frame " + strconv.Quote(f.Command))
+			return malformed(fmt.Sprintf("a frame %.*q", maxCommand, f.Command))
 		}
 	}
 }
@@ -272,6 +288,9 @@ func (c *Conn) confirmed(id string) {
 
 // Send writes a frame and waits for the server's receipt. When ctx ends first nobody knows whether the server has it.
 func (c *Conn) Send(ctx context.Context, f *Frame) error {
+	if err := f.valid(); err != nil {
+		return err
+	}
 	select {
 	case c.slots <- struct{}{}: // until the receipt comes, whoever still waits for it
 	case <-c.over:
@@ -317,6 +336,8 @@ func (c *Conn) Unsubscribe(ctx context.Context, id string) error {
 
 // Disconnect ends the connection in order: what was sent has been confirmed, or two seconds or ctx are over.
 func (c *Conn) Disconnect(ctx context.Context) {
+	cause := ErrClosed
+	c.cause.CompareAndSwap(nil, &cause) // the server, too, may close once it has DISCONNECT
 	ctx, cancel := context.WithTimeout(ctx, closeWait)
 	defer cancel()
 	_ = c.Send(ctx, &Frame{Command: "DISCONNECT"})
@@ -342,12 +363,16 @@ func (c *Conn) write(ctx context.Context, f *Frame) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return c.put(f.Append(nil))
+	err := c.put(f.Append(nil))
+	if f.Command == "DISCONNECT" {
+		c.leaving.Store(true)
+	}
+	return err
 }
 
 // put writes; the caller holds the token. What could not be written in full ends the connection.
 func (c *Conn) put(b []byte) error {
-	if c.closing.Load() {
+	if c.closing.Load() || c.leaving.Load() {
 		return c.gone()
 	}
 	_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))

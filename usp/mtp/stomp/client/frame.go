@@ -37,7 +37,8 @@ func (f *Frame) Get(name string) string {
 const (
 	maxHeaders = 64
 	maxLine    = 8 << 10
-	firstChunk = 4 << 10 // what is allocated of a body before its bytes are there
+	maxHead    = 16 << 10 // all headers together
+	firstChunk = 4 << 10  // what is allocated of a body before its bytes are there
 )
 
 // ErrMalformed is wrapped by the errors of what is no frame; ErrTooBig by those of one over the limits.
@@ -58,7 +59,7 @@ func ReadFrame(r *bufio.Reader, limit int, beat func()) (*Frame, error) {
 		return nil, err
 	}
 	f := &Frame{Command: command}
-	for {
+	for head := 0; ; {
 		l, err := line(r)
 		if err != nil {
 			return nil, unexpected(err)
@@ -70,8 +71,8 @@ func ReadFrame(r *bufio.Reader, limit int, beat func()) (*Frame, error) {
 		if !ok || name == "" {
 			return nil, malformed("a header without a name")
 		}
-		if len(f.Headers) == maxHeaders {
-			return nil, fmt.Errorf("%w: more than %d headers", ErrTooBig, maxHeaders)
+		if head += len(l); len(f.Headers) == maxHeaders || head > maxHead {
+			return nil, fmt.Errorf("%w: more than %d headers or %d bytes of them", ErrTooBig, maxHeaders, maxHead)
 		}
 		h := Header{unescape(name), unescape(value)}
 		if h.Name == "" && name != "" || h.Value == "" && value != "" {
@@ -186,6 +187,16 @@ func unescape(s string) string {
 		b.WriteByte(c)
 	}
 	return b.String()
+}
+
+// valid says whether a frame can be sent: no escape stands for a NUL, which would end it.
+func (f *Frame) valid() error {
+	for _, h := range f.Headers {
+		if strings.IndexByte(h.Name, 0) >= 0 || strings.IndexByte(h.Value, 0) >= 0 {
+			return malformed("a NUL in a header")
+		}
+	}
+	return nil
 }
 
 // Append puts a frame behind b. A body has its content-length.
