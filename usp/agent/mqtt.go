@@ -88,7 +88,7 @@ var mqttTables = []*table{
 	}},
 	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.MQTT."}, protocol: mqttMTP, columns: []column{
 		reference("AgentMTPReference", ownMTPTable),
-		text("Topic", "", maxTopic),
+		checked(text("Topic", "", maxTopic), checkTopic),
 		flag("PublishRetainResponse"),
 		flag("PublishRetainNotify"),
 	}},
@@ -112,27 +112,26 @@ func checkFilter(s string) error {
 	return nil
 }
 
+// checkTopic refuses what cannot be published to (MQTT 5.0, section 4.7).
+func checkTopic(s string) error {
+	if strings.ContainsAny(s, "+#\x00") {
+		return usp.Errorf(usp.InvalidValue, "%q is no topic name", s)
+	}
+	return nil
+}
+
 // own puts the Agent's Endpoint ID into a text of the configuration.
 func (v *view) own(s string) string {
 	return strings.ReplaceAll(s, "{endpoint_id}", string(v.agent.id.ID))
 }
 
 // wayState is what the Dialer knows of the connection of a Client, or of a Connection of STOMP.
-func (v *view) wayState(client string) mtp.State {
-	d := v.agent.fleet.opts.Dialer
-	if d == nil {
+func (v *view) wayState(row string) mtp.State {
+	d, behind := v.agent.fleet.opts.Dialer, v.agent.behind(row)
+	if d == nil || behind == "" {
 		return mtp.State{}
 	}
-	for _, c := range v.rows.instances(controllerTable) {
-		for _, m := range v.rows.instances(c + "MTP.") {
-			if v.rows.mqttClient(m) == client || v.rows.stompConnection(m) == client {
-				if s := d.State(v.agent.id.ID, usp.EndpointID(v.rows.values[c]["EndpointID"])); s.Status != mtp.Disabled {
-					return s
-				}
-			}
-		}
-	}
-	return mtp.State{}
+	return d.State(v.agent.id.ID, behind)
 }
 
 func clientID(v *view, row string) string {
@@ -188,13 +187,13 @@ func (rs *rowSet) mqttTarget(row string, to mtp.Target) mtp.Target {
 	return to
 }
 
-// behind is the first Controller that a Client leads to.
-func (rs *rowSet) behind(client string) usp.EndpointID {
-	for _, c := range rs.instances(controllerTable) {
-		for _, m := range rs.instances(c + "MTP.") {
-			if rs.mqttClient(m) == client {
-				return usp.EndpointID(rs.get(c, "EndpointID"))
-			}
+// behind is the first Controller that is reached over a Client, or over a Connection of STOMP: not one that has another way which comes first.
+func (a *Agent) behind(row string) usp.EndpointID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, to := range a.wanted() {
+		if to.MQTT.Client == row || to.STOMP.Connection == row {
+			return to.Controller
 		}
 	}
 	return ""

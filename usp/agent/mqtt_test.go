@@ -9,6 +9,7 @@ import (
 
 	"isthmus/usp"
 	"isthmus/usp/mtp"
+	"isthmus/usp/usppb"
 )
 
 // brokered is a Dialer at whose brokers the Agent is connected.
@@ -161,5 +162,38 @@ func TestSTOMPRows(t *testing.T) {
 		r.a.Connect()
 		r.connect()
 		equal(t, fmt.Sprint(d.targets()[0].Port, d.targets()[0].STOMP.Outgoing), "61614 5s")
+	})
+}
+
+// TestWayToBroker: a row of Device.MQTT.Client. shows, and ForceReconnect() makes anew, the connection of whoever is reached over it: a Controller that
+// is disabled, or that has another MTP which comes first, is not. R-MQTT.4: a Controller's Topic is one that can be published to.
+func TestWayToBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &brokered{state: mtp.State{Status: mtp.Connected, ClientID: "given"}}
+		r := mqttRig(t, d)
+		r.start()
+		defer func() { r.stop() }()
+		r.connect()
+		r.a.Connect()
+		added := r.added(obj{controllerTable, []param{req("EndpointID", "self::added"), req("Enable", "true")}})
+		r.added(obj{added + "MTP.", []param{req("Enable", "true"), req("Order", "1"), req("WebSocket.Host", "controller")}})
+		row := r.added(obj{added + "MTP.", []param{req("Protocol", "MQTT"), req("Enable", "true"), req("Order", "2"),
+			req("MQTT.AgentMTPReference", ownMTPTable+"2"), req("MQTT.Topic", "usp/added")}})
+		const second = "Device.MQTT.Client.2."
+		r.ask(setReq(false, obj{controllerTable + "3.", []param{req("Enable", "false")}}))
+		equal(t, len(d.targets()), 3)
+		equal(t, r.get(second+"Status")+r.get(second+"ClientID"), second+"Status=Disabled"+second+"ClientID="+string(agentID)+"-2")
+		for _, topic := range []string{"usp/#", "usp/+/x", "a\x00"} {
+			wantError(t, r.ask(setReq(false, obj{row + "MQTT.", []param{req("Topic", topic)}})), 7004, row+"MQTT.Topic 7012")
+		}
+		for i, q := range []*usppb.Request{setReq(false, obj{controllerTable + "1.", []param{req("Enable", "false")}}), operateReq("Device.MQTT.Client.1."+forceReconnect, "k", true)} {
+			if resp := r.a.Do(t.Context(), ctl2, usp.NewRequest(fmt.Sprint(i), q)); resp.GetBody().GetError() != nil {
+				t.Fatal(resp)
+			}
+		}
+		synctest.Wait()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		equal(t, fmt.Sprint(d.reset), "[self::ctl-2]")
 	})
 }

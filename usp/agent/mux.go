@@ -276,7 +276,7 @@ func (x *exchange) run(ctx context.Context, inv *Invocation) (map[string]string,
 		return nil, x.resetSession(usp.EndpointID(x.a.rows().get(controllerOf(row), "EndpointID")))
 	}
 	if command == forceReconnect {
-		return nil, x.resetSession(x.a.rows().behind(row))
+		return nil, x.resetSession(x.a.behind(row))
 	}
 	return nil, x.a.update(ctx, x.from, func(t *tx) error {
 		t.put(row, "OnBoardingComplete", "false")

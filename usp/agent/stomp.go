@@ -63,7 +63,7 @@ var stompTables = []*table{
 	}},
 	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.STOMP."}, protocol: stompMTP, columns: []column{
 		reference("Reference", stompConnectionTable),
-		text("Destination", "", maxTopic),
+		checked(text("Destination", "", maxTopic), checkDestination),
 	}},
 }
 
@@ -84,6 +84,14 @@ func checkHeartbeat(value string) error {
 // stompStatus are the values of Status of a Connection.
 var stompStatus = map[mtp.Status]string{mtp.Disabled: "Disabled", mtp.Connecting: "Connecting", mtp.Connected: "Enabled",
 	mtp.Misconfigured: "Error_Misconfigured", mtp.Unreachable: "ServerNotPresent", mtp.Failed: "Error"}
+
+// checkDestination refuses what would end a frame early.
+func checkDestination(s string) error {
+	if strings.ContainsRune(s, 0) {
+		return usp.Errorf(usp.InvalidValue, "%q is no destination", s)
+	}
+	return nil
+}
 
 // stompConnection is the row of the Connection that the row of a Controller's MTP leads to, "" if to none.
 func (rs *rowSet) stompConnection(row string) string {
