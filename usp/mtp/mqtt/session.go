@@ -236,6 +236,11 @@ func (x *session) wanted(to []mtp.Target, mine string) []client.Subscription {
 
 // Resubscribe implements broker.Session (R-MQTT.34).
 func (x *session) Resubscribe(ctx context.Context, to []mtp.Target) error {
+	return x.resubscribe(ctx, to, func(string) bool { return false })
+}
+
+// resubscribe leaves alone what somebody else needs.
+func (x *session) resubscribe(ctx context.Context, to []mtp.Target, needed func(filter string) bool) error {
 	wanted := x.wanted(to, x.mine)
 	if len(wanted) == 0 {
 		return errNoTopic
@@ -245,7 +250,7 @@ func (x *session) Resubscribe(ctx context.Context, to []mtp.Target) error {
 	x.mu.Unlock()
 	var gone []string
 	for _, f := range have {
-		if !slices.ContainsFunc(wanted, func(w client.Subscription) bool { return w.Filter == f }) {
+		if !slices.ContainsFunc(wanted, func(w client.Subscription) bool { return w.Filter == f }) && !needed(f) {
 			gone = append(gone, f)
 		}
 	}

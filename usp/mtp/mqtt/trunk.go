@@ -28,7 +28,6 @@ var (
 	errOwnAccount = errors.New("a connection that Agents share has one account: Username cannot hold the Endpoint ID")
 	errSameTopic  = errors.New("another Agent listens at this topic already")
 	errLeaving    = errors.New("the Agent has not yet left the connection that it shares")
-	errAnew       = errors.New("an Agent that shares a connection joins it anew")
 )
 
 // trunkKey tells connections that Agents share apart.
@@ -249,8 +248,18 @@ func (t *trunk) down(err error) {
 	}
 }
 
-// Resubscribe implements broker.Session: the Agent joins anew.
-func (m *member) Resubscribe(context.Context, []mtp.Target) error { return errAnew }
+// Resubscribe implements broker.Session (R-MQTT.34).
+func (m *member) Resubscribe(ctx context.Context, to []mtp.Target) error {
+	return m.resubscribe(ctx, to, func(filter string) bool { return m.t.needed(filter, m) })
+}
+
+// needed says whether another Agent listens to a topic filter.
+func (t *trunk) needed(filter string, but *member) bool {
+	t.mu.Lock()
+	members := slices.Collect(maps.Values(t.members))
+	t.mu.Unlock()
+	return slices.ContainsFunc(members, func(m *member) bool { return m != but && slices.Contains(m.State().Subscribed, filter) })
+}
 
 // Close implements broker.Session: Controllers are told by a Disconnect Record, since no Will tells them.
 func (m *member) Close(ctx context.Context) {
@@ -276,20 +285,14 @@ func (m *member) goodbye(ctx context.Context, to *mtp.Target) {
 	}
 	record, err := usp.Address(usp.Disconnect(usp.Errorf(usp.InternalError, "the Agent leaves")), m.s.Endpoint, to.Controller, "")
 	if err == nil {
-		_ = m.Send(ctx, record, to, "") // whoever leaves has nobody to tell
+		_ = m.Send(ctx, record, to, "") // as below
 	}
 }
 
 // unsubscribe ends what only this Agent listens to.
 func (t *trunk) unsubscribe(ctx context.Context, m *member) {
-	t.mu.Lock()
-	own := t.topics[m.mine] == m
-	t.mu.Unlock()
-	filter := m.mine
-	if !m.v5 {
-		filter += "/#"
-	}
-	if own && slices.Contains(m.state.Subscribed, filter) {
-		_ = t.c.Unsubscribe(ctx, []string{filter}) // as above
+	own := slices.DeleteFunc(slices.Clone(m.State().Subscribed), func(filter string) bool { return t.needed(filter, m) })
+	if len(own) > 0 {
+		_ = t.c.Unsubscribe(ctx, own) // whoever leaves has nobody to tell
 	}
 }

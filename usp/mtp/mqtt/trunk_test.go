@@ -2,7 +2,9 @@ package mqtt
 
 import (
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -203,5 +205,44 @@ func TestSharedConnectionForNobody(t *testing.T) {
 			t.Errorf("%s got %v", e.id, e.got)
 		}
 		e.mu.Unlock()
+	}
+}
+
+// TestSharedSubscriptions: R-MQTT.34 on a connection that is shared: rows that come and go are followed on it, and what another Agent needs stays.
+func TestSharedSubscriptions(t *testing.T) {
+	addr := addressOf(t, startBroker(t, "127.0.0.1:0"))
+	l := listen(t, addr, client.V5, "none")
+	p := newPool(t, broker.Options{})
+	with := func(rows string) []mtp.Target {
+		return []mtp.Target{target(t, addr, ctl1, func(to *mtp.Target) { to.MQTT.Subscriptions = rows })}
+	}
+	p.Fix(ctl1, broker.Fixed{Shared: 1})
+	one, two := newEndpoint("os::00D09E-1"), newEndpoint("os::00D09E-2")
+	for _, e := range []*endpoint{one, two} {
+		p.Connect(e, with("1 both\n"))
+		e.channel(t, ctl1)
+	}
+	p.Connect(one, with("1 own\n"))
+	for end := time.Now().Add(waiting); !slices.Contains(p.State(one.id, ctl1).Subscribed, "own"); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("subscribed to %v", p.State(one.id, ctl1).Subscribed)
+		}
+	}
+	heard := 0
+	for _, c := range []struct {
+		topic string
+		e     *endpoint
+	}{{"own", one}, {"both", two}, {"usp/agent/os::00D09E-1", one}} {
+		if err := l.Publish(t.Context(), &client.Publish{Topic: c.topic, Payload: record(t, ctl1, c.e.id), QoS: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if c.e == one {
+			heard++
+		}
+	}
+	one.last(t, heard)
+	two.last(t, 1)
+	if one.ups != 1 || two.ups != 1 {
+		t.Errorf("%d and %d connections", one.ups, two.ups)
 	}
 }
