@@ -242,7 +242,7 @@ func mqttClientIDKept(r *mqttRig) {
 }
 
 const (
-	late  = 2 * time.Second        // what a busy machine may take longer
+	late  = 4 * time.Second        // what a busy machine may take longer
 	early = 100 * time.Millisecond // what two clocks may differ
 )
 

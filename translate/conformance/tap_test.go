@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -273,7 +274,7 @@ func (p *tap) disconnect() error {
 			x.writing.Lock()
 			_, err := c.Write([]byte{packets.Disconnect << 4, 1, 0x8B}) // server shutting down
 			x.writing.Unlock()
-			if err != nil {
+			if err != nil && !errors.Is(err, net.ErrClosed) { // one that is about to go
 				return fmt.Errorf("DISCONNECT: %w", err)
 			}
 			continue
