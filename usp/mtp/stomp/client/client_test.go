@@ -29,6 +29,7 @@ func TestFrames(t *testing.T) {
 		want error
 	}{
 		{"MESSAGE\nfoo\n\n\x00", ErrMalformed},
+		{"\r\r\n\n\x00", ErrMalformed},
 		{"MESSAGE\n:foo\n\n\x00", ErrMalformed},
 		{"MESSAGE\na:b\\t\n\n\x00", ErrMalformed},
 		{"MESSAGE\ncontent-length:x\n\n\x00", ErrMalformed},

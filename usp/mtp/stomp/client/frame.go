@@ -58,6 +58,9 @@ func ReadFrame(r *bufio.Reader, limit int, beat func()) (*Frame, error) {
 	if err != nil {
 		return nil, err
 	}
+	if strings.ContainsFunc(command, func(r rune) bool { return r < 'A' || r > 'Z' }) {
+		return nil, malformed("a command that is none")
+	}
 	f := &Frame{Command: command}
 	for head := 0; ; {
 		l, err := line(r)
