@@ -36,7 +36,8 @@ func newSeveral(t *testing.T, broker, server anyBroker) *several {
 		return &eut{T: t, w: e.w, a: a}
 	}
 	s := &several{eut: e, mqtt: with(mqttController), stomp: with(stompController), broker: broker, line: server}
-	_, err := e.set(false, obj{activeClient, []param{req("ConnectRetryTime", "1")}}, obj{stompConnection, []param{req("ServerRetryInitialInterval", "1")}})
+	_, err := e.set(false, obj{activeClient, []param{req("ConnectRetryTime", "1"), req("ConnectRetryMaxInterval", "4")}},
+		obj{stompConnection, []param{req("ServerRetryInitialInterval", "1"), req("ServerRetryMaxInterval", "4")}})
 	e.must(err)
 	e.must(s.mqtt.a.WaitConnects(e.deadline(), 2))
 	e.must(s.stomp.a.WaitConnects(e.deadline(), 2))

@@ -249,7 +249,7 @@ const (
 // quick has the Agent wait as little as it may.
 func (e *mqttEUT) quick() {
 	e.Helper()
-	_, err := e.set(false, obj{activeClient, []param{req("ConnectRetryTime", "1"), req("ConnectRetryIntervalMultiplier", "2000")}})
+	_, err := e.set(false, obj{activeClient, []param{req("ConnectRetryTime", "1"), req("ConnectRetryIntervalMultiplier", "2000"), req("ConnectRetryMaxInterval", "4")}})
 	e.must(err)
 	e.back(2) // what has changed takes effect in a new connection
 }

@@ -78,7 +78,8 @@ func stompSession(r *stompRig) {
 // stompRetry: two attempts in vain in their windows, which all begin at once (R-STOMP.7).
 func stompRetry(r *stompRig) {
 	e := r.agent()
-	_, err := e.set(false, obj{stompConnection, []param{req("ServerRetryInitialInterval", "2"), req("ServerRetryIntervalMultiplier", "2000")}})
+	_, err := e.set(false, obj{stompConnection, []param{req("ServerRetryInitialInterval", "2"), req("ServerRetryIntervalMultiplier", "2000"),
+		req("ServerRetryMaxInterval", "4")}}) // a real server takes its time to start
 	e.must(err)
 	e.back(2)
 	e.tap.skip()
