@@ -193,9 +193,7 @@ func (p *Pool) connected(l *link, v *live, s Session, err error) bool {
 		l.at, l.live, l.state = up, v, s.State()
 		l.state.Status, l.state.Since = mtp.Connected, time.Now()
 		v.learnt = l.state.Assigned && l.state.ClientID != was.ClientID || l.state.Listens != was.Listens
-		if !slices.Equal(v.to, l.to) {
-			v.to = l.to
-		}
+		v.to = l.to
 		return true
 	}
 	return false
@@ -235,7 +233,7 @@ func (p *Pool) ended(l *link, v *live, err error) {
 	}
 	v.counted = false
 	p.meter.Connections.Dec()
-	p.meter.Closed(v.reason(err))
+	p.meter.Closed(v.reason())
 	l.live, l.at = nil, waiting
 	anew := l.anew
 	l.anew = false

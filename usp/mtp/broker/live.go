@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -18,8 +17,6 @@ const maxEarly = 64
 
 // reopen is how long a Channel that the Agent has closed stays so, where the connection goes on for other Controllers.
 const reopen = 5 * time.Second
-
-var errPanic = errors.New("panic")
 
 // live is a connection that is, or is about to be, up, with its Channels.
 type live struct {
@@ -220,12 +217,9 @@ func (v *live) refuse(reason, text string) {
 }
 
 // reason is what the end of a connection is counted as.
-func (v *live) reason(err error) string {
+func (v *live) reason() string {
 	if v.l.anew || v.l.gone || v.p.closed {
 		return "local"
-	}
-	if errors.Is(err, errPanic) {
-		return "panic"
 	}
 	return "error"
 }
@@ -256,12 +250,15 @@ func (c *channel) Close(mtp.CloseReason) {
 	v := c.v
 	v.p.spawn(func() {
 		v.mu.Lock()
-		alone := len(v.channels) == 1
-		if !alone {
+		there, alone := slices.Contains(v.channels, c), len(v.channels) == 1
+		if there && !alone {
 			v.shut(c, mtp.ErrDown)
 		}
 		v.mu.Unlock()
-		if alone {
+		switch {
+		case !there: // the connection is others' now
+			return
+		case alone:
 			v.session.Close(v.p.end)
 			return
 		}

@@ -69,7 +69,7 @@ func TestControllersBehindOneClient(t *testing.T) {
 	one, two := target(t, addr, ctl1), target(t, addr, ctl2)
 	p.Connect(e, []mtp.Target{one, two})
 	first := e.channel(t, ctl1)
-	e.channel(t, ctl2)
+	second := e.channel(t, ctl2)
 	if n := s.Clients.Len(); n != 3 { // and the listener and the inline client
 		t.Errorf("%d clients", n)
 	}
@@ -83,6 +83,8 @@ func TestControllersBehindOneClient(t *testing.T) {
 	}
 	p.Connect(e, []mtp.Target{one})
 	e.until(t, "the end of a channel", func() bool { return e.up[ctl2] == nil })
+	second.Close(mtp.Normal) // as the Agent does when it has seen a Controller off
+	p.Reset(agentID, ctl2)   // what is not there any more is nobody's
 	if err := first.Send(t.Context(), []byte("still here"), ""); err != nil || string(l.next(t).Payload) != "still here" {
 		t.Error(err)
 	}
