@@ -70,9 +70,21 @@ func (f *adminFlags) do(ctx context.Context, id string, req *usppb.Msg) (*usppb.
 func (f *adminFlags) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
+	var answer []byte
+	err := f.stream(ctx, method, path, body, func(r io.Reader) (err error) {
+		if answer, err = io.ReadAll(io.LimitReader(r, maxAnswer)); err != nil {
+			return fmt.Errorf("reading the answer of %s: %w", f.Admin, err)
+		}
+		return nil
+	})
+	return answer, err
+}
+
+// stream sends a request and has read take the body of an answer that is no error.
+func (f *adminFlags) stream(ctx context.Context, method, path string, body []byte, read func(io.Reader) error) error {
 	client, err := f.client()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer client.CloseIdleConnections()
 	url := f.Admin
@@ -84,7 +96,7 @@ func (f *adminFlags) call(ctx context.Context, method, path string, body []byte)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(url, "/")+"/api/v1/"+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("--admin %s is no address: write host:port: %w", f.Admin, errUse)
+		return fmt.Errorf("--admin %s is no address: write host:port: %w", f.Admin, errUse)
 	}
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", admin.MsgType)
@@ -92,27 +104,23 @@ func (f *adminFlags) call(ctx context.Context, method, path string, body []byte)
 	if f.TokenFile != "" {
 		token, err := os.ReadFile(f.TokenFile)
 		if err != nil {
-			return nil, fmt.Errorf("token file: %w", err)
+			return fmt.Errorf("token file: %w", err)
 		}
 		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("no running proxy answers at %s: start isthmus serve, or name its admin.listen with --admin: %w", f.Admin, errors.Unwrap(err))
+		return fmt.Errorf("no running proxy answers at %s: start isthmus serve, or name its admin.listen with --admin: %w", f.Admin, errors.Unwrap(err))
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, fmt.Errorf("reading the answer of %s: %w", f.Admin, err)
+	if resp.StatusCode == http.StatusOK {
+		return read(resp.Body)
 	}
-	if resp.StatusCode != http.StatusOK {
-		var e admin.Error
-		if json.Unmarshal(answer, &e) != nil || e.Error == "" {
-			e.Error = fmt.Sprintf("%s answers %s: check --admin", f.Admin, resp.Status)
-		}
-		return nil, &errAdmin{resp.StatusCode, e.Error}
+	var e admin.Error
+	if json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&e) != nil || e.Error == "" {
+		e.Error = fmt.Sprintf("%s answers %s: check --admin", f.Admin, resp.Status)
 	}
-	return answer, nil
+	return &errAdmin{resp.StatusCode, e.Error}
 }
 
 func (f *adminFlags) client() (*http.Client, error) {

@@ -125,7 +125,7 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 		Auth: cwmpAuth(&c.CWMP.Auth, i.proxy), TrustedProxies: prefixes(c.CWMP.TrustedProxies)})
 	i.ws = websocket.NewServer(i.proxy.Lookup, websocket.ServerOptions{TLS: wsTLS, MaxConnections: share.dialIn,
 		TrustEndpointID: c.USP.WebSocketServer.TrustEndpointID, Logger: i.log, Registerer: reg})
-	i.admin = admin.New(admin.Options{Fleet: fleet{i.proxy}, Ready: i.ready, Gatherer: reg, Token: string(c.Admin.Token),
+	i.admin = admin.New(admin.Options{Fleet: fleet{i.proxy}, Backup: i.backup, Ready: i.ready, Gatherer: reg, Token: string(c.Admin.Token),
 		MetricsPublic: c.Admin.MetricsPublic, TLS: adminTLS, RequestTimeout: time.Duration(c.USP.RequestTimeout), Log: i.log})
 	share.tell(i.log, i.proxy.Len(), connections(agents, c.USP.Controllers), len(c.USP.SourceAddresses))
 	i.proxy.Start()

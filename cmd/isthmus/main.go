@@ -25,12 +25,14 @@ type cli struct {
 	Devices   devicesCmd   `cmd:"" help:"List the CPE that a running proxy knows, or show one."`
 	Trace     traceCmd     `cmd:"" help:"Show what Controllers asked of a device, and what the CPE was asked for it."`
 	USP       uspCmd       `cmd:"" name:"usp" help:"Send USP requests from a terminal."`
+	Backup    backupCmd    `cmd:"" help:"Write the store of a running proxy to a file."`
+	Restore   restoreCmd   `cmd:"" help:"Make the store of a proxy that does not run what a backup holds."`
 	Datamodel datamodelCmd `cmd:"" help:"Look into data models: what they come to, what a device has."`
 	Version   versionCmd   `cmd:"" help:"Print version, commit and Go version."`
 }
 
 // later are the commands that later versions bring.
-var later = []string{"backup", "restore", "migrate"}
+var later = []string{"migrate"}
 
 // The exit codes.
 const (

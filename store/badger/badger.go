@@ -41,6 +41,24 @@ const (
 	discardRatio = 0.5
 )
 
+func (opts *Options) withDefaults() Options {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.MemoryMB == 0 {
+		o.MemoryMB = defaultMemoryMB
+	}
+	o.MemoryMB = max(o.MemoryMB, minMemoryMB)
+	if o.MinFreeMB == 0 {
+		o.MinFreeMB = 4 * o.MemoryMB
+	}
+	return o
+}
+
 // Store is the embedded store.Store: two Badger databases under one directory.
 type Store struct {
 	dir      string
@@ -65,20 +83,7 @@ var _ store.Store = (*Store)(nil)
 // Open opens the store in dir, which is created, or made, 0700. It refuses a directory that another process has open, naming
 // that process, and a store that a newer isthmus wrote.
 func Open(dir string, opts *Options) (*Store, error) {
-	if opts == nil {
-		opts = &Options{}
-	}
-	o := *opts
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	if o.MemoryMB == 0 {
-		o.MemoryMB = defaultMemoryMB
-	}
-	o.MemoryMB = max(o.MemoryMB, minMemoryMB)
-	if o.MinFreeMB == 0 {
-		o.MinFreeMB = 4 * o.MemoryMB
-	}
+	o := opts.withDefaults()
 	if err := makePrivate(dir); err != nil {
 		return nil, err
 	}
@@ -95,6 +100,9 @@ func Open(dir string, opts *Options) (*Store, error) {
 }
 
 func (s *Store) open(o *Options) (err error) {
+	if err = install(s.dir, o.Logger); err != nil {
+		return err
+	}
 	if err = checkFormat(s.dir); err != nil {
 		return err
 	}

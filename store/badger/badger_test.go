@@ -152,7 +152,7 @@ func TestFormat(t *testing.T) {
 	if _, err := Open(dir, nil); err == nil || !strings.Contains(err.Error(), "is missing") {
 		t.Errorf("no format: %v", err)
 	}
-	if err := writeFormat(dir, path); err != nil {
+	if err := writeFormat(dir, path, format); err != nil {
 		t.Fatal(err)
 	}
 	open(t, dir, Options{})

@@ -43,7 +43,7 @@ func checkFormat(dir string) error {
 		if _, err := os.Stat(filepath.Join(dir, promisesDir)); err == nil {
 			return fmt.Errorf("store %s is damaged: %s is missing; restore the directory as a whole", dir, path)
 		}
-		return writeFormat(dir, path)
+		return writeFormat(dir, path, format)
 	}
 	if err != nil {
 		return fmt.Errorf("store %s: %w", dir, err)
@@ -60,12 +60,12 @@ func checkFormat(dir string) error {
 }
 
 // writeFormat writes the format file as a whole or not at all.
-func writeFormat(dir, path string) error {
+func writeFormat(dir, path string, version int) error {
 	f, err := os.CreateTemp(dir, formatFile+"-*")
 	if err != nil {
 		return fmt.Errorf("creating the store: %w", err)
 	}
-	_, err = fmt.Fprintln(f, format)
+	_, err = fmt.Fprintln(f, version)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)

@@ -8,6 +8,7 @@
 //	lock        locked while a process has the store open; holds its number
 //	promises/   Badger, synced: heads, rows, notifications, operations, journals, fleet records, the epoch
 //	cache/      Badger, not synced: snapshots and what the last Informs laid over them
+//	replaced-…/ the store that was there before a restore
 //
 // The keys are those of package store (key.go). Both databases survive a killed process as they were. After a power failure
 // the cache may lack its last writes, so a head can be newer than the snapshot beside it: who writes both puts into both what

@@ -206,3 +206,41 @@ func TestUSP(t *testing.T) {
 		}
 	}
 }
+
+func TestBackup(t *testing.T) {
+	begun, goOn := make(chan struct{}), make(chan error)
+	url := start(t, Options{Backup: func(_ context.Context, w io.Writer) (int, error) {
+		if _, err := io.WriteString(w, strings.Repeat("backup", 1<<20)); err != nil {
+			return 0, err
+		}
+		begun <- struct{}{}
+		return 3, <-goOn
+	}}) + "/api/v1/backup"
+	for _, tt := range []struct {
+		fault error
+		whole bool
+	}{{nil, true}, {io.ErrClosedPipe, false}, {nil, true}} {
+		whole := make(chan bool)
+		go func() {
+			resp, err := http.Post(url, "", nil)
+			if err == nil {
+				_, err = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			whole <- err == nil
+		}()
+		<-begun
+		resp, err := http.Post(url, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusConflict {
+			t.Errorf("a second backup beside the first: %s", resp.Status)
+		}
+		goOn <- tt.fault
+		if got := <-whole; got != tt.whole {
+			t.Errorf("with %v: whole %v", tt.fault, got)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,7 @@ import (
 // Options say what a Server shows, and to whom.
 type Options struct {
 	Fleet          Fleet
+	Backup         Backup
 	Ready          func() error        // why the proxy is not ready, nil if it is; nil: always ready
 	Gatherer       prometheus.Gatherer // nil: prometheus.DefaultGatherer
 	Token          string              // bearer token; "": none is asked for
@@ -46,6 +48,8 @@ type Server struct {
 	opts     Options
 	http     *http.Server
 	loopback bool // the listener's address; set before the first request
+
+	backingUp sync.Mutex
 }
 
 // New makes a Server that serves nothing yet.
@@ -113,6 +117,7 @@ func (s *Server) routes() http.Handler {
 	route("GET", "/api/v1/devices/{id}", s.device)
 	route("GET", "/api/v1/devices/{id}/trace", s.trace)
 	route("POST", "/api/v1/devices/{id}/usp", s.usp)
+	route("POST", "/api/v1/backup", s.backup)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, "no such resource")
 	})
