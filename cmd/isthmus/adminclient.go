@@ -23,7 +23,9 @@ import (
 type adminFlags struct {
 	Admin     string `default:"127.0.0.1:9647" env:"ISTHMUS_ADMIN_LISTEN" placeholder:"ADDR" help:"Admin address of the running proxy: host:port, or an http:// or https:// URL (${default})."`
 	TokenFile string `env:"ISTHMUS_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"File with the proxy's bearer token."`
-	CAFile    string `name:"ca-file" placeholder:"FILE" help:"CA certificates to trust for an https:// address."`
+	CAFile    string `name:"ca-file" env:"ISTHMUS_ADMIN_CA_FILE" placeholder:"FILE" help:"CA certificates to trust for an https:// address."`
+	CertFile  string `name:"cert-file" env:"ISTHMUS_ADMIN_CERT_FILE" placeholder:"FILE" help:"Client certificate to show, in place of a token or beside it."`
+	KeyFile   string `name:"key-file" env:"ISTHMUS_ADMIN_KEY_FILE" placeholder:"FILE" help:"Its private key."`
 }
 
 const (
@@ -124,13 +126,21 @@ func (f *adminFlags) stream(ctx context.Context, method, path string, body []byt
 }
 
 func (f *adminFlags) client() (*http.Client, error) {
-	t := &http.Transport{}
-	if f.CAFile != "" {
-		cas, err := certificates(f.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		t.TLSClientConfig = &tls.Config{RootCAs: pool(cas)}
+	t := &tls.Config{MinVersion: tls.VersionTLS12}
+	cas, err := certificates(f.CAFile)
+	if err != nil {
+		return nil, err
 	}
-	return &http.Client{Transport: t}, nil
+	t.RootCAs = pool(cas)
+	if (f.CertFile == "") != (f.KeyFile == "") {
+		return nil, fmt.Errorf("--cert-file and --key-file belong together: give both: %w", errUse)
+	}
+	if f.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("client certificate %s: %w", f.CertFile, err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: t}}, nil
 }

@@ -95,7 +95,7 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if wsTLS != nil {
 		wsTLS.ClientAuth = tls.RequestClientCert // each Agent has its own Certificates to judge it by
 	}
-	adminTLS, err := serverTLS(&c.Admin.TLS.ServerTLS, "")
+	adminTLS, err := serverTLS(&c.Admin.TLS.ServerTLS, c.Admin.TLS.ClientCAFile)
 	if err != nil {
 		return err
 	}

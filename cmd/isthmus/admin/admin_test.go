@@ -54,7 +54,11 @@ func (fakeFleet) Do(_ context.Context, id string, req *usppb.Msg) (*usppb.Msg, e
 func start(t *testing.T, opts Options) string {
 	t.Helper()
 	opts.Fleet, opts.Gatherer = fakeFleet{}, prometheus.NewRegistry()
-	s := New(opts)
+	return serve(t, New(opts))
+}
+
+func serve(t *testing.T, s *Server) string {
+	t.Helper()
 	l := httptest.NewUnstartedServer(nil).Listener
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()

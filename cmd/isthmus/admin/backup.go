@@ -29,15 +29,12 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 	out := &patient{w: w, rc: http.NewResponseController(w)}
 	start := time.Now()
 	devices, err := s.opts.Backup(r.Context(), out)
-	log := s.opts.Log.With("remote", r.RemoteAddr, "bytes", out.n, "duration", time.Since(start).Round(time.Millisecond))
+	s.audit(r, "backup", "", err, "devices", devices, "bytes", out.n, "duration", time.Since(start).Round(time.Millisecond))
 	switch {
 	case err == nil:
-		log.Info("backup made", "devices", devices)
 	case out.n == 0:
-		log.Warn("backup failed", "err", err)
 		fail(w, http.StatusInternalServerError, "the backup failed: see the log of isthmus")
 	default:
-		log.Warn("backup broken off", "err", err)
 		panic(http.ErrAbortHandler)
 	}
 }

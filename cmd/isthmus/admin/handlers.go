@@ -107,6 +107,9 @@ func (s *Server) usp(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.opts.RequestTimeout)
 	defer cancel()
 	resp, err := s.opts.Fleet.Do(ctx, r.PathValue("id"), &req)
+	if changes(&req) {
+		s.audit(r, req.GetHeader().GetMsgType().String(), r.PathValue("id"), err)
+	}
 	switch {
 	case errors.Is(err, ErrNoDevice):
 		noDevice(w, r)
@@ -129,16 +132,24 @@ func (s *Server) usp(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(out) // the client is gone
 }
 
+// changes says whether a request does more than read.
+func changes(req *usppb.Msg) bool {
+	switch req.GetBody().GetRequest().GetReqType().(type) {
+	case *usppb.Request_Set, *usppb.Request_Add, *usppb.Request_Delete, *usppb.Request_Operate:
+		return true
+	}
+	return false
+}
+
 var (
-	//go:embed fleet.html
+	//go:embed *.html
 	assets embed.FS
 	fleet  = template.Must(template.New("fleet.html").Funcs(template.FuncMap{"segment": Segment}).ParseFS(assets, "fleet.html"))
 )
 
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'")
+	html(w)
 	if err := fleet.Execute(w, struct {
 		*List
 		Query string
@@ -163,6 +174,13 @@ func fail(w http.ResponseWriter, status int, msg string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(Error{msg}) // the client is gone
+}
+
+// html sets the headers of a page.
+func html(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

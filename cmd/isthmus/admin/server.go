@@ -4,8 +4,6 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -26,9 +24,9 @@ type Options struct {
 	Backup         Backup
 	Ready          func() error        // why the proxy is not ready, nil if it is; nil: always ready
 	Gatherer       prometheus.Gatherer // nil: prometheus.DefaultGatherer
-	Token          string              // bearer token; "": none is asked for
+	Token          string              // bearer token; "": none, and with no ClientCAs either nothing is asked for
 	MetricsPublic  bool                // /metrics without the token
-	TLS            *tls.Config         // nil: plain HTTP
+	TLS            *tls.Config         // nil: plain HTTP; with ClientCAs a client certificate lets in, too
 	RequestTimeout time.Duration       // of a USP request; 0: 30 s
 	Log            *slog.Logger        // nil: slog.Default()
 }
@@ -47,6 +45,7 @@ const (
 type Server struct {
 	opts     Options
 	http     *http.Server
+	access   *access
 	loopback bool // the listener's address; set before the first request
 
 	backingUp sync.Mutex
@@ -63,7 +62,7 @@ func New(opts Options) *Server {
 	if opts.RequestTimeout == 0 {
 		opts.RequestTimeout = defaultRequestTimeout
 	}
-	s := &Server{opts: opts}
+	s := &Server{opts: opts, access: newAccess(opts.Token, opts.TLS != nil && opts.TLS.ClientCAs != nil)}
 	s.http = &http.Server{
 		Handler:           s.guard(s.routes()),
 		TLSConfig:         opts.TLS,
@@ -110,6 +109,11 @@ func (s *Server) routes() http.Handler {
 		})
 	}
 	route("GET", "/{$}", s.page)
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) {
+		s.loginPage(w, r, http.StatusOK, "", r.URL.Query().Get("next"))
+	})
+	mux.HandleFunc("POST /login", s.login)
+	route("POST", "/logout", s.logout)
 	route("GET", "/healthz", s.health)
 	route("GET", "/readyz", s.ready)
 	route("GET", "/metrics", promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{}).ServeHTTP)
@@ -122,38 +126,6 @@ func (s *Server) routes() http.Handler {
 		fail(w, http.StatusNotFound, "no such resource")
 	})
 	return mux
-}
-
-// guard lets through what may come in at all. The Host check keeps pages of other sites, whose names may be made to resolve to
-// this machine, away from a loopback address that asks for no token.
-func (s *Server) guard(next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(s.opts.Token))
-	crossOrigin := http.NewCrossOriginProtection()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if s.loopback && !loopbackHost(r.Host) {
-			fail(w, http.StatusMisdirectedRequest, "this address answers to loopback names only, such as 127.0.0.1 or localhost")
-			return
-		}
-		if s.opts.Token != "" && !s.public(r.URL.Path) {
-			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-			got := sha256.Sum256([]byte(token))
-			if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) == 0 {
-				w.Header().Set("WWW-Authenticate", "Bearer")
-				fail(w, http.StatusUnauthorized, "the bearer token of admin.token_file is needed")
-				return
-			}
-		}
-		if err := crossOrigin.Check(r); err != nil {
-			fail(w, http.StatusForbidden, "requests from pages of other sites are refused")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (s *Server) public(path string) bool {
-	return path == "/healthz" || path == "/readyz" || path == "/metrics" && s.opts.MetricsPublic
 }
 
 func loopbackHost(hostport string) bool {

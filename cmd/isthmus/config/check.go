@@ -159,11 +159,15 @@ func (l *loader) checkXMPP(x *XMPP) {
 func (l *loader) checkAdmin(a *Admin) {
 	l.serverTLS("admin.tls", &a.TLS.ServerTLS)
 	l.secretFile("admin.token", &a.Token, a.TokenFile)
+	l.certificates("admin.tls.client_ca_file", a.TLS.ClientCAFile)
+	if a.TLS.ClientCAFile != "" && a.TLS.CertFile == "" {
+		l.add("admin.tls.client_ca_file", "is not used without a certificate: set admin.tls.cert_file and key_file")
+	}
 	if a.Listen == "" || a.Listen.Loopback() {
 		return
 	}
-	if a.TokenFile == "" || a.TLS.CertFile == "" {
-		l.add("admin.listen", "%s can be reached from outside: set admin.token_file and admin.tls, or listen on 127.0.0.1", a.Listen)
+	if a.TokenFile == "" && a.TLS.ClientCAFile == "" || a.TLS.CertFile == "" {
+		l.add("admin.listen", "%s can be reached from outside: set admin.tls, and admin.token_file or admin.tls.client_ca_file, or listen on 127.0.0.1", a.Listen)
 	}
 }
 

@@ -72,12 +72,6 @@ type MutualTLS struct {
 	ClientCAFile string `yaml:"client_ca_file"`
 }
 
-// AdminTLS is the certificate of the administration address.
-type AdminTLS struct {
-	ServerTLS    `yaml:",inline"`
-	ClientCAFile string `yaml:"client_ca_file" later:""`
-}
-
 // LegacyTLS is a listener for CPE that know only old TLS.
 type LegacyTLS struct {
 	Listen    Address `yaml:"listen"`
@@ -261,11 +255,11 @@ type Transfers struct {
 
 // Admin is the administration address.
 type Admin struct {
-	Listen        Address  `yaml:"listen"`
-	TokenFile     string   `yaml:"token_file"`
-	Token         Secret   `yaml:"-"` // what TokenFile holds
-	MetricsPublic bool     `yaml:"metrics_public"`
-	TLS           AdminTLS `yaml:"tls"`
+	Listen        Address   `yaml:"listen"`
+	TokenFile     string    `yaml:"token_file"`
+	Token         Secret    `yaml:"-"` // what TokenFile holds
+	MetricsPublic bool      `yaml:"metrics_public"`
+	TLS           MutualTLS `yaml:"tls"`
 }
 
 // Default is the configuration of an empty file.
