@@ -102,9 +102,12 @@ func (a *Agent) enter() bool {
 	return true
 }
 
+// leave ends what enter began. Where many Agents are loaded one that has nothing more to do is not kept.
 func (a *Agent) leave() {
 	a.mu.Lock()
-	a.busy--
+	if a.busy--; a.fleet.loaded.Load() > maxLoaded {
+		a.unload()
+	}
 	a.mu.Unlock()
 	a.work.Done()
 }
@@ -157,6 +160,7 @@ func (a *Agent) load(ctx context.Context) error {
 	}
 	a.mu.Lock()
 	a.st = st
+	a.fleet.loaded.Add(1)
 	a.retarget(rows)
 	a.fleet.metrics.pending.Add(float64(st.pending()))
 	a.mu.Unlock()
@@ -215,10 +219,19 @@ func (a *Agent) asError(ctx context.Context, err error) *usp.Error {
 func (a *Agent) Unload() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.busy > 0 || a.st != nil && (a.st.pending() > 0 || a.st.retrying()) {
+	return a.unload()
+}
+
+// unload is called with a.mu held.
+func (a *Agent) unload() bool {
+	if a.st == nil {
+		return a.busy == 0
+	}
+	if a.busy > 0 || a.st.pending() > 0 || a.st.retrying() {
 		return false
 	}
 	a.st = nil
+	a.fleet.loaded.Add(-1)
 	return true
 }
 
@@ -272,5 +285,6 @@ func (a *Agent) Close(ctx context.Context) {
 	if a.st != nil {
 		a.fleet.metrics.pending.Sub(float64(a.st.pending()))
 		a.st = nil
+		a.fleet.loaded.Add(-1)
 	}
 }

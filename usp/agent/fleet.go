@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -89,6 +90,8 @@ const (
 	defaultTimeout          = 30 * time.Second
 	defaultMaxSubscriptions = 1000
 	webSocket               = "WebSocket"
+	// maxLoaded is how many Agents may be loaded without need; beyond it one is dropped as soon as it has nothing to do.
+	maxLoaded = 1024
 )
 
 // Fleet is what all Agents of a process share: options, the rows that the configuration gives every Agent, and the due queue.
@@ -106,6 +109,7 @@ type Fleet struct {
 	started      time.Time
 	metrics      *metrics
 	due          dueQueue
+	loaded       atomic.Int64 // Agents
 }
 
 // NewFleet makes a Fleet. Its Agents work at once; what is due later needs Run.

@@ -114,6 +114,9 @@ func (g grant) lacksContext(in *inbound) bool { return g.require && in.session =
 
 // grants works out what every Controller may do, once for a rowSet that is published. That of "" is what the untrusted Role may do.
 func (rs *rowSet) grants() map[usp.EndpointID]grant {
+	if rs.like != nil {
+		return rs.like.grants()
+	}
 	rs.once.Do(func() {
 		secured := splitList(rs.get(trustObject, "SecuredRoles"))
 		of := func(roles []string) grant {

@@ -24,6 +24,7 @@ type rowSet struct {
 
 	run string // of the fleet's: which run of the process it is of
 
+	like    *rowSet // one with the same tables, whose grants hold here, too; nil: none is known
 	once    sync.Once
 	granted map[usp.EndpointID]grant // see grants
 }
@@ -81,14 +82,13 @@ func (rs *rowSet) instances(table string) []string {
 	return paths
 }
 
-// put sets values of an object; it makes the row if need be. Only for a rowSet that is not published.
+// put sets values of an object; it makes the row if need be, of values, which is not to change any more. Only for a rowSet that is not published.
 func (rs *rowSet) put(path string, values map[string]string) {
-	row := maps.Clone(rs.values[path])
-	if row == nil {
-		row = make(map[string]string, len(values))
+	if row := maps.Clone(rs.values[path]); row != nil {
+		maps.Copy(row, values)
+		values = row
 	}
-	maps.Copy(row, values)
-	rs.values[path] = row
+	rs.values[path] = values
 	table, n := splitRow(path)
 	if n == 0 {
 		return
@@ -214,8 +214,8 @@ func overlay(base *rowSet, records []Record) (*rowSet, error) {
 		}
 		kept["Device."+r.ID] = values
 	}
-	if len(kept) == 0 {
-		return base, nil
+	if base.places(kept) {
+		return base.with(kept[ownRoot]), nil
 	}
 	rs := newRowSet()
 	for path, values := range base.values {
@@ -255,6 +255,39 @@ func overlay(base *rowSet, records []Record) (*rowSet, error) {
 		}
 	}
 	return rs, nil
+}
+
+// places says that what was kept comes to the fleet's own rows, with the numbers that they have there, and to values of LocalAgent. itself. That
+// is what nearly every Agent has.
+func (rs *rowSet) places(kept map[string]map[string]string) bool {
+	controllers, roles := 0, untrustedRole
+	for path, values := range kept {
+		table, n := splitRow(path)
+		key := ""
+		switch table {
+		case controllerTable:
+			key = "EndpointID"
+			controllers++
+		case roleTable:
+			key = "Name"
+			roles++
+		}
+		bare := len(values) == 2 && values[fleetMark] != "" && values[key] != "" && values[key] == rs.values[path][key]
+		if path != ownRoot && (key == "" || n == 0 || !bare) {
+			return false
+		}
+	}
+	return (controllers == 0 || controllers == len(rs.index[controllerTable])) && (roles == untrustedRole || roles == len(rs.index[roleTable]))
+}
+
+// with is the fleet's rows and values of LocalAgent. itself. It shares what it can.
+func (rs *rowSet) with(own map[string]string) *rowSet {
+	if len(own) == 0 {
+		return rs
+	}
+	out := &rowSet{values: maps.Clone(rs.values), index: rs.index, last: rs.last, like: rs}
+	out.put(ownRoot, own)
+	return out
 }
 
 // placeFleet gives the Controllers of the configuration their rows: the number that was kept, else a new one.
