@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -39,6 +40,9 @@ const (
 	// gcRounds is after how many discardIntervals the value log is looked at. Only values over 1 MB ever get there.
 	gcRounds     = 30
 	discardRatio = 0.5
+	// stormRecords are worth giving the memory of their pages back, once no more than calmRecords were touched in a discardInterval.
+	stormRecords = 4096
+	calmRecords  = 1024
 )
 
 func (opts *Options) withDefaults() Options {
@@ -68,6 +72,8 @@ type Store struct {
 	epoch    uint64
 	metrics  *metrics
 	lost     chan struct{} // closed by Close
+	log      *slog.Logger
+	touched  atomic.Int64 // records read or written since the housekeeper looked
 
 	mu      sync.Mutex
 	calls   int           // running methods and iterations
@@ -91,7 +97,7 @@ func Open(dir string, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, lock: lock, metrics: newMetrics(), lost: make(chan struct{}), idle: make(chan struct{}), stop: make(chan struct{})}
+	s := &Store{dir: dir, lock: lock, log: o.Logger, metrics: newMetrics(), lost: make(chan struct{}), idle: make(chan struct{}), stop: make(chan struct{})}
 	if err := s.open(&o); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
 	}
@@ -156,11 +162,19 @@ func (s *Store) bumpEpoch() error {
 func (s *Store) keepHouse() {
 	t := time.NewTicker(discardInterval)
 	defer t.Stop()
+	var storm int64
 	for round := 1; ; round++ {
 		select {
 		case <-s.stop:
 			return
 		case <-t.C:
+		}
+		now := s.touched.Swap(0)
+		if storm += now; storm >= stormRecords && now <= calmRecords {
+			storm = 0
+			if err := release(s.dir); err != nil {
+				s.log.Debug("the memory of the store's tables cannot be given back", "err", err)
+			}
 		}
 		for _, p := range []*part{s.promises, s.cache} {
 			p.discardOld()

@@ -28,6 +28,8 @@
 // One Write is bounded by what Badger takes as one transaction, 15% of a memtable: 1.2 MB and about 13,000 records of promised
 // kinds, 3.7 MB of the cache, by default. Over that it is store.ErrTooBig. What isthmus writes is bounded far below: a snapshot
 // of 50,000 parameters is some 0.5 MB. An empty store takes about 3 MB of resident memory; each memtable grows as it fills.
+// Tables are mapped, so what was read of them is resident as long as nobody else needs the memory: 5 KB a device after a start. After a storm of
+// reads or writes these pages are given back (release).
 //
 // # One snapshot a device
 //

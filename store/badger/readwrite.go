@@ -45,6 +45,7 @@ func (s *Store) read(ctx context.Context, p *part, key []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer s.leave()
+	s.touched.Add(1)
 	v, err := p.get(key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		s.metrics.errors.WithLabelValues("read").Inc()
@@ -93,6 +94,7 @@ func (s *Store) scan(ctx context.Context, kind store.Kind, yield func(store.Item
 	defer it.Close()
 	for _, prefix := range prefixes {
 		for it.Seek(prefix); it.ValidForPrefix(prefix); it.Next() {
+			s.touched.Add(1)
 			item, err := s.item(ctx, p, it.Item())
 			if err != nil {
 				yield(store.Item{}, err)
@@ -206,6 +208,7 @@ func (s *Store) commit(ctx context.Context, p *part, r *request) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	s.touched.Add(int64(len(r.entries)))
 	start := time.Now()
 	err := p.write(ctx, r)
 	s.metrics.wrote(p == s.promises, time.Since(start), err)
