@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"isthmus/usp"
@@ -38,10 +39,8 @@ type Agent struct {
 	onInterest func(Interest)
 	due        dueEntry
 
-	life context.Context // ends with Close
-	end  context.CancelCauseFunc
-	turn chan struct{} // held while rows or notifications are changed and written
-	work sync.WaitGroup
+	awake atomic.Pointer[awake] // nil: see wake
+	work  sync.WaitGroup
 
 	mu       sync.Mutex
 	closing  bool
@@ -55,6 +54,29 @@ type Agent struct {
 	contexts map[usp.EndpointID]*sessionContext
 	times    timetable // outlives st: what is due is still due when the Agent is loaded for it
 }
+
+// awake is what an Agent has only while it is in use, so that it is dropped with the state.
+type awake struct {
+	life context.Context // ends with Close
+	end  context.CancelCauseFunc
+	turn chan struct{} // held while rows or notifications are changed and written
+}
+
+// wake makes an Agent that is in use awake, if it is not.
+func (a *Agent) wake() *awake {
+	for {
+		if w := a.awake.Load(); w != nil {
+			return w
+		}
+		w := &awake{turn: make(chan struct{}, 1)}
+		// Records come from a transport, without a context: the Agent's life is the root of what they cause.
+		w.life, w.end = context.WithCancelCause(context.Background())
+		a.awake.CompareAndSwap(nil, w)
+	}
+}
+
+func (a *Agent) life() context.Context { return a.wake().life }
+func (a *Agent) turn() chan struct{}   { return a.wake().turn }
 
 // state is what an Agent loads from its Keeper. It is guarded by Agent.mu.
 type state struct {
@@ -81,10 +103,7 @@ var (
 
 // NewAgent makes an Agent. It reads nothing yet.
 func (f *Fleet) NewAgent(id Identity, dm DataModel, k Keeper, opts AgentOptions) *Agent {
-	a := &Agent{fleet: f, id: id, device: dm, keeper: k, onInterest: opts.OnInterest, due: dueEntry{index: -1}, turn: make(chan struct{}, 1)}
-	// Records come from a transport, without a context: the Agent's life is the root of what they cause.
-	a.life, a.end = context.WithCancelCause(context.Background())
-	return a
+	return &Agent{fleet: f, id: id, device: dm, keeper: k, onInterest: opts.OnInterest, due: dueEntry{index: -1}}
 }
 
 // EndpointID is the Agent's own.
@@ -126,7 +145,7 @@ func (a *Agent) use(ctx context.Context) error {
 
 func (a *Agent) takeTurn(ctx context.Context) error {
 	select {
-	case a.turn <- struct{}{}:
+	case a.turn() <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("wait for a write: %w", context.Cause(ctx))
@@ -141,7 +160,7 @@ func (a *Agent) load(ctx context.Context) error {
 	if err := a.takeTurn(ctx); err != nil {
 		return err
 	}
-	defer func() { <-a.turn }()
+	defer func() { <-a.turn() }()
 	if a.loaded() {
 		return nil
 	}
@@ -194,7 +213,7 @@ func (a *Agent) Do(ctx context.Context, from usp.EndpointID, msg *usppb.Msg) *us
 		return usp.ErrorMsg(msg.GetHeader().GetMsgId(), a.asError(ctx, err))
 	}
 	defer a.leave()
-	stop := context.AfterFunc(a.life, cancel)
+	stop := context.AfterFunc(a.life(), cancel)
 	defer stop()
 	return x.answer(ctx, msg)
 }
@@ -204,7 +223,7 @@ func (a *Agent) asError(ctx context.Context, err error) *usp.Error {
 	if e := (*usp.Error)(nil); errors.As(err, &e) {
 		return e
 	}
-	if errors.Is(err, errNotThere) || a.life.Err() != nil {
+	if errors.Is(err, errNotThere) || a.life().Err() != nil {
 		return errClosed
 	}
 	if ctx.Err() != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
@@ -224,14 +243,16 @@ func (a *Agent) Unload() bool {
 
 // unload is called with a.mu held.
 func (a *Agent) unload() bool {
-	if a.st == nil {
-		return a.busy == 0
-	}
-	if a.busy > 0 || a.st.pending() > 0 || a.st.retrying() {
+	if a.busy > 0 || a.st != nil && (a.st.pending() > 0 || a.st.retrying()) {
 		return false
 	}
-	a.st = nil
-	a.fleet.loaded.Add(-1)
+	if a.st != nil {
+		a.st = nil
+		a.fleet.loaded.Add(-1)
+	}
+	if !a.closing {
+		a.awake.Store(nil)
+	}
 	return true
 }
 
@@ -269,7 +290,7 @@ func (a *Agent) Close(ctx context.Context) {
 	a.links = nil
 	a.mu.Unlock()
 	a.fleet.due.set(a, time.Time{})
-	a.end(errClosed)
+	a.wake().end(errClosed) // for good
 	a.work.Wait()
 	for _, l := range links {
 		a.disconnect(ctx, l, usp.Errorf(0, "shutting down"))

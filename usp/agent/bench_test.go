@@ -84,7 +84,7 @@ func TestIdleAgentIsCheap(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	each := (after.HeapAlloc - before.HeapAlloc) / n
 	t.Logf("%d bytes an Agent", each)
-	if each > 1024 {
+	if each > 400 {
 		t.Fatalf("%d bytes an Agent", each)
 	}
 	runtime.KeepAlive(agents)

@@ -69,7 +69,7 @@ func (a *Agent) up(ch mtp.Channel, dialled bool) {
 // greet sends the Connect Record to a Controller that may hear it, and has what waits for it delivered.
 func (a *Agent) greet(l *channel) {
 	defer a.leave()
-	ctx, cancel := context.WithTimeout(a.life, sendTimeout)
+	ctx, cancel := context.WithTimeout(a.life(), sendTimeout)
 	defer cancel()
 	err := a.load(ctx)
 	if err == nil && a.rows().disabled(l.peer) {
@@ -93,7 +93,7 @@ func (a *Agent) greet(l *channel) {
 	}
 	close(l.ready)
 	if err != nil {
-		if a.life.Err() == nil {
+		if a.life().Err() == nil {
 			a.fleet.log.Warn("a channel came up and the Controller could not be greeted", "device", a.id.ID, "controller", l.peer, "error", err)
 			l.ch.Close(mtp.Normal) // so that the transport tries again
 		}
@@ -314,7 +314,7 @@ func (a *Agent) take(in *inbound) {
 		return
 	}
 	if in.full && in.l.exclusive && !in.signed() && !in.private() && in.msg.GetBody().GetRequest() != nil {
-		a.reply(a.life, in, usp.ErrorMsg(key.id, errFull))
+		a.reply(a.life(), in, usp.ErrorMsg(key.id, errFull))
 		a.retire(in, key)
 		return
 	}
@@ -385,12 +385,12 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 	}
 	x := &exchange{a: a, from: in.from, may: g.may, secrets: g.secrets, legacy: g.legacy, sent: make(chan struct{}), limit: in.limit(),
 		always: in.l.manners.always(), noWait: true}
-	resp := x.answer(a.life, in.msg)
+	resp := x.answer(a.life(), in.msg)
 	if x.waits {
 		return false
 	}
 	a.finished(key)
-	a.reply(a.life, in, resp)
+	a.reply(a.life(), in, resp)
 	close(x.sent)
 	return true
 }
@@ -398,7 +398,7 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 // handle serves one Record.
 func (a *Agent) handle(in *inbound, key requestKey) {
 	defer a.retire(in, key)
-	ctx, cancel := context.WithTimeoutCause(a.life, in.l.timeout(a.fleet.opts.RequestTimeout), errTooLate)
+	ctx, cancel := context.WithTimeoutCause(a.life(), in.l.timeout(a.fleet.opts.RequestTimeout), errTooLate)
 	defer cancel()
 	if err := a.load(ctx); err != nil {
 		if in.msg.GetBody().GetRequest() != nil {

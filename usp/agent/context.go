@@ -136,7 +136,7 @@ func (a *Agent) readContext(x *sessionContext) {
 		in := x.inbox[0]
 		x.inbox, x.waiting = x.inbox[1:], x.waiting-in.size()
 		a.mu.Unlock()
-		if err := a.readInContext(x, in); err != nil && a.life.Err() == nil {
+		if err := a.readInContext(x, in); err != nil && a.life().Err() == nil {
 			a.fleet.log.Info("a Record of a session could not be taken", "device", a.id.ID, "controller", x.peer, "error", err)
 		}
 	}
@@ -144,7 +144,7 @@ func (a *Agent) readContext(x *sessionContext) {
 
 // readInContext takes one Record: it ends as messages at work, as an answer to what it asks for, or in another session.
 func (a *Agent) readInContext(x *sessionContext, in *inbound) error {
-	ctx, cancel := context.WithTimeoutCause(a.life, a.fleet.opts.RequestTimeout, errTooLate)
+	ctx, cancel := context.WithTimeoutCause(a.life(), a.fleet.opts.RequestTimeout, errTooLate)
 	defer cancel()
 	if err := a.load(ctx); err != nil {
 		return err

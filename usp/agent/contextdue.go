@@ -62,7 +62,7 @@ func (a *Agent) serveContexts(ctx context.Context) {
 		} else {
 			err = a.serveContext(ctx, x, l)
 		}
-		if err != nil && a.life.Err() == nil {
+		if err != nil && a.life().Err() == nil {
 			a.fleet.log.Info("a session context could not be served", "device", a.id.ID, "controller", id, "error", err)
 		}
 	}
@@ -87,7 +87,7 @@ func (a *Agent) endOrphans(ctx context.Context) {
 	}
 	a.mu.Unlock()
 	for _, x := range gone {
-		if err := a.endContext(ctx, x, nil); err != nil && a.life.Err() == nil {
+		if err := a.endContext(ctx, x, nil); err != nil && a.life().Err() == nil {
 			a.fleet.log.Info("the session of a Controller that is gone could not be ended", "device", a.id.ID, "controller", x.peer, "error", err)
 		}
 	}

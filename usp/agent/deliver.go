@@ -83,7 +83,7 @@ func (a *Agent) deliver(q *queue) {
 
 // transmit sends one note.
 func (a *Agent) transmit(l *channel, n *note) error {
-	ctx, cancel := context.WithTimeout(a.life, sendTimeout)
+	ctx, cancel := context.WithTimeout(a.life(), sendTimeout)
 	defer cancel()
 	for _, before := range []<-chan struct{}{l.ready, n.after} {
 		if before == nil {

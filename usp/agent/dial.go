@@ -135,10 +135,10 @@ func (a *Agent) Connect() {
 
 // redial has the Dialer follow the tables. A channel that parts is kept until nothing is left to say, and its Controller dialled anew when it is down.
 func (a *Agent) redial() {
-	if a.fleet.opts.Dialer == nil || a.takeTurn(a.life) != nil {
+	if a.fleet.opts.Dialer == nil || a.takeTurn(a.life()) != nil {
 		return
 	}
-	defer func() { <-a.turn }()
+	defer func() { <-a.turn() }()
 	a.mu.Lock()
 	dials, to := a.dials && !a.closing, a.wanted()
 	for _, l := range a.links {
@@ -193,7 +193,7 @@ func (x *exchange) resetSession(controller usp.EndpointID) error {
 		select {
 		case <-x.sent:
 			d.Reset(a.id.ID, controller)
-		case <-a.life.Done():
+		case <-a.life().Done():
 		}
 	}()
 	return nil
@@ -205,7 +205,7 @@ func (a *Agent) afterwards(ch <-chan struct{}, f func()) {
 	a.work.Add(1)
 	go func() {
 		defer a.leave()
-		if wait(a.life, ch) == nil {
+		if wait(a.life(), ch) == nil {
 			f()
 		}
 	}()

@@ -161,7 +161,7 @@ func TestManyNotifyResp(t *testing.T) {
 			synctest.Wait()
 		}
 		equal(t, r.get("Device.LocalAgent.EndpointID"), "Device.LocalAgent.EndpointID="+string(agentID))
-		<-r.a.turn
+		<-r.a.turn()
 		synctest.Wait()
 		equal(t, r.keep.count(NotificationRecord), 0)
 		r.stop()

@@ -154,7 +154,7 @@ func (a *Agent) byDeadline(in *inbound) func() bool {
 	timer := time.AfterFunc(m.Deadline, func() {
 		defer close(told)
 		a.fleet.log.Info("a request takes longer than the Controller waits", "device", a.id.ID, "controller", in.from)
-		a.respond(a.life, in, usp.ErrorMsg(in.msg.GetHeader().GetMsgId(), late(in.msg.GetBody().GetRequest())))
+		a.respond(a.life(), in, usp.ErrorMsg(in.msg.GetHeader().GetMsgId(), late(in.msg.GetBody().GetRequest())))
 	})
 	return func() bool {
 		if timer.Stop() {

@@ -272,7 +272,7 @@ func (o outward) Learnt(controller usp.EndpointID, s mtp.State) {
 	a := o.Agent
 	go func() {
 		defer a.leave()
-		err := a.update(a.life, "", func(t *tx) error {
+		err := a.update(a.life(), "", func(t *tx) error {
 			for _, m := range t.rows.instances(t.rows.controller(controller) + "MTP.") {
 				if client := t.rows.mqttClient(m); client != "" {
 					t.put(client, "ClientID", s.ClientID)
@@ -280,7 +280,7 @@ func (o outward) Learnt(controller usp.EndpointID, s mtp.State) {
 			}
 			return nil
 		})
-		if err != nil && a.life.Err() == nil {
+		if err != nil && a.life().Err() == nil {
 			a.fleet.log.Warn("a Client Identifier could not be kept", "device", a.id.ID, "err", err)
 		}
 	}()

@@ -145,7 +145,7 @@ func (a *Agent) Reset(ctx context.Context) error {
 	if err := a.takeTurn(ctx); err != nil {
 		return err
 	}
-	defer func() { <-a.turn }()
+	defer func() { <-a.turn() }()
 	records, err := a.keeper.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("reset %s: %w", a.id.ID, err)

@@ -80,7 +80,7 @@ func (a *Agent) seeOff(links []*channel) {
 }
 
 func (a *Agent) bye(l *channel) {
-	ctx, cancel := context.WithTimeout(a.life, sendTimeout)
+	ctx, cancel := context.WithTimeout(a.life(), sendTimeout)
 	defer cancel()
 	p := l.parting
 	select {

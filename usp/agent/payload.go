@@ -118,7 +118,7 @@ func (s *securedSession) protect(r *usppb.Record) error {
 // check verifies a Record whose turn it is (R-E2E.23, R-E2E.30). Once there are keys, only an MTP that protects it can stand in for its MAC.
 func (s *securedSession) check(r *usppb.Record) error {
 	if s.tls == nil || !s.tls.Complete() {
-		ctx, cancel := context.WithTimeout(s.a.life, sendTimeout)
+		ctx, cancel := context.WithTimeout(s.a.life(), sendTimeout)
 		defer cancel()
 		return s.a.verify(ctx, s.l, r)
 	}
@@ -134,7 +134,7 @@ func (s *securedSession) check(r *usppb.Record) error {
 
 // recognise judges what the Controller has shown in the TLS handshake (R-E2E.43, R-SEC.0a).
 func (s *securedSession) recognise(shown []*x509.Certificate) error {
-	ctx, cancel := context.WithTimeout(s.a.life, sendTimeout)
+	ctx, cancel := context.WithTimeout(s.a.life(), sendTimeout)
 	defer cancel()
 	err := s.a.recognise(ctx, s.peer, shown)
 	if err != nil {
@@ -222,7 +222,7 @@ func (a *Agent) answerInContext(ctx context.Context, in *inbound, msg []byte) er
 		case <-s.shaken:
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-a.life.Done(): // it holds up nothing
+		case <-a.life().Done(): // it holds up nothing
 			return errClosed
 		}
 	}

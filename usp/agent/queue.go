@@ -196,13 +196,13 @@ func (a *Agent) erase(notes []*note) {
 	if len(notes) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.life), sendTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.life()), sendTimeout)
 	defer cancel()
 	if err := a.takeTurn(ctx); err != nil {
 		a.fleet.log.Error("delivered notifications cannot be deleted", "device", a.id.ID, "error", err)
 		return
 	}
-	defer func() { <-a.turn }()
+	defer func() { <-a.turn() }()
 	a.eraseInTurn(ctx, notes)
 }
 
@@ -218,12 +218,12 @@ func (a *Agent) eraseInTurn(ctx context.Context, notes []*note) {
 
 // keepAttempt writes down how often a note was sent, so that its back-off goes on after a restart of the process.
 func (a *Agent) keepAttempt(n *note) {
-	ctx, cancel := context.WithTimeout(a.life, sendTimeout)
+	ctx, cancel := context.WithTimeout(a.life(), sendTimeout)
 	defer cancel()
 	if a.takeTurn(ctx) != nil {
 		return
 	}
-	defer func() { <-a.turn }()
+	defer func() { <-a.turn() }()
 	a.mu.Lock()
 	waiting := slices.Contains(a.st.queues[n.To].notes, n)
 	r, err := n.record()
@@ -231,7 +231,7 @@ func (a *Agent) keepAttempt(n *note) {
 	if err == nil && waiting {
 		err = a.keeper.Commit(ctx, []Record{r})
 	}
-	if err != nil && a.life.Err() == nil {
+	if err != nil && a.life().Err() == nil {
 		a.fleet.log.Error("a notification's attempts cannot be kept", "device", a.id.ID, "error", err)
 	}
 }

@@ -198,7 +198,7 @@ func (q *queue) onBoarding() bool {
 // serveDue does what is due.
 func (a *Agent) serveDue(ctx context.Context) {
 	if err := a.use(ctx); err != nil {
-		if a.life.Err() == nil && ctx.Err() == nil {
+		if a.life().Err() == nil && ctx.Err() == nil {
 			a.fleet.log.Error("what is due cannot be done", "device", a.id.ID, "error", err)
 			a.fleet.due.set(a, time.Now().Add(dueRetry))
 		}
@@ -209,7 +209,7 @@ func (a *Agent) serveDue(ctx context.Context) {
 	defer cancel()
 	a.expireNotes()
 	if err := a.update(ctx, "", func(t *tx) error { a.serveRows(ctx, t); return nil }); err != nil {
-		if a.life.Err() == nil && ctx.Err() == nil {
+		if a.life().Err() == nil && ctx.Err() == nil {
 			a.fleet.log.Error("what is due cannot be done", "device", a.id.ID, "error", err)
 		}
 		a.fleet.due.set(a, time.Now().Add(dueRetry))

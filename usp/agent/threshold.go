@@ -83,7 +83,7 @@ func (t *tx) checkThreshold(row string) (bad usp.ParamError, ok bool) {
 	}
 	// Nothing may be waited for while the tables are being changed.
 	x := &exchange{a: t.agent, noWait: true, legacy: true}
-	ctx := context.WithValue(t.agent.life, exchangeKey{}, x)
+	ctx := context.WithValue(t.agent.life(), exchangeKey{}, x)
 	m, err := x.supported(ctx, p.Query())
 	if err != nil {
 		return bad, true

@@ -178,7 +178,7 @@ func (x *exchange) awaitTriggers(ctx context.Context) {
 // configure makes the settings of one Subscription as its Recipient would, each for itself. It says whether that has to be done again, because the
 // CPE could not be reached.
 func (a *Agent) configure(rs *rowSet, path string) (again bool) {
-	ctx, cancel := context.WithTimeoutCause(a.life, a.fleet.opts.RequestTimeout, errTooLate)
+	ctx, cancel := context.WithTimeoutCause(a.life(), a.fleet.opts.RequestTimeout, errTooLate)
 	defer cancel()
 	m := &usppb.Set{AllowPartial: true}
 	for _, item := range splitList(rs.get(path, "TriggerConfigSettings")) {
@@ -211,7 +211,7 @@ func (a *Agent) configure(rs *rowSet, path string) (again bool) {
 		}
 		return nil
 	})
-	if err != nil && a.life.Err() == nil {
+	if err != nil && a.life().Err() == nil {
 		a.fleet.log.Error("a triggered setting cannot be ticked off", "device", a.id.ID, "error", err)
 	}
 	return err != nil

@@ -13,7 +13,7 @@ func (a *Agent) update(ctx context.Context, from usp.EndpointID, change func(t *
 	if err := a.takeTurn(ctx); err != nil {
 		return err
 	}
-	defer func() { <-a.turn }()
+	defer func() { <-a.turn() }()
 	t := a.begin(a.rows(), from)
 	if err := change(t); err != nil {
 		return err

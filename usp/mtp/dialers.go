@@ -1,6 +1,10 @@
 package mtp
 
-import "isthmus/usp"
+import (
+	"slices"
+
+	"isthmus/usp"
+)
 
 // Dialers are the Dialers of the MTPs that a process speaks, by Protocol. Together they are a Dialer.
 type Dialers map[string]Dialer
@@ -8,14 +12,25 @@ type Dialers map[string]Dialer
 // Connect implements Dialer. A Target whose Protocol has no Dialer is left out.
 func (d Dialers) Connect(e Endpoint, to []Target) {
 	for protocol, one := range d {
-		var own []Target
-		for _, t := range to {
-			if t.Protocol == protocol {
-				own = append(own, t)
-			}
-		}
-		one.Connect(e, own)
+		one.Connect(e, only(protocol, to))
 	}
+}
+
+// only gives the Targets of one Protocol: a part of the list where that is possible, since a fleet shares it.
+func only(protocol string, to []Target) []Target {
+	other := func(t Target) bool { return t.Protocol != protocol }
+	from := slices.IndexFunc(to, func(t Target) bool { return !other(t) })
+	if from < 0 {
+		return nil
+	}
+	own := to[from:]
+	if end := slices.IndexFunc(own, other); end >= 0 {
+		if slices.ContainsFunc(own[end:], func(t Target) bool { return !other(t) }) {
+			return slices.DeleteFunc(slices.Clone(to), other)
+		}
+		own = own[:end]
+	}
+	return slices.Clip(own)
 }
 
 // Check implements Dialer: 7012 for a Protocol without a Dialer.
