@@ -1,11 +1,15 @@
 # make demo shows it, make test proves it; both need nothing but Go and make.
 GO ?= go
-COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+VERSION := $(shell sed -n 's/^\tversion = "\(.*\)"/\1/p' cmd/isthmus/version.go)
 LDFLAGS := -s -w -X main.commit=$(COMMIT)
 TOOL := $(GO) tool -modfile=.ci/tools/go.mod
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 BUILDAH ?= buildah
+IMAGE ?= isthmus
+ARCH ?= $(shell $(GO) env GOARCH)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 # The race detector needs cgo, and that a C compiler with the headers of its library.
 CC_WORKS := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo '\#include <stdlib.h>' | $$($(GO) env CC) -E - >/dev/null 2>&1 && echo yes)
@@ -71,6 +75,10 @@ fuzz: ## every fuzz target for FUZZTIME
 generate: ## the protobuf code; needs protoc
 	$(GO) generate ./...
 
-image: build ## the container image, with buildah
-	mkdir -p bin/data # an empty directory: FROM scratch has no mkdir
-	$(BUILDAH) bud -t isthmus -f deploy/Containerfile .
+# Times are those of the commit and permissions are said in the Containerfile, so that the digest says what is in it and nothing else.
+image: ## the container image for ARCH, with buildah: the same commit gives the same digest
+	rm -rf bin/image && mkdir -p bin/image/data # FROM scratch has no mkdir
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/image/isthmus ./cmd/isthmus
+	$(GO) run -C .ci/tools/roots . >bin/image/ca-certificates.crt
+	$(BUILDAH) bud --platform linux/$(ARCH) --timestamp $(SOURCE_DATE_EPOCH) --build-arg REVISION=$(COMMIT) --build-arg VERSION=$(VERSION) \
+		-t $(IMAGE) -f deploy/Containerfile bin/image

@@ -82,7 +82,7 @@ func (f *adminFlags) call(ctx context.Context, method, path string, body []byte)
 	return answer, err
 }
 
-// stream sends a request and has read take the body of an answer that is no error.
+// stream sends a request, of a path below /api/v1/ unless it begins with "/", and has read take the body of an answer that is no error.
 func (f *adminFlags) stream(ctx context.Context, method, path string, body []byte, read func(io.Reader) error) error {
 	client, err := f.client()
 	if err != nil {
@@ -96,7 +96,10 @@ func (f *adminFlags) stream(ctx context.Context, method, path string, body []byt
 		}
 		url = "http://" + url
 	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(url, "/")+"/api/v1/"+path, bytes.NewReader(body))
+	if !strings.HasPrefix(path, "/") {
+		path = "/api/v1/" + path
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(url, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("--admin %s is no address: write host:port: %w", f.Admin, errUse)
 	}

@@ -20,6 +20,7 @@ import (
 type cli struct {
 	Serve     serveCmd     `cmd:"" help:"Run the proxy in the foreground."`
 	Check     checkCmd     `cmd:"" help:"Say what is wrong with a configuration."`
+	Ready     readyCmd     `cmd:"" help:"Say whether a running proxy is ready: exit 0 if so."`
 	Demo      demoCmd      `cmd:"" help:"Show the whole job in one process: proxy, simulated CPE and Controller."`
 	CPE       cpeCmd       `cmd:"" name:"cpe" help:"Run simulated CPE against any ACS."`
 	Devices   devicesCmd   `cmd:"" help:"List the CPE that a running proxy knows, or show one."`
