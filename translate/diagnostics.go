@@ -178,6 +178,9 @@ func (d *Device) planTest(ctx context.Context, command string, args map[string]s
 // start writes the inputs and has the CPE run the test once the session is over: in one write, or in two for a CPE that is known to want it so, or shows it
 // by refusing the one.
 func (t *test) start(ctx context.Context, c cwmp.Caller, d *Device, own []cpeWrite, key string) error {
+	if err := d.learnTypes(ctx, c, own); err != nil {
+		return err
+	}
 	path := func(i int) string { return own[i].path }
 	state := cpeWrite{path: t.object + t.state, value: stateRequested}
 	d.mu.RLock()
@@ -203,6 +206,22 @@ func (t *test) start(ctx context.Context, c cwmp.Caller, d *Device, own []cpeWri
 		return asRefused(err)
 	}
 	return asRefused(write(state))
+}
+
+// learnTypes reads those inputs whose types the CPE has not told yet: what is an argument in USP is never read as a parameter.
+func (d *Device) learnTypes(ctx context.Context, c cwmp.Caller, own []cpeWrite) error {
+	var names []string
+	d.mu.RLock()
+	for _, w := range own {
+		if n := d.tree.get(w.path); n != nil && n.typ == "" {
+			names = append(names, w.path)
+		}
+	}
+	d.mu.RUnlock()
+	if err := d.values(ctx, c, names, new(news)); !isFault(err) {
+		return err
+	}
+	return nil // the schema has types, too
 }
 
 // asRefused makes an answer that is a Fault the error of the command.

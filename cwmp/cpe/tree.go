@@ -180,6 +180,9 @@ func countOf(table string) string {
 	if object, ok := strings.CutSuffix(stem, "Layer3Forwarding.Forwarding"); ok {
 		return object + "Layer3Forwarding.ForwardNumberOfEntries"
 	}
+	if object, ok := strings.CutSuffix(stem, "LAN.TraceRouteDiagnostics.RouteHops"); ok {
+		return object + "LAN.TraceRouteDiagnostics.NumberOfRouteHops"
+	}
 	return stem + "NumberOfEntries"
 }
 
