@@ -85,9 +85,24 @@ func newGate(a *Auth) *gate {
 	return g
 }
 
+// SetCredentials has a Server that demands some go by others from the next Inform on: Username, Password and Credentials of a. The rest of what
+// it demands, and challenges under way, stay. A Server that demands none lets everybody in still.
+func (sv *Server) SetCredentials(a *Auth) {
+	old := sv.gate.Load()
+	if old == nil {
+		return
+	}
+	next := old.Auth
+	next.Username, next.Password, next.Credentials = a.Username, a.Password, a.Credentials
+	g := newGate(&next)
+	g.key = old.key
+	sv.gate.Store(g)
+}
+
 // caller is who has authenticated: a user name that was proven, "" where none is asked for.
 type caller struct {
 	user string
+	by   *gate // whose word it is
 }
 
 // The outcomes of authentication, as the metric shows them.
@@ -108,12 +123,12 @@ func (g *gate) authenticate(r *http.Request, c *connState) (who *caller, user, o
 		return nil, "", authCertificate
 	}
 	if g.Scheme == NoScheme {
-		return &caller{}, "", authOK
+		return &caller{by: g}, "", authOK
 	}
 	header := r.Header.Get("Authorization")
 	scheme, rest, _ := strings.Cut(strings.TrimSpace(header), " ")
 	switch {
-	case header == "" && c != nil && c.who.Load() != nil:
+	case header == "" && c != nil && c.who.Load() != nil && c.who.Load().by == g:
 		who = c.who.Load()
 		return who, who.user, authOK
 	case !strings.EqualFold(scheme, string(g.Scheme)):
@@ -126,7 +141,7 @@ func (g *gate) authenticate(r *http.Request, c *connState) (who *caller, user, o
 	if outcome != authOK {
 		return nil, user, outcome
 	}
-	who = &caller{user: user}
+	who = &caller{user, g}
 	if c != nil {
 		c.who.Store(who)
 	}
@@ -226,11 +241,11 @@ func (sv *Server) letIn(w http.ResponseWriter, r *http.Request, c *connState, wh
 	var retryAfter int
 	outcome := authOK
 	if who == nil {
-		who, user, outcome = sv.gate.authenticate(r, c)
+		who, user, outcome = sv.gate.Load().authenticate(r, c)
 	}
 	if who != nil {
 		user = who.user
-		outcome, retryAfter = sv.gate.vouches(who, r, m)
+		outcome, retryAfter = who.by.vouches(who, r, m)
 	}
 	switch outcome {
 	case authOK:
@@ -258,6 +273,6 @@ func (sv *Server) deny(w http.ResponseWriter, r *http.Request, user, outcome str
 		return
 	}
 	// As CPE look for it; Set would write Www-Authenticate.
-	w.Header()["WWW-Authenticate"] = []string{sv.gate.challenge(time.Now(), outcome == authStale)}
+	w.Header()["WWW-Authenticate"] = []string{sv.gate.Load().challenge(time.Now(), outcome == authStale)}
 	write(w, answer{status: http.StatusUnauthorized})
 }

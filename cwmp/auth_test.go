@@ -474,8 +474,8 @@ func TestDigestStaleNonce(t *testing.T) {
 	c := dial(t, addr)
 	ch := c.empty().challenge(t)
 	for name, nonce := range map[string]string{
-		"old":         sv.gate.nonce(uint32(time.Now().Add(-nonceLife - 2*time.Second).Unix())),
-		"of tomorrow": sv.gate.nonce(uint32(time.Now().Add(24 * time.Hour).Unix())),
+		"old":         sv.gate.Load().nonce(uint32(time.Now().Add(-nonceLife - 2*time.Second).Unix())),
+		"of tomorrow": sv.gate.Load().nonce(uint32(time.Now().Add(24 * time.Hour).Unix())),
 		"not ours":    (&gate{}).nonce(uint32(time.Now().Unix())),
 		"none":        "",
 	} {
@@ -491,6 +491,34 @@ func TestDigestStaleNonce(t *testing.T) {
 	}
 	// Wrong, then right.
 	c.header = bare(c.post("1", testInform()).challenge(t), "s1", "one", "/")
+	c.post("1", testInform()).want(t, "InformResponse")
+	c.finish(hd)
+}
+
+// Credentials that are replaced are good no longer, on a connection that has shown them either; a challenge that is out may be answered with the new.
+func TestSetCredentials(t *testing.T) {
+	hd := &acs{}
+	sv, addr := start(t, hd, &ServerOptions{Auth: testAuth(Digest)})
+	c := dial(t, addr)
+	ch := c.empty().challenge(t)
+	c.header = respond(t, ch, "s1", "one", 1)
+	c.post("1", testInform()).want(t, "InformResponse")
+	c.finish(hd)
+	next := testAuth(Digest)
+	next.Credentials = map[string]Credential{"other": {Identity: next.Credentials["s1"].Identity, Password: "three"}}
+	sv.SetCredentials(next)
+	c.header = ""
+	c.post("1", testInform()).challenge(t) // remembered no more
+	c.header = respond(t, ch, "s1", "one", 2)
+	c.post("1", testInform()).challenge(t)
+	c.header = respond(t, ch, "other", "three", 3)
+	c.post("1", testInform()).want(t, "InformResponse")
+	c.finish(hd)
+
+	hd = &acs{}
+	sv, addr = start(t, hd, nil)
+	sv.SetCredentials(testAuth(Digest))
+	c = dial(t, addr)
 	c.post("1", testInform()).want(t, "InformResponse")
 	c.finish(hd)
 }

@@ -37,9 +37,10 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s := sv.find(r, c)
 	var who *caller
-	if sv.gate != nil && s == nil {
+	gate := sv.gate.Load()
+	if gate != nil && s == nil {
 		var user, outcome string
-		if who, user, outcome = sv.gate.authenticate(r, c); who == nil {
+		if who, user, outcome = gate.authenticate(r, c); who == nil {
 			sv.deny(w, r, user, outcome)
 			return
 		}
@@ -66,7 +67,7 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	sv.metrics.skipped.Add(float64(env.Skipped))
 	if m, ok := env.Body.(*Inform); ok {
-		if sv.gate != nil {
+		if gate != nil {
 			if who = sv.letIn(w, r, c, who, m); who == nil {
 				return
 			}

@@ -100,10 +100,10 @@ type Server struct {
 	log      *slog.Logger
 	metrics  *serverMetrics
 	http     *http.Server
-	large    chan struct{} // a place for each large body
-	decoding chan struct{} // and for each message above smallMessage that is decoded
-	conns    sync.Map      // of net.Conn to *connState
-	gate     *gate         // nil: every CPE is let in
+	large    chan struct{}        // a place for each large body
+	decoding chan struct{}        // and for each message above smallMessage that is decoded
+	conns    sync.Map             // of net.Conn to *connState
+	gate     atomic.Pointer[gate] // nil: every CPE is let in
 	pacer    *pacer
 
 	mu         sync.Mutex
@@ -129,11 +129,11 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		pacer:      newPacer(),
 		large:      make(chan struct{}, maxLargeBodies),
 		decoding:   make(chan struct{}, maxDecoding),
-		gate:       newGate(o.Auth),
 		byCookie:   make(map[string]*Session),
 		byIdentity: make(map[DeviceID]*Session),
 		byAddress:  make(map[netip.Addr][]*Session),
 	}
+	sv.gate.Store(newGate(o.Auth))
 	sv.metrics.watch(o.Registerer, sv.pacer)
 	sv.http = &http.Server{
 		Handler:           sv,

@@ -383,7 +383,7 @@ func (p *Proxy) mapOf(mapping string) *legacy.Map {
 		return m.(*legacy.Map)
 	}
 	m := legacy.TR098()
-	if v := p.habits.table.Vendor(mapping); v != nil {
+	if v := p.habits.now().Vendor(mapping); v != nil {
 		m = m.With(v)
 	}
 	made, _ := p.maps.LoadOrStore(mapping, m)

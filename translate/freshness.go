@@ -28,8 +28,8 @@ type ageRule struct {
 	maxAge   time.Duration
 }
 
-func newAges(fallback time.Duration, rules []AgeRule) ages {
-	a := ages{fallback: fallback, least: fallback}
+func newAges(fallback time.Duration, rules []AgeRule) *ages {
+	a := &ages{fallback: fallback, least: fallback}
 	for _, r := range rules {
 		a.least = min(a.least, r.MaxAge)
 		c := ageRule{segs: strings.Split(strings.TrimSuffix(r.Path, "."), "."), object: strings.HasSuffix(r.Path, "."), maxAge: r.MaxAge}
@@ -86,6 +86,7 @@ func (p *plan) empty() bool { return len(p.lists) == 0 && len(p.values) == 0 }
 // planner decides what is too old. Times are Unix milliseconds.
 type planner struct {
 	d     *Device
+	ages  *ages
 	view  View
 	now   int64
 	floor int64         // what was read since then is young enough whatever its rule: the read itself asked for it
@@ -93,7 +94,7 @@ type planner struct {
 }
 
 func (pl *planner) fresh(path string, at int64) bool {
-	return pl.within(pl.d.p.ages.least, at) || pl.within(pl.d.p.ages.of(path), at)
+	return pl.within(pl.ages.least, at) || pl.within(pl.ages.of(path), at)
 }
 
 // within says whether what was read at a time is young enough where age is the limit.
@@ -127,7 +128,7 @@ func (pl *planner) add(p *plan, q agent.Query) {
 			continue
 		}
 		t.walk(n.path, n.depth, func(path string, k *node) {
-			if !k.param || pl.within(pl.d.p.ages.least, k.at) {
+			if !k.param || pl.within(pl.ages.least, k.at) {
 				return // whatever it is shown as
 			}
 			for _, shown := range pl.view.Params(path) {

@@ -26,9 +26,8 @@ type habit struct {
 
 // habits knows the models that have informed.
 type habits struct {
-	table *quirks.Table
-
 	mu     sync.RWMutex
+	table  *quirks.Table
 	models map[quirks.CPE]*habit
 	own    map[quirks.CPE]*habit // of single CPE
 }
@@ -43,33 +42,51 @@ func newHabits(t *quirks.Table) *habits {
 	return &habits{table: t, models: map[quirks.CPE]*habit{}, own: map[quirks.CPE]*habit{}}
 }
 
-func (h *habits) make(c quirks.CPE, learnt quirks.Learnt) *habit {
-	q, names := h.table.Of(c, learnt)
-	return &habit{q, names, learnt, h.table.Told(c)}
+func habitOf(t *quirks.Table, c quirks.CPE, learnt quirks.Learnt) *habit {
+	q, names := t.Of(c, learnt)
+	return &habit{q, names, learnt, t.Told(c)}
+}
+
+// now is the table that holds.
+func (h *habits) now() *quirks.Table {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.table
+}
+
+// replace has another table hold from now on.
+func (h *habits) replace(t *quirks.Table) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.table = t
+	for model, m := range h.models {
+		h.models[model] = habitOf(t, model, m.learnt)
+	}
+	clear(h.own) // made anew when they are asked for
 }
 
 // of is the habit of a CPE as far as memory has it.
 func (h *habits) of(c quirks.CPE) (_ *habit, known bool) {
 	h.mu.RLock()
 	m, known := h.models[c.Model()]
-	own := h.own[c]
+	own, table := h.own[c], h.table
 	h.mu.RUnlock()
 	if !known {
 		m = &habit{}
 	}
 	switch {
-	case !h.table.Individual(c):
+	case !table.Individual(c):
 		if known {
 			return m, true
 		}
-		return h.make(c, quirks.Learnt{}), false
+		return habitOf(table, c, quirks.Learnt{}), false
 	case own != nil && own.learnt == m.learnt:
 		return own, known
 	}
-	own = h.make(c, m.learnt)
+	own = habitOf(table, c, m.learnt)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, there := h.own[c]; there || len(h.own) < maxHabits {
+	if _, there := h.own[c]; h.table == table && (there || len(h.own) < maxHabits) {
 		h.own[c] = own
 	}
 	return own, known
@@ -84,9 +101,9 @@ func (h *habits) room() bool {
 
 // keep remembers what was learnt about a model, if there is room.
 func (h *habits) keep(model quirks.CPE, learnt quirks.Learnt) {
-	m := h.make(model, learnt)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	m := habitOf(h.table, model, learnt)
 	if _, known := h.models[model]; known || len(h.models) < maxHabits {
 		h.models[model] = m
 	}
@@ -94,9 +111,9 @@ func (h *habits) keep(model quirks.CPE, learnt quirks.Learnt) {
 
 // meet remembers what the store has of a model, unless more was learnt meanwhile.
 func (h *habits) meet(model quirks.CPE, learnt quirks.Learnt) {
-	m := h.make(model, learnt)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	m := habitOf(h.table, model, learnt)
 	if _, known := h.models[model]; !known && len(h.models) < maxHabits {
 		h.models[model] = m
 	}
@@ -151,7 +168,7 @@ func (d *Device) humour(ctx context.Context, s *cwmp.Session) {
 		d.p.m.disliked.Inc()
 		d.p.log.Warn("a CPE repeats its Inform and never goes on: it may not understand the InformResponse", "device", d.id,
 			"retries", s.Inform.RetryCount, "sessions", unheard, "remote", s.RemoteAddr)
-		said, _ := d.p.habits.table.Of(c, quirks.Learnt{})
+		said, _ := d.p.habits.now().Of(c, quirks.Learnt{})
 		if tried = said.Envelope == ""; tried {
 			q.Declared = unheard%2 == 0 // both forms, in turn
 		}

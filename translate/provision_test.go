@@ -35,9 +35,9 @@ func (w *world) informs(c *cpe.CPE) {
 func (w *world) live(id usp.EndpointID) {
 	w.t.Helper()
 	n := w.p.opts.MaxAge
-	w.p.ages = newAges(0, nil)
+	w.p.ages.Store(newAges(0, nil))
 	_, err := w.get(id, neverCached)
-	w.p.ages = newAges(n, nil)
+	w.p.ages.Store(newAges(n, nil))
 	w.must(err)
 }
 

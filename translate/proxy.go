@@ -92,7 +92,7 @@ type Proxy struct {
 	connreq *connreq.Client
 	log     *slog.Logger
 	m       *metrics
-	ages    ages
+	ages    atomic.Pointer[ages]
 	models  *models
 	habits  *habits
 	traces  *traces
@@ -129,14 +129,15 @@ func keyOf(id cwmp.DeviceID) cpeKey { return cpeKey{id.OUI, id.ProductClass, id.
 
 // New loads what the store knows. ctx is the process's: what the Proxy does in the background ends with it.
 func New(ctx context.Context, opts Options) (*Proxy, error) {
-	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), ages: newAges(opts.MaxAge, opts.Rules),
-		models: newModels(), habits: newHabits(opts.Quirks), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
+	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), habits: newHabits(opts.Quirks),
+		models: newModels(), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
 		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{}, later: map[*Device]time.Time{}, operating: map[*Device]struct{}{},
 		methods: map[string][]string{}, shy: map[*Device]retrial{}, wants: opts.Provision.wants()}
 	p.m = newMetrics(opts.Registerer, p)
 	if p.connreq == nil {
 		p.connreq = &connreq.Client{}
 	}
+	p.ages.Store(newAges(opts.MaxAge, opts.Rules))
 	p.opts.ExpireAfter = cmp.Or(opts.ExpireAfter, defaultExpiry)
 	p.opts.ConnectionRequest.Timeout = cmp.Or(opts.ConnectionRequest.Timeout, defaultTimeout)
 	if p.opts.View == nil {

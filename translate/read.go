@@ -56,7 +56,7 @@ func (d *Device) Read(ctx context.Context, queries []agent.Query) []agent.Readin
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	view := d.view()
-	pl := planner{d: d, view: view, now: time.Now().UnixMilli(), floor: asked.UnixMilli(), spare: d.p.opts.ServeStale}
+	pl := planner{d: d, ages: d.p.ages.Load(), view: view, now: time.Now().UnixMilli(), floor: asked.UnixMilli(), spare: d.p.opts.ServeStale}
 	for i, q := range queries {
 		if out[i].Objects != nil || out[i].Err != nil {
 			continue
@@ -174,7 +174,7 @@ func (d *Device) plan(queries []agent.Query, floor time.Time) plan {
 	if d.tree == nil {
 		return p
 	}
-	pl := planner{d: d, view: d.view(), now: time.Now().UnixMilli(), floor: floor.UnixMilli()}
+	pl := planner{d: d, ages: d.p.ages.Load(), view: d.view(), now: time.Now().UnixMilli(), floor: floor.UnixMilli()}
 	for _, q := range queries {
 		pl.add(&p, q)
 	}

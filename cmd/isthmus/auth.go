@@ -51,19 +51,31 @@ func certificateNames(id cwmp.DeviceID) []string {
 	return names
 }
 
-// connReqCredentials finds what a CPE of the credentials file asks of Connection Requests.
-func connReqCredentials(a *config.Auth) func(usp.EndpointID) (username, password string) {
-	rows := map[usp.EndpointID]config.Credential{}
-	for _, c := range a.Credentials {
-		if c.ConnReqUsername != "" {
-			rows[usp.EndpointID(c.EndpointID)] = c
-		}
-	}
-	return func(id usp.EndpointID) (username, password string) {
-		c := rows[id]
-		return c.ConnReqUsername, string(c.ConnReqPassword)
-	}
+// credentials are what the configuration says of the credentials of single CPE.
+type credentials struct {
+	rows               map[usp.EndpointID]config.Credential
+	username, password string // of Connection Requests to the others
 }
+
+func credentialsOf(c *config.CWMP) *credentials {
+	k := &credentials{rows: make(map[usp.EndpointID]config.Credential, len(c.Auth.Credentials)),
+		username: c.ConnectionRequest.Username, password: string(c.ConnectionRequest.Password)}
+	for _, row := range c.Auth.Credentials {
+		k.rows[usp.EndpointID(row.EndpointID)] = row
+	}
+	return k
+}
+
+// connectionRequest gives what a CPE asks of Connection Requests.
+func (k *credentials) connectionRequest(id usp.EndpointID) (username, password string) {
+	if row := k.rows[id]; row.ConnReqUsername != "" {
+		return row.ConnReqUsername, string(row.ConnReqPassword)
+	}
+	return k.username, k.password
+}
+
+// own says whether a CPE has a row to log in with.
+func (k *credentials) own(id usp.EndpointID) bool { return k.rows[id].Username != "" }
 
 // legacyTLS is serverTLS for CPE that know no better: TLS 1.0, and the suites that Go leaves out of its own choice (RSA key exchange, CBC,
 // 3DES), but for RC4, which nobody can need. As both are named here no GODEBUG setting is, which would hold for the whole process.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/url"
 	"os"
@@ -119,7 +120,7 @@ func (c *cpeCmd) fleet(a *app) (f cpe.FleetConfig, err error) {
 		return f, fmt.Errorf("--serial-format %q needs exactly one number, such as SIM%%06d: %w", c.SerialFormat, errUse)
 	}
 	f = cpe.FleetConfig{Count: c.Count, Rate: float64(c.Rate), SerialFormat: c.SerialFormat, Config: cpe.Config{ACS: c.ACS, Username: c.Username,
-		PeriodicInterval: c.Periodic, Tree: cpe.Device2(), Logger: logger(&config.Log{Level: c.LogLevel}, a.stderr)}}
+		PeriodicInterval: c.Periodic, Tree: cpe.Device2(), Logger: logger(&config.Log{Level: c.LogLevel}, new(slog.LevelVar), a.stderr)}}
 	if f.Tree, err = c.tree(); err != nil {
 		return f, err
 	}

@@ -51,13 +51,14 @@ type instance struct {
 	relay     *filerelay.Relay // nil: off
 
 	stopping atomic.Bool
+	live     *liveConfig
 	failed   chan error // the first part that ended unasked
 	serving  sync.WaitGroup
 }
 
 // start opens what the configuration says and serves until stop. ctx must outlive stop.
 func start(ctx context.Context, c *config.Config, log *slog.Logger) (*instance, error) {
-	i := &instance{log: log, failed: make(chan error, 1)}
+	i := &instance{log: log, live: newLive(c), failed: make(chan error, 1)}
 	if err := i.open(ctx, c); err != nil {
 		return nil, errors.Join(err, i.stop(ctx))
 	}
@@ -76,31 +77,31 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if err := i.listeners.open(ctx, c); err != nil {
 		return err
 	}
-	clientCA := c.CWMP.TLS.ClientCAFile
-	if !c.CWMP.Auth.Certificate() {
-		clientCA = "" // CPE are not asked for what nobody looks at: it confuses some
-	}
-	cwmpTLS, err := serverTLS(&c.CWMP.TLS.ServerTLS, clientCA)
+	cwmpTLS, err := i.live.listen(c, func(c *config.Config) (*tls.Config, error) { return serverTLS(&c.CWMP.TLS.ServerTLS, cwmpClientCA(c)) })
 	if err != nil {
 		return err
 	}
-	cwmpLegacyTLS, err := legacyTLS(&c.CWMP.LegacyTLS.ServerTLS, clientCA)
+	cwmpLegacyTLS, err := i.live.listen(c, func(c *config.Config) (*tls.Config, error) {
+		return legacyTLS(&c.CWMP.LegacyTLS.ServerTLS, cwmpClientCA(c))
+	})
 	if err != nil {
 		return err
 	}
-	wsTLS, err := serverTLS(&c.USP.WebSocketServer.TLS.ServerTLS, "")
+	wsTLS, err := i.live.listen(c, webSocketTLS)
 	if err != nil {
 		return err
 	}
-	if wsTLS != nil {
-		wsTLS.ClientAuth = tls.RequestClientCert // each Agent has its own Certificates to judge it by
-	}
-	adminTLS, err := serverTLS(&c.Admin.TLS.ServerTLS, c.Admin.TLS.ClientCAFile)
+	adminTLS, err := i.live.listen(c, func(c *config.Config) (*tls.Config, error) {
+		return serverTLS(&c.Admin.TLS.ServerTLS, c.Admin.TLS.ClientCAFile)
+	})
 	if err != nil {
 		return err
 	}
-	if i.issue, err = newIssuer(&c.USP.Identity); err != nil {
+	if i.issue, err = i.live.issuer(&c.USP.Identity); err != nil {
 		return fmt.Errorf("usp.identity: %w", err)
+	}
+	if err := i.live.register(reg); err != nil {
+		return err
 	}
 	share := shareOut(descriptorLimit())
 	agents, err := i.dialControllers(ctx, c, reg, share)
@@ -126,7 +127,7 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	i.ws = websocket.NewServer(i.proxy.Lookup, websocket.ServerOptions{TLS: wsTLS, MaxConnections: share.dialIn,
 		TrustEndpointID: c.USP.WebSocketServer.TrustEndpointID, Logger: i.log, Registerer: reg})
 	i.admin = admin.New(admin.Options{Fleet: fleet{i.proxy}, Backup: i.backup, Ready: i.ready, Gatherer: reg, Token: string(c.Admin.Token),
-		MetricsPublic: c.Admin.MetricsPublic, TLS: adminTLS, RequestTimeout: time.Duration(c.USP.RequestTimeout), Log: i.log})
+		MetricsPublic: c.Admin.MetricsPublic, TLS: adminTLS, Certificates: c.Admin.TLS.ClientCAFile != "", RequestTimeout: time.Duration(c.USP.RequestTimeout), Log: i.log})
 	share.tell(i.log, i.proxy.Len(), connections(agents, c.USP.Controllers), len(c.USP.SourceAddresses))
 	i.proxy.Start()
 	i.serve(i.listeners.cwmp, i.acs.Serve)

@@ -130,6 +130,22 @@ func serverTLS(c *config.ServerTLS, clientCA string) (*tls.Config, error) {
 	return t, nil
 }
 
+// cwmpClientCA is empty where CPE are not asked for a certificate: one that nobody looks at confuses some.
+func cwmpClientCA(c *config.Config) string {
+	if !c.CWMP.Auth.Certificate() {
+		return ""
+	}
+	return c.CWMP.TLS.ClientCAFile
+}
+
+func webSocketTLS(c *config.Config) (*tls.Config, error) {
+	t, err := serverTLS(&c.USP.WebSocketServer.TLS.ServerTLS, "")
+	if t != nil {
+		t.ClientAuth = tls.RequestClientCert // each Agent has its own Certificates to judge it by
+	}
+	return t, err
+}
+
 // certificates reads a file of CA certificates; "" has none.
 func certificates(file string) ([]*x509.Certificate, error) {
 	if file == "" {

@@ -71,13 +71,13 @@ func mqttStream(ctx context.Context, url string, t *tls.Config, dial func(ctx co
 }
 
 // reach has a Controller of the configuration dialled over its MTP and gives its row in the Agents' tables. It has no MTP where it only dials in.
-func (i *instance) reach(ctx context.Context, k *config.Controller, reg prometheus.Registerer, d *dialer) (agent.ControllerConfig, error) {
+func (i *instance) reach(ctx context.Context, n int, k *config.Controller, reg prometheus.Registerer, d *dialer) (agent.ControllerConfig, error) {
 	row := agent.ControllerConfig{EndpointID: usp.EndpointID(k.EndpointID), Role: k.Role, Profile: profile.Find(k.Profile)}
 	var err error
 	if row.CAs, err = certificates(k.TLS.CAFile); err != nil {
 		return row, fmt.Errorf("tls: %w", err)
 	}
-	t, err := clientTLS(&k.TLS)
+	t, err := i.live.dial(n, &k.TLS)
 	if err != nil {
 		return row, fmt.Errorf("tls: %w", err)
 	}
@@ -89,12 +89,14 @@ func (i *instance) reach(ctx context.Context, k *config.Controller, reg promethe
 	switch {
 	case k.MQTT != nil:
 		row.MTP = mqttMTP(k.MQTT)
+		fixed.Password = passwordOf(k.MQTT.Password, func() config.Secret { return i.live.controller(n).MQTT.Password })
 		if shares(k) {
 			fixed.Shared, fixed.Certificate = sharedConnections, nil // which no Agent's certificate is for
 		}
 		i.pools.mqtt.Fix(row.EndpointID, fixed)
 	case k.STOMP != nil:
 		row.MTP = stompMTP(k.STOMP)
+		fixed.Password = passwordOf(k.STOMP.Password, func() config.Secret { return i.live.controller(n).STOMP.Password })
 		i.pools.stomp.Fix(row.EndpointID, fixed)
 	case k.WebSocket != nil && k.WebSocket.URL != "":
 		if row.MTP, err = webSocketMTP(k.WebSocket.URL); err != nil {

@@ -25,13 +25,17 @@ func (s *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	log := logger(&c.Log, a.stderr)
+	level := new(slog.LevelVar)
+	log := logger(&c.Log, level, a.stderr)
 	for _, name := range unknown {
 		log.Debug("environment variable is no key of isthmus", "name", name)
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	i, err := start(a.ctx, c, log)
 	if err != nil {
 		return err
@@ -41,13 +45,19 @@ func (s *serveCmd) Run(a *app) error {
 		"udp", i.listeners.udpAddress(),
 		"websocket", address(i.listeners.ws), "admin", address(i.listeners.admin), "devices", i.proxy.Len(), "controllers", len(c.USP.Controllers))
 	var cause error
-	select {
-	case s := <-signals:
-		log.Info("stopping", "signal", s.String())
-	case cause = <-i.failed:
-		cause = fmt.Errorf("a listener ended: %w", cause)
-	case <-a.ctx.Done():
-		cause = a.ctx.Err()
+	for serving := true; serving; {
+		select {
+		case <-hangup:
+			i.hangup(s.Config, a.environ, level)
+			continue
+		case s := <-signals:
+			log.Info("stopping", "signal", s.String())
+		case cause = <-i.failed:
+			cause = fmt.Errorf("a listener ended: %w", cause)
+		case <-a.ctx.Done():
+			cause = a.ctx.Err()
+		}
+		serving = false
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- i.stop(context.WithoutCancel(a.ctx)) }()
@@ -62,11 +72,15 @@ func (s *serveCmd) Run(a *app) error {
 	}
 }
 
-func logger(c *config.Log, w io.Writer) *slog.Logger {
+func setLevel(v *slog.LevelVar, name string) {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo // config has checked it
+	if err := level.UnmarshalText([]byte(name)); err == nil { // config has checked it
+		v.Set(level)
 	}
+}
+
+func logger(c *config.Log, level *slog.LevelVar, w io.Writer) *slog.Logger {
+	setLevel(level, c.Level)
 	o := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))

@@ -37,7 +37,7 @@ func (i *instance) dialControllers(ctx context.Context, c *config.Config, reg pr
 	}
 	var rows []agent.ControllerConfig
 	for n := range c.USP.Controllers {
-		row, err := i.reach(ctx, &c.USP.Controllers[n], reg, d)
+		row, err := i.reach(ctx, n, &c.USP.Controllers[n], reg, d)
 		if err != nil {
 			return nil, fmt.Errorf("usp.controllers[%d]: %w", n, err)
 		}
@@ -80,9 +80,10 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 		Agents: agent.Options{Dialer: i.pools.dialers(), Server: i.webSocketServer(&c.USP.WebSocketServer), Controllers: controllers, CAs: cas,
 			Certificate: i.issue, Roles: roles(c), RequestTimeout: time.Duration(c.USP.RequestTimeout),
 			MaxSubscriptions: c.Notifications.MaxSubscriptions, SoftwareVersion: version, Logger: i.log, Registerer: reg},
-		ConnectionRequest: translate.ConnectionRequest{Username: cr.Username, Password: string(cr.Password), Credentials: connReqCredentials(&c.CWMP.Auth),
-			Timeout: time.Duration(cr.Timeout), Client: &connreq.Client{Rules: rules, Basic: cr.Basic}},
-		Provision:           provision(c),
+		ConnectionRequest: translate.ConnectionRequest{
+			Credentials: func(id usp.EndpointID) (string, string) { return i.live.credentials.Load().connectionRequest(id) },
+			Timeout:     time.Duration(cr.Timeout), Client: &connreq.Client{Rules: rules, Basic: cr.Basic}},
+		Provision:           i.provision(c),
 		Linger:              time.Duration(c.CWMP.Session.Linger),
 		MaxAge:              time.Duration(c.Cache.MaxAge),
 		ExpireAfter:         time.Duration(c.Operations.ExpireAfter),
@@ -103,20 +104,21 @@ func (i *instance) proxyOptions(c *config.Config, controllers []agent.Controller
 	if i.xmpp != nil {
 		o.ConnectionRequest.XMPP = i.xmpp
 	}
-	for _, r := range c.Cache.Rules {
-		o.Rules = append(o.Rules, translate.AgeRule{Path: r.Path, MaxAge: time.Duration(r.MaxAge)})
-	}
+	o.Rules = ageRules(c)
 	return o
 }
 
-func provision(c *config.Config) translate.Provision {
-	p := &c.CWMP.Provision
-	own := map[usp.EndpointID]bool{}
-	for _, row := range c.CWMP.Auth.Credentials {
-		own[usp.EndpointID(row.EndpointID)] = row.Username != ""
+func ageRules(c *config.Config) (rules []translate.AgeRule) {
+	for _, r := range c.Cache.Rules {
+		rules = append(rules, translate.AgeRule{Path: r.Path, MaxAge: time.Duration(r.MaxAge)})
 	}
+	return rules
+}
+
+func (i *instance) provision(c *config.Config) translate.Provision {
+	p := &c.CWMP.Provision
 	return translate.Provision{ConnectionRequest: p.ConnectionRequest, Credentials: p.Credentials,
-		HasCredentials: func(id usp.EndpointID) bool { return own[id] }, PeriodicInformInterval: time.Duration(p.PeriodicInformInterval),
+		HasCredentials: func(id usp.EndpointID) bool { return i.live.credentials.Load().own(id) }, PeriodicInformInterval: time.Duration(p.PeriodicInformInterval),
 		SpreadPeriodicInform: p.SpreadPeriodicInform}
 }
 

@@ -43,7 +43,7 @@ func TestRelease(t *testing.T) {
 	if s, err = Open(dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	read := func() {
 		n := 0
 		for item, err := range s.All(t.Context(), store.Snapshot) {

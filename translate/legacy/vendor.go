@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +29,9 @@ type Vendor struct {
 	rules []*rule
 	rows  []Row
 }
+
+// Same says whether two tables map the same.
+func (v *Vendor) Same(o *Vendor) bool { return reflect.DeepEqual(v.rows, o.rows) }
 
 // Vendors are the names of the tables that come with isthmus.
 func Vendors() (names []string) {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"reflect"
@@ -178,6 +179,19 @@ func (t *Table) Vendor(mapping string) *legacy.Vendor {
 		panic(err) // the built-in profiles are wrong
 	}
 	return v
+}
+
+// MapsAs says whether CPE have the same names in Device:2 by t and by o: the same profiles give the same mappings.
+func (t *Table) MapsAs(o *Table) bool {
+	mappings := func(ps []Profile) (out []Profile) {
+		for _, p := range ps {
+			if p.Set.Mapping != "" {
+				out = append(out, Profile{Match: p.Match, Set: Quirks{Mapping: p.Set.Mapping}})
+			}
+		}
+		return out
+	}
+	return reflect.DeepEqual(mappings(t.operators), mappings(o.operators)) && maps.EqualFunc(t.vendors, o.vendors, (*legacy.Vendor).Same)
 }
 
 // Told gives the operator's word for a CPE.

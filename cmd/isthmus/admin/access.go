@@ -71,6 +71,20 @@ func newAccess(token string, certs bool) *access {
 	return a
 }
 
+// setToken has another token let in from now on; who has logged in with the old one has to do it again.
+func (a *access) setToken(token string) {
+	sum := sha256.Sum256([]byte(token))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.hasToken && token != "" && sum != a.token {
+		a.token = sum
+		clear(a.sessions)
+	}
+}
+
+// SetToken has another bearer token let in from now on. A Server that asks for none goes on to do so.
+func (s *Server) SetToken(token string) { s.access.setToken(token) }
+
 // identify says who sent r; false where nobody who may come in.
 func (a *access) identify(r *http.Request) (caller, bool) {
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {

@@ -203,7 +203,7 @@ func TestClientCertificate(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AddCert(ca)
 	for _, token := range []string{"", "s3cret"} {
-		at := strings.Replace(start(t, Options{Token: token, TLS: &tls.Config{Certificates: []tls.Certificate{sign("server")}, ClientCAs: pool,
+		at := strings.Replace(start(t, Options{Token: token, Certificates: true, TLS: &tls.Config{Certificates: []tls.Certificate{sign("server")}, ClientCAs: pool,
 			ClientAuth: tls.VerifyClientCertIfGiven}}), "http://127.0.0.1", "https://localhost", 1)
 		get := func(bearer string, certs ...tls.Certificate) int {
 			t.Helper()

@@ -24,9 +24,10 @@ type Options struct {
 	Backup         Backup
 	Ready          func() error        // why the proxy is not ready, nil if it is; nil: always ready
 	Gatherer       prometheus.Gatherer // nil: prometheus.DefaultGatherer
-	Token          string              // bearer token; "": none, and with no ClientCAs either nothing is asked for
+	Token          string              // bearer token; "": none, and without Certificates nothing is asked for
 	MetricsPublic  bool                // /metrics without the token
-	TLS            *tls.Config         // nil: plain HTTP; with ClientCAs a client certificate lets in, too
+	TLS            *tls.Config         // nil: plain HTTP
+	Certificates   bool                // a client certificate that TLS has verified lets in, too
 	RequestTimeout time.Duration       // of a USP request; 0: 30 s
 	Log            *slog.Logger        // nil: slog.Default()
 }
@@ -62,7 +63,7 @@ func New(opts Options) *Server {
 	if opts.RequestTimeout == 0 {
 		opts.RequestTimeout = defaultRequestTimeout
 	}
-	s := &Server{opts: opts, access: newAccess(opts.Token, opts.TLS != nil && opts.TLS.ClientCAs != nil)}
+	s := &Server{opts: opts, access: newAccess(opts.Token, opts.Certificates)}
 	s.http = &http.Server{
 		Handler:           s.guard(s.routes()),
 		TLSConfig:         opts.TLS,

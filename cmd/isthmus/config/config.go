@@ -14,7 +14,8 @@ import (
 	"isthmus/usp/agent"
 )
 
-// Config is the whole configuration.
+// Config is the whole configuration. A key with the tag reload is put into force by SIGHUP: with "set" only where something was there before and
+// still is, since what is turned on or off needs a restart.
 type Config struct {
 	// The store; made 0700, and used by one process at a time.
 	DataDir string `yaml:"data_dir"`
@@ -41,7 +42,7 @@ type Config struct {
 // Log says what is logged and how.
 type Log struct {
 	// The least that is logged.
-	Level string `yaml:"level" oneof:"debug,info,warn,error"`
+	Level string `yaml:"level" reload:"" oneof:"debug,info,warn,error"`
 	// One line of text, or one JSON object, for each entry.
 	Format string `yaml:"format" oneof:"text,json"`
 }
@@ -72,7 +73,7 @@ type CWMP struct {
 	// Bounds of a session with a CPE.
 	Session Session `yaml:"session"`
 	// Quirk profiles that go before those that isthmus has; see "CPE that are different" in README.md.
-	QuirksFile string `yaml:"quirks_file"`
+	QuirksFile string `yaml:"quirks_file" reload:""`
 	// Tables of what CPE have beyond Device:2, as "isthmus datamodel import" writes them: types, unique keys, enumerations and commands of what they
 	// report in their own names.
 	DataModelFiles []string `yaml:"data_model_files"`
@@ -84,9 +85,9 @@ type CWMP struct {
 // ServerTLS is the certificate of a listener.
 type ServerTLS struct {
 	// Its certificate, with the chain up to the CA, as PEM.
-	CertFile string `yaml:"cert_file"`
+	CertFile string `yaml:"cert_file" reload:"set"`
 	// The private key of that certificate, as PEM.
-	KeyFile string `yaml:"key_file"`
+	KeyFile string `yaml:"key_file" reload:"set"`
 }
 
 // ListenTLS is a TLS listener of its own.
@@ -95,7 +96,7 @@ type ListenTLS struct {
 	Listen    Address `yaml:"listen"`
 	ServerTLS `yaml:",inline"`
 	// The CA of the CPE's certificates, for cwmp.auth.mode certificate…, on this listener and on that for old TLS.
-	ClientCAFile string `yaml:"client_ca_file"`
+	ClientCAFile string `yaml:"client_ca_file" reload:"set"`
 }
 
 // MutualTLS is the certificate of a listener and the CA of those that clients may show.
@@ -103,6 +104,13 @@ type MutualTLS struct {
 	ServerTLS `yaml:",inline"`
 	// The CA of the certificates of its clients. Any client is asked for one.
 	ClientCAFile string `yaml:"client_ca_file"`
+}
+
+// AdminTLS is the certificate of the administration address, and the CA of those that let in.
+type AdminTLS struct {
+	ServerTLS `yaml:",inline"`
+	// The CA of client certificates, each of which lets in as the token does.
+	ClientCAFile string `yaml:"client_ca_file" reload:"set"`
 }
 
 // LegacyTLS is a listener for CPE that know only old TLS.
@@ -117,13 +125,13 @@ type Auth struct {
 	// What a CPE has to show; with certificate+basic and certificate+digest both. none lets in every CPE as whoever it says it is.
 	Mode string `yaml:"mode" oneof:"none,basic,digest,certificate,certificate+basic,certificate+digest"`
 	// One credential for the fleet: its user name.
-	Username string `yaml:"username"`
+	Username string `yaml:"username" reload:"set"`
 	// One credential for the fleet: its password.
-	Password Secret `yaml:"password"`
+	Password Secret `yaml:"password" reload:""`
 	// A file with that password.
-	PasswordFile string `yaml:"password_file"`
+	PasswordFile string `yaml:"password_file" reload:""`
 	// Credentials of each CPE: CSV with the header endpoint_id,username,password,connreq_username,connreq_password.
-	CredentialsFile string `yaml:"credentials_file"`
+	CredentialsFile string `yaml:"credentials_file" reload:""`
 
 	Credentials []Credential `yaml:"-"` // what CredentialsFile holds
 }
@@ -131,11 +139,11 @@ type Auth struct {
 // ConnectionRequest says how a CPE is asked to open a session.
 type ConnectionRequest struct {
 	// The user name for the Digest that CPE ask of Connection Requests, where cwmp.auth.credentials_file gives a CPE none of its own.
-	Username string `yaml:"username"`
+	Username string `yaml:"username" reload:""`
 	// The password that goes with it.
-	Password Secret `yaml:"password"`
+	Password Secret `yaml:"password" reload:""`
 	// A file with that password.
-	PasswordFile string `yaml:"password_file"`
+	PasswordFile string `yaml:"password_file" reload:""`
 	// How long a CPE may take from being asked for a session until its Inform, over all ways to ask.
 	Timeout Duration `yaml:"timeout"`
 	// Networks whose addresses may be called; empty: any but multicast, link-local and isthmus's own listeners, loopback only if the Inform came from there.
@@ -256,9 +264,9 @@ type ClientTLS struct {
 	// Who signs its certificate; else the CAs of the system. Of a Controller that only dials in: whose certificates prove that it is this one.
 	CAFile string `yaml:"ca_file"`
 	// The certificate that is shown, in place of the Agent's own.
-	CertFile string `yaml:"cert_file"`
+	CertFile string `yaml:"cert_file" reload:"set"`
 	// The private key of that certificate.
-	KeyFile string `yaml:"key_file"`
+	KeyFile string `yaml:"key_file" reload:"set"`
 	// The name that its certificate has, where it is not that of the URL.
 	ServerName string `yaml:"server_name"`
 }
@@ -278,9 +286,9 @@ type MQTT struct {
 	// The account; {endpoint_id} in it is the Agent's.
 	Username string `yaml:"username"`
 	// Its password.
-	Password Secret `yaml:"password"`
+	Password Secret `yaml:"password" reload:""`
 	// A file with that password.
-	PasswordFile string `yaml:"password_file"`
+	PasswordFile string `yaml:"password_file" reload:""`
 	// per_agent: each Agent has one connection with each broker and account, whose ClientID is its Endpoint ID. Let each subscribe to its own topic only,
 	// such as "pattern read usp/agent/%c" in Mosquitto's acl_file, and publish to the Controllers'. shared: all Agents share four connections, each with
 	// a subscription to its topic, and come and go by Connect and Disconnect Records: the broker then cannot tell them apart, nor publish a Will for one.
@@ -298,9 +306,9 @@ type STOMP struct {
 	// The account; {endpoint_id} in it is the Agent's.
 	Username string `yaml:"username"`
 	// Its password.
-	Password Secret `yaml:"password"`
+	Password Secret `yaml:"password" reload:""`
 	// A file with that password.
-	PasswordFile string `yaml:"password_file"`
+	PasswordFile string `yaml:"password_file" reload:""`
 	// The virtual host that is asked for.
 	VHost string `yaml:"vhost"`
 	// per_agent: a connection for each Agent.
@@ -314,9 +322,9 @@ type STOMP struct {
 // Identity is the CA that signs a certificate for each Agent.
 type Identity struct {
 	// The CA's certificate.
-	CACertFile string `yaml:"ca_cert_file"`
+	CACertFile string `yaml:"ca_cert_file" reload:"set"`
 	// Its private key, ECDSA or RSA.
-	CAKeyFile string `yaml:"ca_key_file"`
+	CAKeyFile string `yaml:"ca_key_file" reload:"set"`
 }
 
 // WebSocketServer is where Controllers connect to the Agents.
@@ -332,9 +340,9 @@ type WebSocketServer struct {
 // Cache says how old a value may be that answers a Get.
 type Cache struct {
 	// A Get is answered from the cache while a value is younger.
-	MaxAge Duration `yaml:"max_age"`
+	MaxAge Duration `yaml:"max_age" reload:""`
 	// Other ages for what a path covers: the rule with the most literal segments wins, then the later one.
-	Rules []Rule `yaml:"rules"`
+	Rules []Rule `yaml:"rules" reload:""`
 	// How old the values of an unreachable CPE may be and still be answered.
 	ServeStale Duration `yaml:"serve_stale"`
 }
@@ -386,12 +394,12 @@ type Admin struct {
 	// The address; "" turns it off. One that is not loopback needs admin.tls, and a token or client certificates.
 	Listen Address `yaml:"listen"`
 	// A file with a bearer token; a person at a browser logs in with it.
-	TokenFile string `yaml:"token_file"`
+	TokenFile string `yaml:"token_file" reload:"set"`
 	Token     Secret `yaml:"-"` // what TokenFile holds
 	// /metrics may be read without token or client certificate.
 	MetricsPublic bool `yaml:"metrics_public"`
 	// Its certificate, and the CA of client certificates, each of which lets in as the token does.
-	TLS MutualTLS `yaml:"tls"`
+	TLS AdminTLS `yaml:"tls"`
 }
 
 // Default is the configuration of an empty file.

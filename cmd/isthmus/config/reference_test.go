@@ -25,7 +25,7 @@ func TestReference(t *testing.T) {
 	for variable, key := range Variables() {
 		r.variables[key] = variable
 	}
-	r.section(reflect.ValueOf(Default()).Elem(), "", "", 1)
+	r.section(reflect.ValueOf(Default()).Elem(), "", "", "", 1)
 	for _, key := range r.lacking {
 		t.Errorf("%s: its field has no comment that says what the key does", key)
 	}
@@ -89,7 +89,8 @@ const preamble = `# Configuration
 
 Made from the code: cmd/isthmus/config. The file is YAML, and strict: an unknown key, a duplicate key or a wrong type is an error with file, line and key, which
 ` + "`isthmus check --config FILE`" + ` tells. Every key is optional. A variable wins over the file; a key without one is inside a list. A duration is such as 15s, 5m, 24h; a size bytes,
-or such as 64MiB; a CIDR such as 192.0.2.0/24; a file's name is looked for where isthmus was started, unless it begins with /. A change takes effect at the next start.
+or such as 64MiB; a CIDR such as 192.0.2.0/24; a file's name is looked for where isthmus was started, unless it begins with /. A change takes effect at the next start,
+or at SIGHUP where that is said: "if set", where something was there before and still is.
 `
 
 // reference writes the reference: a part for each section, with a table of its keys.
@@ -102,20 +103,24 @@ type reference struct {
 
 // entry is one key of a section.
 type entry struct {
-	key, text string
-	v         reflect.Value
-	field     reflect.StructField
+	key, text, reload string
+	v                 reflect.Value
+	field             reflect.StructField
 }
 
-func (r *reference) entries(v reflect.Value, path string) (all []entry) {
+// entries are the keys of a section; those of a list that is reloaded are reloaded.
+func (r *reference) entries(v reflect.Value, path, reload string) (all []entry) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		name, inline := strings.CutSuffix(field.Tag.Get("yaml"), ",inline")
 		switch {
 		case inline:
-			all = append(all, r.entries(v.Field(i), path)...)
+			all = append(all, r.entries(v.Field(i), path, reload)...)
 		case name != "-":
-			e := entry{join(path, name), r.comments[v.Type().Name()+"."+field.Name], v.Field(i), field}
+			e := entry{join(path, name), r.comments[v.Type().Name()+"."+field.Name], reload, v.Field(i), field}
+			if tag, ok := field.Tag.Lookup("reload"); ok {
+				e.reload = map[string]string{"": "yes", "set": "if set"}[tag]
+			}
 			if e.text == "" {
 				r.lacking = append(r.lacking, e.key)
 			}
@@ -132,26 +137,26 @@ func (r *reference) entries(v reflect.Value, path string) (all []entry) {
 }
 
 // section writes the part of one section, then those of the sections in it.
-func (r *reference) section(v reflect.Value, path, text string, level int) {
+func (r *reference) section(v reflect.Value, path, text, reload string, level int) {
 	if path == "" {
 		r.WriteString(preamble)
 	} else {
 		fmt.Fprintf(r, "\n%s `%s`\n\n%s\n", strings.Repeat("#", min(level, 4)), path, prose(text))
 	}
 	var inner []entry
-	header := "\n| key | type | default | variable | means |\n|---|---|---|---|---|\n"
-	for _, e := range r.entries(v, path) {
+	header := "\n| key | type | default | variable | SIGHUP | means |\n|---|---|---|---|---|---|\n"
+	for _, e := range r.entries(v, path, reload) {
 		if kind(e.v, e.field) == "" {
 			inner = append(inner, e)
 			continue
 		}
-		fmt.Fprintf(r, "%s| `%s` | %s | %s | %s | %s |\n", header, e.key, kind(e.v, e.field), code(initial(e.v)), code(r.variables[e.key]), prose(e.text))
+		fmt.Fprintf(r, "%s| `%s` | %s | %s | %s | %s | %s |\n", header, e.key, kind(e.v, e.field), code(initial(e.v)), code(r.variables[e.key]), e.reload, prose(e.text))
 		header = ""
 	}
 	for _, e := range inner {
 		switch e.v.Kind() {
 		case reflect.Struct:
-			r.section(e.v, e.key, e.text, level+1)
+			r.section(e.v, e.key, e.text, e.reload, level+1)
 		case reflect.Pointer:
 			r.element(e.v.Type().Elem(), e, e.key, level)
 		case reflect.Slice:
@@ -165,7 +170,7 @@ func (r *reference) section(v reflect.Value, path, text string, level int) {
 func (r *reference) element(t reflect.Type, e entry, path string, level int) {
 	v := reflect.New(t).Elem()
 	setDefaults(v)
-	r.section(v, path, e.text, level+1)
+	r.section(v, path, e.text, e.reload, level+1)
 }
 
 // kind is the type of a key, in words; "" for what has keys of its own.

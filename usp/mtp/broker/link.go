@@ -139,11 +139,17 @@ func (p *Pool) connect(l *link, to []mtp.Target, assigned string) {
 	defer cancel()
 	v := &live{p: p, l: l, to: to, subscribing: make(chan struct{}, 1)}
 	id := l.endpoint.EndpointID()
-	shared := 0
+	shared, with := 0, to
 	if f := l.b.key.fixed; f != nil {
 		shared = f.Shared
+		if f.Password != nil {
+			with = slices.Clone(to)
+			for i := range with {
+				with[i].MQTT.Password, with[i].STOMP.Password = f.Password(with[i].MQTT.Password), f.Password(with[i].STOMP.Password)
+			}
+		}
 	}
-	s, err := p.o.Open(ctx, &Setup{Endpoint: id, To: to, Shared: shared, Way: l.b, Assigned: assigned, Dial: func(ctx context.Context) (net.Conn, error) { return p.dial(ctx, l.b, id) },
+	s, err := p.o.Open(ctx, &Setup{Endpoint: id, To: with, Shared: shared, Way: l.b, Assigned: assigned, Dial: func(ctx context.Context) (net.Conn, error) { return p.dial(ctx, l.b, id) },
 		Hosts:   func(other usp.EndpointID) bool { return other != id && p.hosts(other) },
 		Receive: v.receive, Refuse: v.refuse, Down: v.lost})
 	if !p.connected(l, v, s, err) {

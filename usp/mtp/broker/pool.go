@@ -56,6 +56,7 @@ type Options struct {
 type Fixed struct {
 	TLS         *tls.Config                                    // nil: the system's roots
 	Certificate func(usp.EndpointID) (*tls.Certificate, error) // for a broker that asks for one; nil: what TLS says
+	Password    func(targets mtp.Secret) mtp.Secret            // what the Target's password has become, for each new connection; nil: that one
 	Cycle       bool                                           // a restart of the device makes the connection anew
 	// Shared is how many connections all Agents share, of a protocol whose Sessions can; 0: each has its own.
 	Shared int

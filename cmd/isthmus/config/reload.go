@@ -1,0 +1,52 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// Changes names the keys by which c differs from old: those that a reload puts into force, and those that need a restart. It looks at what the
+// configuration says, not into files that it names.
+func (c *Config) Changes(old *Config) (reload, restart []string) {
+	changes(reflect.ValueOf(c).Elem(), reflect.ValueOf(old).Elem(), "", func(key, tag string, reloads, both bool) {
+		if reloads && (tag == "" || both) {
+			reload = append(reload, key)
+		} else {
+			restart = append(restart, key)
+		}
+	})
+	return reload, restart
+}
+
+// changes tells of each key that differs its reload tag, whether it has one, and whether it is set in both.
+func changes(v, old reflect.Value, path string, tell func(key, tag string, reloads, both bool)) {
+	fields(v, func(name string, f reflect.Value, field reflect.StructField) {
+		was, _, _ := fieldOf(old, name)
+		key := join(path, name)
+		tag, reloads := field.Tag.Lookup("reload")
+		_, isScalar := f.Addr().Interface().(scalar)
+		switch {
+		case reloads || isScalar || same(f, was):
+		case f.Kind() == reflect.Struct:
+			changes(f, was, key, tell)
+			return
+		case f.Kind() == reflect.Pointer && !f.IsNil() && !was.IsNil():
+			changes(f.Elem(), was.Elem(), key, tell)
+			return
+		case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct && f.Len() == was.Len() && !scalars(f):
+			for i := range f.Len() {
+				changes(f.Index(i), was.Index(i), fmt.Sprintf("%s[%d]", key, i), tell)
+			}
+			return
+		}
+		if !same(f, was) {
+			tell(key, tag, reloads, !f.IsZero() && !was.IsZero())
+		}
+	})
+}
+
+// scalars says whether a list is one of scalars of ours.
+func scalars(list reflect.Value) bool {
+	_, is := reflect.New(list.Type().Elem()).Interface().(scalar)
+	return is
+}
