@@ -11,6 +11,7 @@ import (
 
 	"isthmus/cwmp"
 	"isthmus/translate/datamodel"
+	"isthmus/translate/legacy"
 	"isthmus/translate/quirks"
 	"isthmus/usp"
 	"isthmus/usp/agent"
@@ -60,8 +61,8 @@ type test struct {
 	outputs []datamodel.Argument
 }
 
-// test finds the diagnostics object of a command. d.mu is held.
-func (d *Device) test(command string) (*test, error) {
+// test finds the diagnostics object of a command with its arguments. d.mu is held.
+func (d *Device) test(command string, args map[string]string) (*test, error) {
 	object := objectOf(command)
 	c, ok := datamodel.LookupCommand(agent.GenericPath(command))
 	if !ok || c.Class != classDiagnostics || d.tree == nil {
@@ -72,9 +73,13 @@ func (d *Device) test(command string) (*test, error) {
 		t.object = object + rest
 	}
 	t.shown = t.object
-	own, params := d.view().Diagnostics(t.shown)
+	own, params := d.view().Diagnostics(d.tree, t.shown, args)
+	if own == "" && args[legacy.Interface] != "" {
+		return nil, usp.Errorf(usp.InvalidArguments, "the CPE has no such test over %s", args[legacy.Interface])
+	}
 	t.object = own
 	if len(params) > 0 {
+		t.state = cmp.Or(params[t.state], t.state)
 		t.inputs, t.outputs = renamed(t.inputs, params), renamed(t.outputs, params)
 	}
 	if d.tree.get(t.object+t.state) == nil {
@@ -83,13 +88,17 @@ func (d *Device) test(command string) (*test, error) {
 	return t, nil
 }
 
-// renamed are arguments that are other parameters at the CPE.
-func renamed(args []datamodel.Argument, params map[string]string) []datamodel.Argument {
-	args = slices.Clone(args)
-	for i := range args {
-		args[i].Param = cmp.Or(params[args[i].Param], args[i].Param)
+// renamed are arguments that are other parameters at the CPE, without those that are none.
+func renamed(args []datamodel.Argument, params map[string]string) (own []datamodel.Argument) {
+	for _, a := range args {
+		switch param, other := params[a.Param]; {
+		case !other:
+			own = append(own, a)
+		case param != "":
+			own = append(own, datamodel.Argument{Name: a.Name, Param: param})
+		}
 	}
-	return args
+	return own
 }
 
 // writes are the inputs of a test, its state aside. An argument that was not given is written as empty, or as false, so that the one of an earlier test does
@@ -114,7 +123,7 @@ func (t *test) writes(d *Device, args map[string]string) ([]cpeWrite, error) {
 		case n == nil:
 			return nil, usp.Errorf(usp.InvalidArguments, "the CPE has nothing for %s", in.Name)
 		case n.writable:
-			if t.object != t.shown && value != "" { // a reference is another one there
+			if p, _ := datamodel.LookupParam(t.generic + in.Param); t.object != t.shown && value != "" && p.Reference != datamodel.NoReference {
 				if shown, err := d.view().Writes(d.tree, []agent.Write{{Path: t.shown + in.Name, Value: value}}); err != nil {
 					return nil, usp.Errorf(usp.InvalidArguments, "%s cannot be %q at this CPE", in.Name, value)
 				} else if len(shown) == 1 {
@@ -164,7 +173,7 @@ func (d *Device) planTest(ctx context.Context, command string, args map[string]s
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	t, err := d.test(command)
+	t, err := d.test(command, args)
 	if err == nil {
 		err = t.fits(d, command, args)
 	}
@@ -353,7 +362,7 @@ func (diagnosis) poll(*operation) time.Duration { return diagnosticsPoll }
 // cancel: Canceled is a state from Device:2.10 on; older CPE stop at None.
 func (diagnosis) cancel(ctx context.Context, c cwmp.Caller, d *Device, op *operation) error {
 	d.mu.RLock()
-	t, err := d.test(op.Command)
+	t, err := d.test(op.Command, op.Args)
 	d.mu.RUnlock()
 	if err != nil {
 		return err

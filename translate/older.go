@@ -251,7 +251,13 @@ func (v older) typeOf(t *tree, path string, n *node) string {
 	return ""
 }
 
-func (v older) Diagnostics(object string) (string, map[string]string) { return v.m.Diagnostics(object) }
+func (v older) Diagnostics(t *tree, object string, args map[string]string) (string, map[string]string) {
+	top := v.top(t)
+	if top == nil {
+		return "", nil
+	}
+	return v.m.Diagnostics(top, object, args[legacy.Interface])
+}
 
 func (v older) Names(t *tree) (names []datamodel.Name) {
 	top := v.top(t)

@@ -33,9 +33,9 @@ type View interface {
 	Changes(t *tree, changes []change) []*agent.ValueChange
 	// Moves gives the Device:2 rows that come and go with changes of the CPE's parameters, which the tree holds already: rows that are made of values.
 	Moves(t *tree, changes []change) (created, deleted []string)
-	// Diagnostics gives the CPE's own object behind a diagnostics object of Device:2, "" where there is none, and which of its parameters have other names than
-	// in Device:2; {i} stands for rows.
-	Diagnostics(object string) (own string, params map[string]string)
+	// Diagnostics gives the CPE's own object behind a diagnostics object of Device:2 for the arguments of a command, "" where there is none, and which of its
+	// parameters have other names than in Device:2; {i} stands for rows, "" for what has chosen the object and is no parameter of it.
+	Diagnostics(t *tree, object string, args map[string]string) (own string, params map[string]string)
 	// Names gives the Device:2 names of what the CPE has, for the supported data model.
 	Names(t *tree) []datamodel.Name
 }
@@ -198,7 +198,9 @@ func changed(v View, t *tree, path string, c change) *agent.ValueChange {
 	return &agent.ValueChange{Path: path, Value: c.value, Old: c.old}
 }
 
-func (identity) Diagnostics(object string) (string, map[string]string) { return object, nil }
+func (identity) Diagnostics(_ *tree, object string, _ map[string]string) (string, map[string]string) {
+	return object, nil
+}
 
 func (identity) Names(t *tree) []datamodel.Name { return t.names(deviceRoot) }
 

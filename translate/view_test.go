@@ -154,7 +154,9 @@ func (mapped) Row(row string) string      { return ownName(row)[0] }
 func (mapped) Rows(own string) []string   { return shownName(own) }
 func (mapped) Params(own string) []string { return shownName(own) }
 
-func (mapped) Diagnostics(object string) (string, map[string]string) { return object, nil }
+func (mapped) Diagnostics(_ *tree, object string, _ map[string]string) (string, map[string]string) {
+	return object, nil
+}
 
 func (mapped) Names(t *tree) []datamodel.Name {
 	var out []datamodel.Name

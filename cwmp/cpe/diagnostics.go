@@ -3,6 +3,7 @@ package cpe
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,14 +13,17 @@ import (
 
 const (
 	diagnosticsState = "DiagnosticsState"
-	macTestState     = "MACTestState" // of Babel's keys, the one that has another name
+	macTestState     = "MACTestState"         // of Babel's keys, which has another name
+	loopState        = "LoopDiagnosticsState" // of TR-098's WANDSLDiagnostics, which has, too
 	requested        = "Requested"
 	complete         = "Complete"
 	responseTime     = "1" // milliseconds, of a simulated ping
 	pinged           = "192.0.2.10"
 )
 
-func isState(name string) bool { return name == diagnosticsState || name == macTestState }
+func isState(name string) bool { return slices.Contains(states, name) }
+
+var states = []string{diagnosticsState, macTestState, loopState}
 
 // startsOrStops are the states that an ACS may write.
 func startsOrStops(value string) bool {
@@ -91,7 +95,7 @@ func (c *CPE) diagnose(path string) {
 // unset is what becomes of a test one of whose arguments is written: it is neither under way nor over (TR-181, DiagnosticsState). c.mu is held.
 func (c *CPE) unset(path string, written map[string]bool) {
 	object, _ := splitLast(path)
-	for _, name := range []string{diagnosticsState, macTestState} {
+	for _, name := range states {
 		if state := object + name; !written[state] && c.tree.find(state) != nil {
 			c.tree = c.tree.set(state, "None")
 		}

@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	diff "github.com/google/go-cmp/cmp"
+
 	"isthmus/cwmp"
+	"isthmus/cwmp/cpe"
 	"isthmus/usp"
 )
 
@@ -105,4 +108,70 @@ func TestHomesDiagnosticsRefused(t *testing.T) {
 		slices.Sort(codes)
 		return []any{codes, n}
 	})
+}
+
+// linesOf are two DSL lines with an ATM link each, as a home has them in its data model.
+func linesOf(model string, tree *cpe.Tree) *cpe.Tree {
+	for _, line := range []string{"2", "3"} {
+		if model == device2 {
+			tree = tree.WithObject("Device.DSL.Line."+line+".").With("Device.DSL.Line."+line+".Enable", "boolean", "true").
+				WithObject("Device.ATM.Link."+line+"01.").With("Device.ATM.Link."+line+"01.Enable", "boolean", "true")
+			continue
+		}
+		wan := rootIGD + "WANDevice." + line + "."
+		test, loop := wan+"WANDSLDiagnostics.", wan+"WANConnectionDevice.1.WANATMF5LoopbackDiagnostics."
+		tree = tree.WithObject(wan+"WANDSLInterfaceConfig.").With(wan+"WANDSLInterfaceConfig.Enable", "boolean", "true").
+			WithObject(wan+"WANConnectionDevice.1.WANDSLLinkConfig.").With(wan+"WANConnectionDevice.1.WANDSLLinkConfig.Enable", "boolean", "true").
+			WithObject(test).WithWritable(test+"LoopDiagnosticsState", "string", "None").With(test+"ACTPSDds", "int", "-40").With(test+"HLINpsds", "string", "1,2")
+		tree = withLoop(tree.WithObject(loop), loop)
+	}
+	if model == device2 {
+		const test, loop = "Device.DSL.Diagnostics.ADSLLineTest.", "Device.ATM.Diagnostics.F5Loopback."
+		tree = tree.WithObject(test).WithWritable(test+"DiagnosticsState", "string", "None").WithWritable(test+"Interface", "string", "").
+			With(test+"ACTPSDds", "int", "-40").With(test+"HLINpsds", "string", "1,2")
+		tree = withLoop(tree.WithObject(loop).WithWritable(loop+"Interface", "string", ""), loop)
+	}
+	return tree
+}
+
+func withLoop(tree *cpe.Tree, loop string) *cpe.Tree {
+	tree = tree.WithWritable(loop+"DiagnosticsState", "string", "None").WithWritable(loop+"NumberOfRepetitions", "unsignedInt", "1").WithWritable(loop+"Timeout", "unsignedInt", "1000")
+	for _, name := range []string{"SuccessCount", "FailureCount", "AverageResponseTime", "MinimumResponseTime", "MaximumResponseTime"} {
+		tree = tree.With(loop+name, "unsignedInt", "0")
+	}
+	return tree
+}
+
+// TestHomesDiagnosticsOfALine: TR-098 has a test in every WANDevice or WANConnectionDevice; the Interface says in which.
+func TestHomesDiagnosticsOfALine(t *testing.T) {
+	var want []map[string]string
+	for _, h := range homes[:2] {
+		t.Run(h.model, func(t *testing.T) {
+			e := fresh(t, options{tree: linesOf(h.model, h.tree())})
+			loop := map[string]string{"Interface": "Device.ATM.Link.301", "NumberOfRepetitions": "3", "Timeout": "800"}
+			got := []map[string]string{e.completed("Device.DSL.Diagnostics.ADSLLineTest()", map[string]string{"Interface": "Device.DSL.Line.3"}),
+				e.completed("Device.ATM.Diagnostics.F5Loopback()", loop), e.begun()}
+			if want == nil {
+				want = got
+			}
+			if d := diff.Diff(want, got); d != "" || len(got[0]) < 3 || got[1]["SuccessCount"] != "3" {
+				e.Errorf("%v\n%s", got, d)
+			}
+			if h.model == device2 {
+				return
+			}
+			for path, state := range map[string]string{"WANDevice.3.WANDSLDiagnostics.LoopDiagnosticsState": "Complete", "WANDevice.2.WANDSLDiagnostics.LoopDiagnosticsState": "None",
+				"WANDevice.3.WANConnectionDevice.1.WANATMF5LoopbackDiagnostics.DiagnosticsState": "Complete",
+				"WANDevice.2.WANConnectionDevice.1.WANATMF5LoopbackDiagnostics.DiagnosticsState": "None"} {
+				if v := e.w.cpe.Value(rootIGD + path); v != state {
+					e.Errorf("%s is %s, want %s", path, v, state)
+				}
+			}
+			for _, over := range []string{"", "Device.DSL.Line.7", "Device.IP.Interface.1"} {
+				if r := e.operate("Device.DSL.Diagnostics.ADSLLineTest()", unique("line"), map[string]string{"Interface": over}); r.GetCmdFailure() == nil {
+					e.Errorf("a test over %q: %v", over, r)
+				}
+			}
+		})
+	}
 }

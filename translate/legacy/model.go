@@ -43,6 +43,7 @@ type rule struct {
 	radio          bool // it is said for the radio by its primary member
 	only           condition
 	reference      bool
+	chosen         bool // of a test that a CPE has in several rows: an argument says which
 	vendor         bool // it is a maker's
 }
 
@@ -92,7 +93,7 @@ var unread = []string{
 	"Device.DeviceInfo.ActiveFirmwareImage", "Device.DeviceInfo.BootFirmwareImage",
 	"Device.DeviceInfo.FriendlyName",
 	"Device.DNS.Client.Server.", "Device.QoS.Shaper.", "Device.WiFi.Radio.{i}.OperatingStandards",
-	"Device.WiFi.AccessPoint.{i}.Security.EncryptionMode", "Device.ATM.Diagnostics.", "Device.CWMPManagementServer.",
+	"Device.WiFi.AccessPoint.{i}.Security.EncryptionMode", "Device.CWMPManagementServer.",
 	"Device.DHCPv4.Server.Enable", "Device.DHCPv4.Server.Pool.{i}.Interface", "Device.WiFi.Radio.{i}.Status",
 	"Device.WiFi.Radio.{i}.Stats.", "Device.DHCPv4.Client.{i}.Status", "Device.IP.Interface.{i}.AutoIPEnable",
 	"Device.IP.Interface.{i}.LastChange",
@@ -162,10 +163,10 @@ func (m *Map) add(source, target, kind, transform, instance, direction string) e
 	r.only = conditionOf(source, target)
 	numbers, functional := parseNumbers(instance, len(r.to)-1)
 	r.numbers = numbers
-	m.sources[target] = append(m.sources[target], r)
-	if command && len(r.to) == 1 && len(r.from) > 1 {
-		return nil // an argument would have to choose the row
+	if r.chosen = command && len(r.to) == 1 && len(r.from) > 1; r.chosen {
+		r.numbers, functional = nil, true
 	}
+	m.sources[target] = append(m.sources[target], r)
 	at := m.step(source)
 	at.rules = append(at.rules, r)
 	if !functional || strings.HasSuffix(target, countSuffix) || hasPrefix(unread, target) || hasPrefix(unreadSources, source) {

@@ -290,21 +290,3 @@ func soleConnection(name string, root Node) string {
 	}
 	return found[0]
 }
-
-// Diagnostics gives the CPE's object behind a diagnostics object of Device:2, "" where there is none, and what its parameters are called there whose names differ.
-func (m *Map) Diagnostics(object string) (own string, params map[string]string) {
-	for _, r := range m.sources[object] {
-		if r.object && len(r.from) == 1 {
-			own = r.source
-		}
-	}
-	params = map[string]string{}
-	for _, target := range m.below(object) {
-		for _, r := range m.sources[target] {
-			if source, ok := strings.CutPrefix(r.source, own); ok && own != "" && !r.object && source != target[len(object):] {
-				params[target[len(object):]] = source
-			}
-		}
-	}
-	return own, params
-}

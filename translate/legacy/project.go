@@ -58,8 +58,9 @@ func (m *Map) Project(root Node, put Put) {
 	p.stack()
 }
 
-// Version is that of the tables and the code that goes with them: what was derived with others is derived again.
-const Version = 1
+// Version is that of the tables and the code that goes with them: a CPE that was discovered with others is discovered again in its next session, since its rows
+// may have other numbers now, and its supported data model other names.
+const Version = 2
 
 // rootVersion is the release of Device:2 that the tables are of.
 const rootVersion = "2.16"
