@@ -82,7 +82,7 @@ type head struct {
 	Long         string          `json:"long,omitempty"` // the long form behind a uuid:: Endpoint ID
 	Root         string          `json:"root"`
 	Device1      bool            `json:"device_1,omitempty"`  // the root is Device., the data model TR-181 Issue 1
-	Mapping      int             `json:"mapping,omitempty"`   // of a data model before Device:2: the tables that Shape comes of
+	Mapping      int             `json:"mapping,omitempty"`   // of a data model before Device:2: what mapping was for Shape
 	OneImage     bool            `json:"one_image,omitempty"` // the CPE takes firmware and has no table of it
 	ModelName    string          `json:"model_name,omitempty"`
 	Software     string          `json:"software_version,omitempty"`

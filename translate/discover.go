@@ -13,7 +13,6 @@ import (
 	"isthmus/cwmp"
 	"isthmus/store"
 	"isthmus/translate/datamodel"
-	"isthmus/translate/legacy"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 )
@@ -65,7 +64,7 @@ func (d *Device) prepare(ctx context.Context, s *cwmp.Session) error {
 // learns says whether the data model is to be read. d.mu is held.
 func (d *Device) learns() bool {
 	h := &d.head
-	return d.model == nil || h.ShapeOf != h.Software || h.Bootstrapped || h.Mapping != legacy.Version && (h.Device1 || h.Root != deviceRoot)
+	return d.model == nil || h.ShapeOf != h.Software || h.Bootstrapped || h.Mapping != d.mapping()
 }
 
 // discover reads all names and values of a CPE. Nothing of it is seen before all of it is known, but the changes of a model that is known already:
@@ -121,10 +120,7 @@ func (d *Device) readAll(ctx context.Context, c cwmp.Caller, n *news) error {
 	if rpcs != nil {
 		d.head.RPCs = d.p.shared(rpcs.MethodList)
 	}
-	d.head.ShapeOf, d.head.Mapping = d.head.Software, 0
-	if d.head.Device1 || root != deviceRoot {
-		d.head.Mapping = legacy.Version
-	}
+	d.head.ShapeOf, d.head.Mapping = d.head.Software, d.mapping()
 	d.head.OneImage = d.tree != nil && d.tree.get(root+imageTable[len(deviceRoot):]) == nil &&
 		(len(d.head.RPCs) == 0 || slices.Contains(d.head.RPCs, "Download"))
 	d.setImage()

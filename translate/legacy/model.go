@@ -28,7 +28,11 @@ type Map struct {
 	targets []string           // its keys, sorted
 	types   map[string]agent.ValueType
 	vendor  bool // there are rules of a maker's
+	version uint32
 }
+
+// Version differs between Maps that have different rules: what was derived with another is derived again.
+func (m *Map) Version() uint32 { return m.version }
 
 // rule is a row of a table: a name of the older data model and one of its places in Device:2.
 type rule struct {
@@ -122,7 +126,7 @@ func mustLoad(root, table string) *Map {
 }
 
 func load(root, table string) (*Map, error) {
-	m := &Map{root: root, trie: &step{}, sources: map[string][]*rule{}, types: map[string]agent.ValueType{}}
+	m := &Map{root: root, trie: &step{}, sources: map[string][]*rule{}, types: map[string]agent.ValueType{}, version: Version}
 	if err := readTable(table, func(c Rule) error {
 		if c.Own == "" || c.Target == "" || c.Kind == "none" || strings.HasPrefix(c.Target, firmwareImage) {
 			return nil

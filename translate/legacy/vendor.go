@@ -4,6 +4,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"math"
 	"os"
@@ -227,6 +228,9 @@ func (m *Map) With(v *Vendor) *Map {
 		at.rules = append(at.rules, r)
 	}
 	slices.Sort(out.targets)
+	h := fnv.New32a()
+	fmt.Fprint(h, Version, v.rows)
+	out.version = h.Sum32()
 	return out
 }
 
