@@ -15,7 +15,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 CC_WORKS := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo '\#include <stdlib.h>' | $$($(GO) env CC) -E - >/dev/null 2>&1 && echo yes)
 RACE := $(if $(CC_WORKS),-race,)
 
-.PHONY: build test test-peers test-reach test-brokers check fmt vet lint tidy generated demo bench fuzz generate image
+.PHONY: build test test-peers test-reach test-brokers check fmt vet lint tidy generated demo bench fuzz generate image snapshot
 
 build: ## the binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/isthmus ./cmd/isthmus
@@ -82,3 +82,7 @@ image: ## the container image for ARCH, with buildah: the same commit gives the 
 	$(GO) run -C .ci/tools/roots . >bin/image/ca-certificates.crt
 	$(BUILDAH) bud --platform linux/$(ARCH) --timestamp $(SOURCE_DATE_EPOCH) --build-arg REVISION=$(COMMIT) --build-arg VERSION=$(VERSION) \
 		-t $(IMAGE) -f deploy/Containerfile bin/image
+
+snapshot: ## what a release has, in bin/release: archives, .deb, .rpm, SBOMs, checksums
+	$(GO) build -modfile=.ci/tools/release/go.mod -o bin/tools/ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+	PATH="$(CURDIR)/bin/tools:$$PATH" VERSION=$(VERSION) $(GO) tool -modfile=.ci/tools/release/go.mod goreleaser release -f deploy/goreleaser.yaml --snapshot --clean
