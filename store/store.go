@@ -37,6 +37,7 @@ const (
 	Operation    Kind = 'o' // a command that runs; ID is its CommandKey
 	Journal      Kind = 'j' // what has to be undone or verified at the CPE; ID names the step
 	Attributes   Kind = 'a' // one a device: which parameters it was told to report
+	Alias        Kind = 'l' // one a device: what rows are called that the CPE has no parameter for
 	Secret       Kind = 'p' // one a device: what isthmus wrote to the CPE unasked, passwords among it; nothing shows it
 )
 

@@ -58,7 +58,8 @@ func (d *Device) Add(ctx context.Context, rows []agent.Creation, atomic bool) []
 // addition is a row on its way.
 type addition struct {
 	journal
-	own string // the row's own path
+	own     string            // the row's own path
+	aliases map[string]string // to be kept of it
 }
 
 func (d *Device) addRows(ctx context.Context, c cwmp.Caller, rows []agent.Creation, atomic bool, out []agent.Created) error {
@@ -89,6 +90,9 @@ func (d *Device) addRows(ctx context.Context, c cwmp.Caller, rows []agent.Creati
 		return nil
 	}
 	for i, a := range made {
+		if err := d.keepAliases(ctx, a.aliases); err != nil {
+			return err
+		}
 		if err := d.unjournal(ctx, a.Token); err != nil {
 			return err
 		}
@@ -210,6 +214,9 @@ func (d *Device) fill(ctx context.Context, c cwmp.Caller, a *addition, r agent.C
 		}
 		settings = left
 	}
+	d.mu.RLock()
+	a.aliases = d.keptAliases(writesOf(created.Path, settings))
+	d.mu.RUnlock()
 	names := d.paramsBelow(a.own)
 	if len(names) == 0 { // SimulaTR69 gives a new row its parameters only as they are set
 		if err := d.list(ctx, c, a.own, &found); err != nil {
@@ -236,10 +243,7 @@ func requiredFailed(pe usp.ParamError) *usp.Error {
 // setRow writes a new row's parameters. refused tells which of the settings the CPE would not take, with relative names; nil where
 // the error is not about particular parameters.
 func (d *Device) setRow(ctx context.Context, c cwmp.Caller, row string, settings []agent.Setting) (refused map[int]usp.ParamError, err error) {
-	writes := make([]agent.Write, len(settings))
-	for i, s := range settings {
-		writes[i] = agent.Write{Path: row + s.Name, Value: s.Value}
-	}
+	writes := writesOf(row, settings)
 	d.mu.RLock()
 	own, err := d.view().Writes(d.tree, writes)
 	d.mu.RUnlock()
@@ -248,7 +252,7 @@ func (d *Device) setRow(ctx context.Context, c cwmp.Caller, row string, settings
 	if err == nil {
 		spv, err = d.setValues(own, pathOf)
 	}
-	if err == nil {
+	if err == nil && len(own) > 0 {
 		_, err = cwmp.Call(ctx, c, spv)
 	}
 	var f *cwmp.Fault
@@ -267,6 +271,14 @@ func (d *Device) setRow(ctx context.Context, c cwmp.Caller, row string, settings
 		}
 	}
 	return refused, err
+}
+
+func writesOf(row string, settings []agent.Setting) []agent.Write {
+	writes := make([]agent.Write, len(settings))
+	for i, s := range settings {
+		writes[i] = agent.Write{Path: row + s.Name, Value: s.Value}
+	}
+	return writes
 }
 
 // paramsBelow lists the parameters of an own object.
@@ -297,7 +309,11 @@ func (d *Device) undo(ctx context.Context, c cwmp.Caller, a *addition) {
 	if d.tree != nil {
 		d.tree.remove(a.own)
 	}
+	rows := d.view().Rows(a.own)
 	d.mu.Unlock()
+	if err := d.dropAliases(ctx, rows); err != nil {
+		d.p.log.Error("an Alias could not be forgotten", "device", d.id, "row", a.own, "err", err)
+	}
 	if err := d.unjournal(ctx, a.Token); err != nil {
 		d.p.log.Error("journal could not be ended", "device", d.id, "err", err)
 	}

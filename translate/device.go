@@ -42,6 +42,7 @@ type Device struct {
 	watch      *watching                // nil: nothing is subscribed
 	polling    bool                     // a poll is under way
 	journals   map[string]bool          // rows that are not complete
+	aliases    map[string]string        // what is kept of rows, by their Device:2 paths; immutable
 	lookedUp   map[string]time.Time     // tables that were listed because somebody asked for a row that is not there
 	testing    map[string]chan struct{} // diagnostics objects that a synchronous test uses; closed when it is over
 
@@ -354,9 +355,9 @@ func (d *Device) plainView() View {
 	v := d.p.opts.View(d.head.Root)
 	switch o, isOlder := v.(older); {
 	case d.head.Device1:
-		v = older{legacy.Device1(), deviceRoot}
+		v = older{legacy.Device1(), deviceRoot, d.aliases}
 	case isOlder:
-		o.m = d.mapped()
+		o.m, o.aliases = d.mapped(), d.aliases
 		v = o
 	default:
 		return v

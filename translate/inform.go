@@ -285,6 +285,11 @@ func (d *Device) act(ctx context.Context, a *arrival) error {
 			return fmt.Errorf("onboarding %s: %w", d.id, err)
 		}
 	}
+	if a.bootstrap || a.wasReset {
+		if err := d.dropAliases(ctx, []string{deviceRoot}); err != nil {
+			return err
+		}
+	}
 	if a.boot || a.bootstrap {
 		if err := d.forgotten(ctx, a.bootstrap || a.wasReset, a.wasReset); err != nil {
 			return err

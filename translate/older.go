@@ -14,8 +14,9 @@ import (
 // older is the view of a CPE of a data model before Device:2. What it shows is made as a whole, when it is asked for and something has changed since,
 // and kept beside the tree that it is made of.
 type older struct {
-	m    *legacy.Map
-	root string
+	m       *legacy.Map
+	root    string
+	aliases map[string]string // of rows that the CPE has no Alias for, by their paths
 }
 
 // A node is a legacy.Node.
@@ -94,6 +95,7 @@ func (v older) project(top legacy.Node) *tree {
 		n.writable = n.writable || settable
 	})
 	count(s, s.root, "")
+	v.alias(s)
 	return s
 }
 
@@ -136,12 +138,24 @@ func (v older) Writes(t *tree, writes []agent.Write) ([]cpeWrite, error) {
 	if top == nil {
 		return nil, usp.Errorf(usp.Unreachable, "the data model of the CPE is being read again")
 	}
-	changes, err := v.m.Writes(top, writes)
+	var rest []agent.Write
+	var at []int // of rest, in writes
+	for i, w := range writes {
+		if !strings.HasSuffix(w.Path, "."+aliasName) || !v.kept(t, w.Path) {
+			rest, at = append(rest, w), append(at, i)
+		} else if err := v.fits(t, w); err != nil {
+			return nil, err
+		}
+	}
+	changes, err := v.m.Writes(top, rest)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]cpeWrite, len(changes))
 	for i, c := range changes {
+		for j := range c.From {
+			c.From[j] = at[c.From[j]]
+		}
 		out[i] = cpeWrite{path: c.Path, value: c.Value, from: c.From, follow: c.Follow}
 	}
 	// What is enabled has all else by then, even where a CPE takes one parameter after the other.
@@ -272,5 +286,8 @@ func (v older) Names(t *tree) (names []datamodel.Name) {
 			names = append(names, datamodel.Name{Path: path, Writable: settable})
 		}
 	})
+	for _, table := range aliased(v.shown(t)) {
+		names = append(names, datamodel.Name{Path: table + "{i}." + aliasName, Writable: true})
+	}
 	return names
 }

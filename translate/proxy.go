@@ -110,6 +110,7 @@ type Proxy struct {
 	closing  atomic.Bool
 	started  atomic.Bool // CPE may be asked for sessions
 	stopping chan struct{}
+	aliasing chan struct{} // full while an Alias is being kept
 
 	mu        sync.RWMutex
 	byCPE     map[cpeKey]*Device
@@ -130,7 +131,7 @@ func keyOf(id cwmp.DeviceID) cpeKey { return cpeKey{id.OUI, id.ProductClass, id.
 // New loads what the store knows. ctx is the process's: what the Proxy does in the background ends with it.
 func New(ctx context.Context, opts Options) (*Proxy, error) {
 	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), habits: newHabits(opts.Quirks),
-		models: newModels(), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), connreq: opts.ConnectionRequest.Client,
+		models: newModels(), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), aliasing: make(chan struct{}, 1), connreq: opts.ConnectionRequest.Client,
 		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{}, later: map[*Device]time.Time{}, operating: map[*Device]struct{}{},
 		methods: map[string][]string{}, shy: map[*Device]retrial{}, wants: opts.Provision.wants()}
 	p.m = newMetrics(opts.Registerer, p)
@@ -145,7 +146,7 @@ func New(ctx context.Context, opts Options) (*Proxy, error) {
 			if root == deviceRoot {
 				return identity{}
 			}
-			return older{legacy.TR098(), root}
+			return older{m: legacy.TR098(), root: root}
 		}
 	}
 	agents := opts.Agents
@@ -233,6 +234,7 @@ func (p *Proxy) resume(ctx context.Context) error {
 	}
 	err := errors.Join(
 		p.restoreGiven(ctx),
+		p.restoreAliases(ctx),
 		p.restoreTold(ctx),
 		each(store.Row, func(d *Device, _ string) { subscribed[d] = true }),
 		each(store.Notification, func(d *Device, _ string) { notifying[d] = true }),

@@ -449,6 +449,12 @@ func (d *Device) tell(ctx context.Context, n *news) error {
 	d.mu.Lock()
 	happened := n.late
 	view := d.view()
+	var gone []string
+	if len(d.aliases) > 0 {
+		for _, own := range n.deleted {
+			gone = append(gone, view.Rows(own)...)
+		}
+	}
 	if len(d.interest.ValueChange) > 0 {
 		happened = append(happened, d.valueChanges(n.values)...)
 	}
@@ -471,6 +477,9 @@ func (d *Device) tell(ctx context.Context, n *news) error {
 		}
 	}
 	d.mu.Unlock()
+	if err := d.dropAliases(ctx, gone); err != nil {
+		return err
+	}
 	if fired {
 		if err := d.putHead(ctx); err != nil {
 			return err

@@ -128,6 +128,25 @@ func (t *Tree) WithObject(path string) *Tree {
 	return t
 }
 
+// Without gives a Tree that has no parameter of a name, nor will its new rows.
+func (t *Tree) Without(name string) *Tree {
+	return &Tree{DeviceID: t.DeviceID, root: t.root.without(name)}
+}
+
+func (n *node) without(name string) *node {
+	c := n.clone(n.name)
+	c.kids = nil
+	for _, k := range n.kids {
+		if k.name != name || !k.parameter() {
+			c.kids = append(c.kids, k.without(name))
+		}
+	}
+	if n.template != nil {
+		c.template = n.template.without(name)
+	}
+	return c
+}
+
 // value is what the CPE itself sees, secrets included; "" if there is no such parameter.
 func (t *Tree) value(path string) string {
 	if n := t.find(path); n != nil {

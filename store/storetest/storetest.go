@@ -113,7 +113,7 @@ func del(device string, kind store.Kind, id string) store.Op {
 	return store.Op{Key: store.Key{Device: device, Kind: kind, ID: id}}
 }
 
-var kinds = []store.Kind{store.Head, store.Snapshot, store.Inform, store.Row, store.Notification, store.Operation, store.Journal, store.Secret}
+var kinds = []store.Kind{store.Head, store.Snapshot, store.Inform, store.Row, store.Notification, store.Operation, store.Journal, store.Alias, store.Secret}
 
 func testGet(t *testing.T, f *fixture) {
 	const device = "os::012345-A"

@@ -7,7 +7,7 @@ type omission struct{ target, why string }
 
 const (
 	byProxy = "served by the proxy, not mapped"
-	noAlias = "an Alias is shown where the CPE has one"
+	noAlias = "rows that nobody makes have an Alias where the CPE has one"
 )
 
 // unshown are the targets of rules that are not shown.
