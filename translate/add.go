@@ -191,7 +191,11 @@ func (d *Device) fill(ctx context.Context, c cwmp.Caller, a *addition, r agent.C
 		return nil, usp.Errorf(usp.ObjectNotCreated, "the CPE made a row that has no place in %s", r.Table)
 	}
 	created := &agent.Created{Path: rows[i]}
-	settings := slices.Clone(r.Params)
+	defaults, err := d.defaults(ctx, c, a.own, created.Path, r.Params, &found)
+	if err != nil {
+		return nil, err
+	}
+	settings := slices.Concat(r.Params, defaults)
 	for round := 0; len(settings) > 0; round++ {
 		refused, err := d.setRow(ctx, c, created.Path, settings)
 		if err == nil {
@@ -206,6 +210,8 @@ func (d *Device) fill(ctx context.Context, c cwmp.Caller, a *addition, r agent.C
 			switch {
 			case bad && s.Required:
 				return nil, requiredFailed(pe)
+			case bad && slices.Contains(defaults, s):
+				d.p.log.Debug("the CPE refuses a default", "device", d.id, "path", created.Path+s.Name, "err", pe.Msg)
 			case bad:
 				created.Failed = append(created.Failed, pe)
 			default:

@@ -189,3 +189,24 @@ func TestHomesRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestHomesDefaults: a new row has the defaults of Device:2, whatever the CPE makes it with; what is given counts more.
+func TestHomesDefaults(t *testing.T) {
+	for _, c := range homeTables {
+		t.Run(c.path, func(t *testing.T) {
+			alike(t, func(e *eut, _ *home) any {
+				var out []any
+				for _, row := range [][]param{c.row[2:], c.row} {
+					given := slices.DeleteFunc(slices.Clone(row), func(p param) bool { return p.name == "Alias" })
+					path, _ := e.added(c.path, given...)
+					values := e.ask(0, path)[0].Objects[path]
+					maps.DeleteFunc(values, func(name, _ string) bool { return name == "Alias" || name == "Status" }) // these are no defaults
+					out = append(out, values)
+					_, err := e.delete(false, path)
+					e.must(err)
+				}
+				return out
+			}, c.lack...)
+		})
+	}
+}

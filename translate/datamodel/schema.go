@@ -19,6 +19,7 @@ type Param struct {
 	Quiet     bool // a counter or clock, whose changes are not worth a notification
 	Reference Reference
 	Enum      []string // the values allowed, nil if any
+	Default   string   // of a new row, "" if it is empty or none is promised
 }
 
 // Reference says whether a parameter holds the path of another object or parameter.

@@ -224,7 +224,9 @@ func (p *Param) setFlags(flags string) error {
 			p.CanDeny = p.CanDeny || value == "canDeny"
 		case "dt":
 			p.Quiet = p.Quiet || strings.HasPrefix(value, "StatsCounter")
-		case "items", "max", "range", "units", "enumref", "forced", "def":
+		case "def":
+			p.Default = strings.Trim(value, `"`)
+		case "items", "max", "range", "units", "enumref", "forced":
 		default:
 			return fmt.Errorf("flag %q", f)
 		}

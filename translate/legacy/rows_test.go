@@ -167,3 +167,13 @@ func TestInputsHavePlaces(t *testing.T) {
 		}
 	}
 }
+
+// TestRelayedPool: what makes a new pool one of another server's can be written while it is none yet.
+func TestRelayedPool(t *testing.T) {
+	const own = igd + "LANDevice.1.LANHostConfigManagement.DHCPConditionalServingPool.1."
+	top := full(t, "igd1.tsv", map[string]string{own + "LocallyServed": "true"})
+	writes, err := TR098().Write(top, "Device.DHCPv4.Relay.Forwarding.1001.LocallyServed", "false")
+	if err != nil || len(writes) != 1 || writes[0].Path != own+"LocallyServed" || writes[0].Value != "false" {
+		t.Errorf("%v, %v", writes, err)
+	}
+}
