@@ -222,7 +222,7 @@ func (p *projection) radioRest(members []wlanRow) {
 	}
 	var supported []string
 	for _, w := range members {
-		for s := range strings.SplitSeq(standards(text(w.n, "Standard"), band(primary)), ",") {
+		for s := range strings.SplitSeq(standards(text(w.n, "Standard"), p.m.band(primary)), ",") {
 			if s != "" && !slices.Contains(supported, s) {
 				supported = append(supported, s)
 			}

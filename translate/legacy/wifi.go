@@ -2,6 +2,7 @@ package legacy
 
 import (
 	"cmp"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,8 +16,8 @@ type wlanRow struct {
 	n      Node
 }
 
-// groupRadios finds out which WLANConfigurations share a radio: those whose names have a stem in common, if all names are of known kinds, else those in
-// one band. A radio has the lowest number of its members.
+// groupRadios finds out which WLANConfigurations share a radio: those in one band where the maker says which, else those whose names have a stem in common, if
+// all names are of known kinds, else those in one band, parted by their MAC addresses where these tell several radios. A radio has the lowest number of its members.
 func (p *projection) groupRadios(root Node) {
 	p.group, p.radio = map[uint32]uint32{}, map[uint32][]wlanRow{}
 	var all []wlanRow
@@ -32,12 +33,18 @@ func (p *projection) groupRadios(root Node) {
 		})
 	}
 	slices.SortFunc(all, func(a, b wlanRow) int { return cmp.Compare(a.number, b.number) })
+	said := !slices.ContainsFunc(all, func(w wlanRow) bool { return p.m.saidBand(w.n) == "" })
 	named := !slices.ContainsFunc(all, func(w wlanRow) bool { return stem(text(w.n, "Name")) == "" })
+	parted := p.m.partedBands(all)
 	first := map[string]uint32{}
 	for _, w := range all {
-		key := band(w.n)
-		if named {
+		key := p.m.band(w.n)
+		switch {
+		case said:
+		case named:
 			key = stem(text(w.n, "Name"))
+		case parted[key]:
+			key += macStem(text(w.n, "BSSID"))
 		}
 		if _, known := first[key]; !known {
 			first[key] = w.number
@@ -67,8 +74,58 @@ const (
 	band5 = "5GHz"
 )
 
-// band is that of a WLANConfiguration: by its channel, else by those that it may have, else by its standard.
-func band(w Node) string {
+// partedBands are those in which MAC addresses tell several radios: each has several members, whose addresses are alike.
+func (m *Map) partedBands(all []wlanRow) map[string]bool {
+	members := map[string]map[string]int{} // of a band, by what their addresses have in common
+	for _, w := range all {
+		b := m.band(w.n)
+		if members[b] == nil {
+			members[b] = map[string]int{}
+		}
+		members[b][macStem(text(w.n, "BSSID"))]++
+	}
+	parted := map[string]bool{}
+	for b, alike := range members {
+		parted[b] = len(alike) > 1 && alike[""] == 0
+		for _, n := range alike {
+			parted[b] = parted[b] && n > 1
+		}
+	}
+	return parted
+}
+
+// macStem is what the MAC addresses of one radio have in common: all but the last octet and the bit that says that an address is locally administered; "" for
+// what is none.
+func macStem(mac string) string {
+	const local = 0x02
+	hw, err := net.ParseMAC(mac)
+	if err != nil || len(hw) != 6 || slices.Max(hw) == 0 {
+		return ""
+	}
+	hw[0] &^= local
+	return string(hw[:5])
+}
+
+const radioBand = "Device.WiFi.Radio.{i}.OperatingFrequencyBand"
+
+// saidBand is what a parameter of the maker's says of the band.
+func (m *Map) saidBand(w Node) string {
+	for _, r := range m.sources[radioBand] {
+		if k := w.Child(r.source[strings.LastIndexByte(r.source, '.')+1:]); r.vendor && k != nil && k.Text() != "" {
+			if r.conv.to != nil {
+				return r.conv.to(k.Text())
+			}
+			return k.Text()
+		}
+	}
+	return ""
+}
+
+// band is that of a WLANConfiguration: by what its maker says, else by its channel, else by those that it may have, else by its standard.
+func (m *Map) band(w Node) string {
+	if b := m.saidBand(w); b != "" {
+		return b
+	}
 	for _, name := range []string{"Channel", "PossibleChannels"} {
 		v := text(w, name)
 		if n, err := strconv.Atoi(v[:strings.IndexAny(v+",", ",- ")]); err == nil && n > 0 {
@@ -151,14 +208,14 @@ func (p *projection) wifi() {
 		}
 		p.put(radio+"Upstream", "false", false)
 		p.put(radio+"LowerLayers", "", false)
-		p.put(radio+"OperatingFrequencyBand", band(primary), false)
+		p.put(radio+"OperatingFrequencyBand", p.m.band(primary), false)
 		supported := bands(text(primary, "PossibleChannels"))
-		p.put(radio+"SupportedFrequencyBands", cmp.Or(supported, band(primary)), false)
+		p.put(radio+"SupportedFrequencyBands", cmp.Or(supported, p.m.band(primary)), false)
 		if primary.Child("AutoChannelEnable") != nil {
 			p.put(radio+"AutoChannelSupported", "true", false)
 		}
 		if v := text(primary, "Standard"); v != "" {
-			p.put(radio+"OperatingStandards", standards(v, band(primary)), false)
+			p.put(radio+"OperatingStandards", standards(v, p.m.band(primary)), false)
 		}
 		for own, shown := range map[string]string{"TotalBytesSent": "BytesSent", "TotalBytesReceived": "BytesReceived", "TotalPacketsSent": "PacketsSent",
 			"TotalPacketsReceived": "PacketsReceived"} {
