@@ -54,6 +54,9 @@ func (m *Map) Coverage(entries []Entry, vendor *Vendor) []Leaf {
 		} else {
 			l.Reason = "no table names it"
 		}
+		if m.beyond(path) {
+			l.Mapped, l.Reason = false, beyondDomain
+		}
 		if strings.HasPrefix(path, m.root+"Services.") && !strings.Contains(path, ".X_") {
 			l.Standard = true // of a model of its own, which is no part of the tables
 		}
@@ -63,6 +66,41 @@ func (m *Map) Coverage(entries []Entry, vendor *Vendor) []Leaf {
 		leaves = append(leaves, l)
 	})
 	return leaves
+}
+
+// beyondDomain is the reason for what is in a row whose number Device:2's cannot be made of (number.go).
+const beyondDomain = "its instance numbers are beyond those that numbers of Device:2 are made of"
+
+// beyond says whether a parameter, or a row that it is in, would be shown if only its instance numbers were smaller.
+func (m *Map) beyond(own string) bool {
+	for i := range len(own) {
+		if own[i] != '.' {
+			continue
+		}
+		if _, isRow := number32(own[strings.LastIndexByte(own[:i], '.')+1 : i]); isRow && m.outside(own[:i+1]) {
+			return true
+		}
+	}
+	return m.outside(own)
+}
+
+// outside says whether there are rules for a row or parameter, none of which has a number for it.
+func (m *Map) outside(own string) bool {
+	s, nums := m.find(own)
+	if s == nil {
+		return false
+	}
+	found := false
+	for _, r := range s.rules {
+		if !r.reads || !r.functional() {
+			continue
+		}
+		if _, ok := r.place(nums[:]); ok {
+			return false
+		}
+		found = true
+	}
+	return found
 }
 
 // named is what tables say of a parameter.

@@ -257,3 +257,28 @@ func FuzzVendor(f *testing.F) {
 		}
 	})
 }
+
+// TestCoverageBeyond: what has a number that Device:2's cannot be made of is not said to be there.
+func TestCoverageBeyond(t *testing.T) {
+	mapped := map[string]bool{
+		"LANDevice.1.LANEthernetInterfaceConfig.99.Name":                              true,
+		"LANDevice.1.LANEthernetInterfaceConfig.100.Name":                             false,
+		"LANDevice.100.LANHostConfigManagement.DomainName":                            false,
+		"WANDevice.1.WANConnectionDevice.1.WANIPConnection.1.DNSServers":              true,
+		"WANDevice.1.WANConnectionDevice.1.WANIPConnection.50.DNSServers":             false,
+		"WANDevice.21.WANConnectionDevice.1.WANIPConnection.1.ExternalIPAddress":      false,
+		"WANDevice.1.WANConnectionDevice.1.WANIPConnection.1.PortMapping.9999.Alias":  true,
+		"WANDevice.1.WANConnectionDevice.1.WANIPConnection.1.PortMapping.10000.Alias": false,
+		"Layer3Forwarding.Forwarding.4000000000.DestIPAddress":                        true,
+	}
+	var entries []Entry
+	for path := range mapped {
+		entries = append(entries, Entry{igd + path, "x", true})
+	}
+	for _, l := range TR098().Coverage(entries, nil) {
+		want := mapped[l.Path[len(igd):]]
+		if l.Mapped != want || (l.Reason == beyondDomain) == want {
+			t.Errorf("%+v, want mapped %v", l, want)
+		}
+	}
+}
