@@ -33,12 +33,15 @@ func putBody(b *bytes.Buffer) {
 
 // readMessage reads one message, nil for an empty body, and the hash of its bytes. It keeps neither them nor a place for a large one: the
 // POST may be held for minutes.
-func (sv *Server) readMessage(r *http.Request, limit int64) (env *Envelope, sum uint64, err error) {
+func (sv *Server) readMessage(r *http.Request, limit int64, t *tap) (env *Envelope, sum uint64, err error) {
 	if r.ContentLength == 0 {
 		return nil, 0, nil
 	}
 	body, release, err := sv.readBody(r, limit)
 	defer release()
+	if err == nil {
+		t.took(body)
+	}
 	if err != nil || strings.TrimLeft(body, " \t\r\n\x00") == "" {
 		return nil, 0, err
 	}

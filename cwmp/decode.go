@@ -98,8 +98,17 @@ func decodeWhole(text string) (*Envelope, error) {
 	return e, nil
 }
 
-// parse returns the first Envelope.
+// parse returns the first Envelope, references in it resolved.
 func parse(text string, permissive bool) (*etree.Element, error) {
+	root, err := parseTree(text, permissive)
+	if err == nil && strings.Contains(text, "href") {
+		err = resolve(root)
+	}
+	return root, err
+}
+
+// parseTree returns the first Envelope as it is.
+func parseTree(text string, permissive bool) (*etree.Element, error) {
 	if strings.Count(text, "<")-strings.Count(text, "</") > maxElements { // each takes etree hundreds of bytes
 		return nil, fmt.Errorf("%w: more than %d elements", ErrLimit, maxElements)
 	}
@@ -117,9 +126,6 @@ func parse(text string, permissive bool) (*etree.Element, error) {
 	root := childOf(&doc.Element, "Envelope")
 	if root == nil {
 		return nil, fmt.Errorf("%w: no Envelope", ErrMalformed)
-	}
-	if strings.Contains(text, "href") {
-		return root, resolve(root)
 	}
 	return root, nil
 }

@@ -36,6 +36,7 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s := sv.find(r, c)
+	t, w := sv.tap(w, r)
 	var who *caller
 	gate := sv.gate.Load()
 	if gate != nil && s == nil {
@@ -53,7 +54,8 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s != nil && r.ContentLength != 0 && s.receiving() {
 		limit = sv.opts.MaxBody
 	}
-	env, sum, err := sv.readMessage(r, limit)
+	env, sum, err := sv.readMessage(r, limit, t)
+	t.received(s, env)
 	if err != nil {
 		sv.reject(w, r, certain, err) // what is no message proves nothing of whose it is
 		return

@@ -24,6 +24,8 @@ type ServerOptions struct {
 	Registerer prometheus.Registerer // nil: metrics are not exported
 	Observe    func(RPCEvent)        // called after each RPC, in the session's goroutine; nil: nobody looks
 
+	Secret func(name string) bool // whether the value of a parameter is not shown in captures; nil: none is
+
 	Auth           *Auth          // nil: every CPE is let in
 	TrustedProxies []netip.Prefix // whose Forwarded and X-Forwarded-For are believed
 
@@ -105,6 +107,7 @@ type Server struct {
 	conns    sync.Map             // of net.Conn to *connState
 	gate     atomic.Pointer[gate] // nil: every CPE is let in
 	pacer    *pacer
+	captures captures
 
 	mu         sync.Mutex
 	draining   bool // no new sessions
@@ -203,6 +206,7 @@ func (sv *Server) Shutdown(ctx context.Context) error {
 	sv.draining = true
 	sv.mu.Unlock()
 	sv.pacer.close()
+	defer sv.captures.close()
 
 	for _, s := range sv.sessions() {
 		s.drain()
