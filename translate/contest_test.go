@@ -44,7 +44,7 @@ func TestJudge(t *testing.T) {
 			{'A', periodic, 20, false}, {'A', periodic, 10, false}, {'B', periodic, 1, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, now := &Device{}, time.Now()
+			d, now := bareDevice(nil, newAwake()), time.Now()
 			for i, turn := range turns {
 				now = now.Add(turn.after * time.Hour)
 				url := "http://" + string(turn.cpe) + "/"

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +22,13 @@ type Device struct {
 	lease store.Lease
 	agent *agent.Agent
 
-	mu         sync.RWMutex
+	mu     mutex
+	*awake         // nil: it is asleep
+	asleep *asleep // nil: it is awake
+}
+
+// awake is the state of a Device with which something is being done, or was a moment ago. Device.mu guards it.
+type awake struct {
 	head       head
 	stored     bool         // the head is on disk
 	inform     informRecord // the last Inform; Params only until the tree holds them
@@ -74,7 +79,9 @@ type Device struct {
 	resting  time.Time // the CPE is not to be asked for anything before
 }
 
-// head is what is always in memory, and on disk, of a device. It is written when something in it changes that somebody relies on.
+func newAwake() *awake { return &awake{wake: make(chan struct{}, 1)} }
+
+// head is what is on disk of a device whatever becomes of the cache, and in memory, if it is asleep in another form. It is written when something in it changes that somebody relies on.
 type head struct {
 	OUI          string          `json:"oui"`
 	ProductClass string          `json:"product_class,omitempty"`

@@ -59,10 +59,9 @@ type Attempt struct {
 // unknownInterval is how long a CPE counts as online after an Inform where its PeriodicInformInterval is not known.
 const unknownInterval = 24 * time.Hour
 
-func (d *Device) summary() Summary {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.summaryLocked()
+func (d *Device) summary() (s Summary) {
+	d.glance(func() { s = d.summaryLocked() })
+	return s
 }
 
 func (d *Device) summaryLocked() Summary {

@@ -23,7 +23,7 @@ func TestHabitsAreBounded(t *testing.T) {
 	if len(h.models) != maxHabits {
 		t.Errorf("%d models", len(h.models))
 	}
-	d := &Device{head: head{OUI: "00D09E", Software: strings.Repeat("9", maxVersion+1)}}
+	d := bareDevice(nil, &awake{head: head{OUI: "00D09E", Software: strings.Repeat("9", maxVersion+1)}})
 	if c := d.cpe(); c.SoftwareVersion != "" {
 		t.Errorf("a version of %d bytes", len(c.SoftwareVersion))
 	}
@@ -78,7 +78,7 @@ func TestX18_OwnForm(t *testing.T) {
 	}{{nil, 0, "true"}, {nil, usesDigits, "1"}, {nil, usesWords, "true"}, {nil, usesWords | usesDigits, "1"}, {told.Quirks, usesDigits, "true"}} {
 		p := &Proxy{habits: newHabits(c.table)}
 		p.habits.keep(model, quirks.Learnt{ValueBooleans: quirks.Words})
-		d := &Device{p: p, head: head{OUI: model.OUI}, booleans: c.own}
+		d := bareDevice(p, &awake{head: head{OUI: model.OUI}, booleans: c.own})
 		if got := d.booleanValue("1"); got != c.want {
 			t.Errorf("own form %b: %q, want %q", c.own, got, c.want)
 		}

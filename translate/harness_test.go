@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	dozeAtOnce = true
 	goleak.VerifyTestMain(m)
 }
 

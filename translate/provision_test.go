@@ -154,7 +154,7 @@ func TestS19_SpreadPeriodicInform(t *testing.T) {
 	})
 	c, id := w.boot(nil)
 	when := c.Value(server + paramTime)
-	if c.Value(periodicName) != "1800" || when != informTime(id, 1800) || w.device(id).head.Interval != 1800 {
+	if c.Value(periodicName) != "1800" || when != informTime(id, 1800) || w.head(id).Interval != 1800 {
 		t.Errorf("every %s s from %s", c.Value(periodicName), when)
 	}
 	writes, reads := len(c.Calls("SetParameterValues")), len(c.Calls("GetParameterValues"))

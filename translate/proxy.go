@@ -121,6 +121,7 @@ type Proxy struct {
 	methods   map[string][]string   // lists of RPC methods that devices share
 	shy       map[*Device]retrial   // that refused RPCs after a boot
 	later     map[*Device]time.Time // that are left in peace, and until when
+	leases    [store.Shards]store.Lease
 }
 
 // cpeKey identifies a CPE by its DeviceId (TR-069 A.3.3.1); Manufacturer is not part of the identity.
@@ -265,6 +266,7 @@ func (p *Proxy) resume(ctx context.Context) error {
 		if err := d.payOwed(ctx); err != nil {
 			return err
 		}
+		d.nap()
 	}
 	return nil
 }
@@ -293,12 +295,26 @@ func (p *Proxy) setRun(ctx context.Context, change func(*runState)) error {
 	return nil
 }
 
+// lease gives that of a shard, which its devices share.
+func (p *Proxy) lease(ctx context.Context, shard int) (store.Lease, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l := p.leases[shard]; l != nil && l.Valid() {
+		return l, nil
+	}
+	l, err := p.store.Acquire(ctx, shard)
+	p.leases[shard] = l
+	return l, err
+}
+
 func (p *Proxy) newDevice(ctx context.Context, id usp.EndpointID) (*Device, error) {
-	lease, err := p.store.Acquire(ctx, store.Shard(string(id)))
+	lease, err := p.lease(ctx, store.Shard(string(id)))
 	if err != nil {
 		return nil, fmt.Errorf("shard of %s: %w", id, err)
 	}
-	return &Device{p: p, id: id, lease: lease, wake: make(chan struct{}, 1)}, nil
+	d := &Device{p: p, id: id, lease: lease, awake: newAwake()}
+	d.mu.d = d
+	return d, nil
 }
 
 // attach gives a device its Agent; the head must be known.

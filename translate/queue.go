@@ -127,8 +127,11 @@ func (d *Device) failQueue(err error) {
 
 // poke tells the session that there is work.
 func (d *Device) poke() {
+	d.mu.RLock()
+	wake := d.wake
+	d.mu.RUnlock()
 	select {
-	case d.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }

@@ -174,7 +174,7 @@ func TestN8_LiveGetOverUDP(t *testing.T) {
 	}
 	w.stop()
 	w.start()
-	if got := w.device(id).head.udpAddress(); got != c.Value("Device.ManagementServer.UDPConnectionRequestAddress") {
+	if got := w.head(id).udpAddress(); got != c.Value("Device.ManagementServer.UDPConnectionRequestAddress") {
 		t.Errorf("after a restart the binding is %q", got)
 	}
 }
@@ -189,7 +189,7 @@ func TestN9_AddressIsRead(t *testing.T) {
 	}
 	c.Inform(cwmp.EventBoot)
 	w.must(c.WaitIdle(w.in(deadline)))
-	if got := w.device(id).head.UDP; got != c.Value(address) {
+	if got := w.head(id).UDP; got != c.Value(address) {
 		t.Errorf("after a boot: %q", got)
 	}
 	w.must(c.SetValue(address, "127.0.0.1:9"))
@@ -199,7 +199,7 @@ func TestN9_AddressIsRead(t *testing.T) {
 	}
 	c.Inform(cwmp.EventPeriodic)
 	w.must(c.WaitIdle(w.in(deadline)))
-	if got := w.device(id).head.UDP; got != "127.0.0.1:9" {
+	if got := w.head(id).UDP; got != "127.0.0.1:9" {
 		t.Errorf("after it could not be reached: %q", got)
 	}
 }
@@ -290,7 +290,7 @@ func TestN4_AcceptedButNoSession(t *testing.T) {
 
 // HTTP comes first, unless there is a NAT before the CPE; what brought a session last comes before all.
 func TestOrderOfMethods(t *testing.T) {
-	d := &Device{contact: new(contact), p: &Proxy{opts: Options{ConnectionRequest: ConnectionRequest{UDP: &requester{}, XMPP: &requester{}}}}}
+	d := bareDevice(&Proxy{opts: Options{ConnectionRequest: ConnectionRequest{UDP: &requester{}, XMPP: &requester{}}}}, &awake{contact: new(contact)})
 	all := connreq.Target{URL: "http://192.0.2.1/", UDPAddress: "192.0.2.1:1", JID: "cpe@example.com/r"}
 	for _, tc := range []struct {
 		target connreq.Target
@@ -343,7 +343,7 @@ func TestN10_JIDOfTheConnection(t *testing.T) {
 		cfg.Tree = cpe.Device2().With("Device.ManagementServer.ConnReqXMPPConnection", "string", "Device.DeviceInfo").
 			With("Device.DeviceInfo.JabberID", "string", "cpe@example.com/c")
 	})
-	if jid := w.device(id).head.JID; jid != "cpe@example.com/c" {
+	if jid := w.head(id).JID; jid != "cpe@example.com/c" {
 		t.Errorf("%q", jid)
 	}
 }

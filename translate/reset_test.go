@@ -13,7 +13,8 @@ func TestR27_Claims(t *testing.T) {
 	const minute = time.Minute
 	in := &cwmp.Inform{Event: []cwmp.EventStruct{{EventCode: cwmp.EventBootstrap}}}
 	w := newWorld(t, func(o *Options) { o.Provision.Credentials, o.ConnectionRequest.Timeout = true, minute })
-	d, now := &Device{p: w.p, id: "ops::" + givenName}, time.Now()
+	d, now := bareDevice(w.p, newAwake()), time.Now()
+	d.id = "ops::" + givenName
 	claim := func(want bool, why string) {
 		t.Helper()
 		if ok, _ := d.fleet(in, now); ok != want {

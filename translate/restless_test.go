@@ -14,7 +14,8 @@ func TestRestless(t *testing.T) {
 	c, id := w.boot(nil)
 	d := w.device(id)
 	standing := func() cwmp.Standing {
-		return w.p.Standing(&cwmp.Inform{DeviceId: cwmp.DeviceID{OUI: d.head.OUI, ProductClass: d.head.ProductClass, SerialNumber: d.head.SerialNumber}})
+		h := w.head(id)
+		return w.p.Standing(&cwmp.Inform{DeviceId: cwmp.DeviceID{OUI: h.OUI, ProductClass: h.ProductClass, SerialNumber: h.SerialNumber}})
 	}
 	if got := standing(); got != cwmp.Known {
 		t.Errorf("standing %v", got)

@@ -30,6 +30,9 @@ func (p *Proxy) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	cooled, settling := 0, 0
+	if p.Len() >= stormTrees { // to read what they are and to connect them is a storm, too
+		settling = 1 + stormSettles
+	}
 	for n := 1; ; n++ {
 		select {
 		case <-p.ctx.Done():
@@ -47,7 +50,7 @@ func (p *Proxy) sweep() {
 		}
 		left := len(p.warmDevices())
 		cooled += len(before) - left
-		if n%unloadAgents == 0 {
+		if n%unloadAgents == 0 || n == startSettles && settling > 0 {
 			p.unloadAgents()
 			if settling > 0 {
 				debug.FreeOSMemory()
@@ -64,16 +67,18 @@ func (p *Proxy) sweep() {
 const (
 	unloadAgents = 12  // sweeps between two rounds over all Agents
 	stormTrees   = 512 // trees that were dropped: worth a collection that gives their memory back
+	startSettles = 3   // sweeps after a start until a collection is worth it
 	stormSettles = 2   // collections after that one: a goroutine's stack shrinks by half at each
 )
 
-// unloadAgents has every Agent drop the rows it does not need in memory.
+// unloadAgents has every Agent drop the rows it does not need in memory, and every Device fall asleep that may.
 func (p *Proxy) unloadAgents() {
 	for _, d := range p.all() {
 		if p.ctx.Err() != nil {
 			return
 		}
 		d.agent.Unload()
+		d.nap()
 	}
 }
 

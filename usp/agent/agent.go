@@ -124,7 +124,7 @@ func (a *Agent) enter() bool {
 // leave ends what enter began. Where many Agents are loaded one that has nothing more to do is not kept.
 func (a *Agent) leave() {
 	a.mu.Lock()
-	if a.busy--; a.fleet.loaded.Load() > maxLoaded {
+	if a.busy--; a.st == nil || a.fleet.loaded.Load() > maxLoaded {
 		a.unload()
 	}
 	a.mu.Unlock()
