@@ -339,7 +339,7 @@ func (m *Map) writeAvailable(root Node, path, value string) ([]Write, error) {
 		return m.set(root, path, below, "")
 	}
 	for _, l := range all(root, "Layer2Bridging.AvailableInterface.{i}") {
-		if ref := text(l.n, "InterfaceReference"); ref != "" && m.refer(ref) == strings.TrimSuffix(value, ".") {
+		if ref := text(l.n, "InterfaceReference"); ref != "" && m.available(root, ref) == strings.TrimSuffix(value, ".") {
 			return m.set(root, path, below, text(l.n, "AvailableInterfaceKey"))
 		}
 	}

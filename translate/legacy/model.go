@@ -189,7 +189,8 @@ func (m *Map) add(source, target, kind, transform, instance, direction string) e
 	case strings.HasPrefix(transform, "key to ref"):
 		r.reads, r.conv = true, keyToRef("Device.QoS."+strings.TrimPrefix(target[strings.LastIndexByte(target, '.')+1:], "Default")+".")
 	case kind == "same-value":
-		r.reads = true
+		p, _ := datamodel.LookupParam(target)
+		r.reads, r.reference = true, p.Reference != datamodel.NoReference
 	case kind == "transform", kind == "split":
 		r.conv, known = conversions[transform]
 		r.reads = known

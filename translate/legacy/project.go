@@ -202,9 +202,11 @@ func (p *projection) refer(list string) string {
 	if list == "" {
 		return ""
 	}
-	items := strings.Split(list, ",")
-	for i, item := range items {
-		items[i] = p.m.refer(strings.TrimSpace(item))
+	var items []string
+	for item := range strings.SplitSeq(list, ",") {
+		if row := p.m.refer(strings.TrimSpace(item)); row != "" {
+			items = append(items, row)
+		}
 	}
 	return strings.Join(items, ",")
 }

@@ -142,7 +142,7 @@ func (p *projection) queues(root Node) {
 func (p *projection) bridging(root Node) {
 	interfaces := map[string]string{}
 	for _, l := range all(root, "Layer2Bridging.AvailableInterface.{i}") {
-		interfaces[text(l.n, "AvailableInterfaceKey")] = p.refer(text(l.n, "InterfaceReference"))
+		interfaces[text(l.n, "AvailableInterfaceKey")] = p.m.available(root, text(l.n, "InterfaceReference"))
 	}
 	bridges := map[string]string{}
 	for _, l := range all(root, "Layer2Bridging.Bridge.{i}") {
@@ -167,6 +167,24 @@ func (p *projection) bridging(root Node) {
 			p.put(port+".LowerLayers", lower, l.n.Settable())
 		}
 	}
+}
+
+// available is what a bridge can have below it for an interface of TR-098: on the WAN side the link that a WANConnectionDevice, or a connection that is bridged,
+// is on, where a connection that is routed is its interface.
+func (m *Map) available(root Node, ref string) string {
+	ref = strings.TrimSuffix(ref, ".")
+	s, nums := m.find(ref)
+	below, wan := strings.CutPrefix(ref, m.root+"WANDevice.")
+	if s == nil || !wan || !strings.Contains(below, ".WANConnectionDevice.") {
+		return m.refer(ref)
+	}
+	if s.mark == ipConnection || s.mark == pppConnection {
+		if !slices.Contains(bridged, text(m.node(root, ref), "ConnectionType")) {
+			return m.refer(ref)
+		}
+	}
+	lower, _ := (&projection{m: m}).access(root, connRow{a: nums[0], b: nums[1]})
+	return lower
 }
 
 const (

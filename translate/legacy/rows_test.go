@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -175,5 +176,33 @@ func TestRelayedPool(t *testing.T) {
 	writes, err := TR098().Write(top, "Device.DHCPv4.Relay.Forwarding.1001.LocallyServed", "false")
 	if err != nil || len(writes) != 1 || writes[0].Path != own+"LocallyServed" || writes[0].Value != "false" {
 		t.Errorf("%v, %v", writes, err)
+	}
+}
+
+// TestBridgedLinks: the WAN side of a bridge is the link that its connections are on; a routed connection is its interface.
+func TestBridgedLinks(t *testing.T) {
+	const device, port = igd + "WANDevice.1.WANConnectionDevice.1", "Device.Bridging.Bridge.1001.Port.1.LowerLayers"
+	for ref, want := range map[string]string{device: "Device.ATM.Link.101", device + ".WANIPConnection.1": "Device.ATM.Link.101",
+		device + ".WANPPPConnection.1": "Device.IP.Interface.10151", igd + "WANDevice.2.WANConnectionDevice.1": "Device.Ethernet.Interface.20000", igd + "Nowhere.1": ""} {
+		with := maps.Clone(otherWay)
+		with[device+".WANIPConnection.1.ConnectionType"] = "IP_Bridged"
+		with[igd+"WANDevice.2.WANEthernetInterfaceConfig.Enable"] = "true"
+		with[igd+"WANDevice.2.WANConnectionDevice.1.WANPPPConnectionNumberOfEntries"] = "0"
+		with[igd+"Layer2Bridging.AvailableInterface.1.InterfaceReference"] = ref
+		top := full(t, "igd1.tsv", with)
+		if got := project(TR098(), top).value[port]; got != want {
+			t.Errorf("%s is %q below a bridge, want %q", ref, got, want)
+		}
+		if writes, err := TR098().Write(top, port, want); err != nil || len(writes) != 1 || want != "" && writes[0].Value != "7" {
+			t.Errorf("%q: %v, %v", want, writes, err)
+		}
+	}
+}
+
+// TestListsOfReferences: what has no place in Device:2 is left out of a list.
+func TestListsOfReferences(t *testing.T) {
+	top := full(t, "igd1.tsv", map[string]string{igd + "UPnP.Discovery.Device.1.Host": igd + "LANDevice.1.Hosts.Host.1," + igd + "Nowhere.3, " + igd + "LANDevice.2.Hosts.Host.7."})
+	if got := project(TR098(), top).value["Device.UPnP.Discovery.Device.1.Host"]; got != "Device.Hosts.Host.1,Device.Hosts.Host.100007" {
+		t.Errorf("%q", got)
 	}
 }
