@@ -8,6 +8,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// Native histograms, for scrapers that ask for them: buckets 10 % apart, so many at most of a series.
+const (
+	nativeFactor  = 1.1
+	nativeBuckets = 100
+)
+
 type serverMetrics struct {
 	active          prometheus.Gauge
 	authentications *prometheus.CounterVec
@@ -42,6 +48,8 @@ func newServerMetrics(r prometheus.Registerer) *serverMetrics {
 			Namespace: "isthmus", Subsystem: "cwmp", Name: "rpc_duration_seconds",
 			Help:    "Time from a request to its answer; to a CPE as to the proxy.",
 			Buckets: []float64{.001, .005, .025, .1, .25, 1, 5, 15, 60},
+
+			NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets, NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"rpc", "outcome"}),
 		malformed:    counter("malformed_total", "What CPE sent and was refused, by reason; http: not even a request.", "reason"),
 		refused:      counter("refused_total", "Informs that were not accepted, by reason.", "reason"),

@@ -1,8 +1,16 @@
 package translate
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Native histograms, for scrapers that ask for them: buckets 10 % apart, so many at most of a series.
+const (
+	nativeFactor  = 1.1
+	nativeBuckets = 100
 )
 
 type metrics struct {
@@ -20,6 +28,7 @@ type metrics struct {
 	provisioned        *prometheus.CounterVec
 	resets             *prometheus.CounterVec
 	lostEvents         prometheus.Counter
+	operations         *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
@@ -36,6 +45,11 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 	})
 	cache := f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_cache_reads_total",
 		Help: "Reads by whether the cache alone could answer them."}, []string{"outcome"})
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "isthmus_operating_devices", Help: "CPE with asynchronous commands that have not ended."}, func() float64 {
+		p.mu.RLock()
+		defer p.mu.RUnlock()
+		return float64(len(p.operating))
+	})
 	return &metrics{
 		hits:   cache.WithLabelValues("hit"),
 		misses: cache.WithLabelValues("miss"),
@@ -59,9 +73,12 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 			Help: "Resets that CPE with the fleet's credentials claimed after they had shown their own, by what came of it."}, []string{"outcome"}),
 		lostEvents: f.NewCounter(prometheus.CounterOpts{Name: "isthmus_lost_events_total",
 			Help: "Events of CPE that came in such numbers that they were not told."}),
+		operations: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_operations_total",
+			Help: "Asynchronous commands of CPE that ended, by how; expired: within operations.expire_after they were not sent, or the CPE did not report."}, []string{"outcome"}),
 		polls: f.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_polls_total",
 			Help: "Polls of what CPE do not report by themselves, by what came of it."}, []string{"outcome"}),
 		discovery: f.NewHistogram(prometheus.HistogramOpts{Name: "isthmus_discovery_duration_seconds",
-			Help: "Time to read the data model of a CPE.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300}}),
+			Help: "Time to read the data model of a CPE.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300},
+			NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets, NativeHistogramMinResetDuration: time.Hour}),
 	}
 }

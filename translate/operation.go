@@ -84,6 +84,20 @@ type outcome struct {
 	err    *usp.Error // nil: it succeeded
 	events []agent.Happening
 	stale  bool // the CPE has other values now, and perhaps other rows
+	late   bool // its time was over before the CPE reported anything
+}
+
+// label is how an operation ended, for the metrics.
+func (o *outcome) label() string {
+	switch {
+	case o.late:
+		return "expired"
+	case o.err == nil:
+		return "done"
+	case o.err.Code == usp.CommandCanceled:
+		return "canceled"
+	}
+	return "failed"
 }
 
 // failed is the outcome of a command that the CPE answered with a Fault, or reported as failed.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"isthmus/cwmp"
 	"isthmus/cwmp/cpe"
 	"isthmus/store"
@@ -267,6 +269,9 @@ func TestOperationExpires(t *testing.T) {
 	w.p.overdue(time.Now().Add(defaultExpiry + time.Minute))
 	w.failure("silent", usp.CommandFailure, "has not reported its end")
 	w.failure("unsent", usp.Unreachable, "last Inform")
+	if n := testutil.ToFloat64(w.p.m.operations.WithLabelValues("expired")); n != 2 {
+		t.Errorf("%v expired", n)
+	}
 	w.idleOperations(id)
 }
 

@@ -297,6 +297,7 @@ func (d *Device) end(ctx context.Context, op *operation, out *outcome) error {
 	}
 	d.mu.Unlock()
 	if err == nil {
+		d.p.m.operations.WithLabelValues(out.label()).Inc()
 		d.press() // the next one of its lane
 	}
 	return err
@@ -408,14 +409,14 @@ func (d *Device) expired(op *operation) *outcome {
 	at := op.Sent
 	d.mu.RUnlock()
 	if at.IsZero() {
-		return &outcome{err: d.unreachable("the command was not sent within " + d.p.opts.ExpireAfter.String())}
+		return &outcome{err: d.unreachable("the command was not sent within " + d.p.opts.ExpireAfter.String()), late: true}
 	}
 	if op.kind != nil {
 		if out := op.kind.expire(d, op); out != nil {
 			return out
 		}
 	}
-	return &outcome{err: usp.Errorf(usp.CommandFailure, "the CPE took the command at %s and has not reported its end within %s",
+	return &outcome{late: true, err: usp.Errorf(usp.CommandFailure, "the CPE took the command at %s and has not reported its end within %s",
 		at.Format(time.RFC3339), d.p.opts.ExpireAfter)}
 }
 

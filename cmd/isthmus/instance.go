@@ -37,6 +37,7 @@ const (
 // instance is a running proxy: all its parts, wired.
 type instance struct {
 	log       *slog.Logger
+	metrics   *prometheus.Registry
 	listeners listeners
 	issue     issuer
 	store     *badger.Store
@@ -70,28 +71,29 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 		c.CWMP.DataModels.Use()
 	}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(), i.readiness(), certificateExpiry{i.live})
+	i.metrics = reg
 	if i.store, err = badger.Open(c.DataDir, &badger.Options{Logger: i.log, Registerer: reg}); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	if err := i.listeners.open(ctx, c); err != nil {
 		return err
 	}
-	cwmpTLS, err := i.live.listen(c, func(c *config.Config) (*tls.Config, error) { return serverTLS(&c.CWMP.TLS.ServerTLS, cwmpClientCA(c)) })
+	cwmpTLS, err := i.live.listen("cwmp.tls", c, func(c *config.Config) (*tls.Config, error) { return serverTLS(&c.CWMP.TLS.ServerTLS, cwmpClientCA(c)) })
 	if err != nil {
 		return err
 	}
-	cwmpLegacyTLS, err := i.live.listen(c, func(c *config.Config) (*tls.Config, error) {
+	cwmpLegacyTLS, err := i.live.listen("cwmp.legacy_tls", c, func(c *config.Config) (*tls.Config, error) {
 		return legacyTLS(&c.CWMP.LegacyTLS.ServerTLS, cwmpClientCA(c))
 	})
 	if err != nil {
 		return err
 	}
-	wsTLS, err := i.live.listen(c, webSocketTLS)
+	wsTLS, err := i.live.listen("usp.websocket_server.tls", c, webSocketTLS)
 	if err != nil {
 		return err
 	}
-	adminTLS, err := i.live.listen(c, func(c *config.Config) (*tls.Config, error) {
+	adminTLS, err := i.live.listen("admin.tls", c, func(c *config.Config) (*tls.Config, error) {
 		return serverTLS(&c.Admin.TLS.ServerTLS, c.Admin.TLS.ClientCAFile)
 	})
 	if err != nil {

@@ -33,6 +33,7 @@ type liveConfig struct {
 
 // liveTLS is a listener's.
 type liveTLS struct {
+	key  string // of the configuration
 	make func(*config.Config) (*tls.Config, error)
 	now  atomic.Pointer[tls.Config]
 }
@@ -81,12 +82,12 @@ func passwordOf(first config.Secret, now func() config.Secret) func(mtp.Secret) 
 }
 
 // listen makes the TLS configuration of a listener, nil where it has none.
-func (l *liveConfig) listen(c *config.Config, with func(*config.Config) (*tls.Config, error)) (*tls.Config, error) {
+func (l *liveConfig) listen(key string, c *config.Config, with func(*config.Config) (*tls.Config, error)) (*tls.Config, error) {
 	t, err := with(c)
 	if t == nil || err != nil {
 		return nil, err
 	}
-	at := &liveTLS{make: with}
+	at := &liveTLS{key: key, make: with}
 	at.now.Store(t)
 	l.listeners = append(l.listeners, at)
 	return &tls.Config{MinVersion: t.MinVersion, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return at.now.Load(), nil }}, nil

@@ -10,6 +10,12 @@ import (
 	"isthmus/store"
 )
 
+// Native histograms, for scrapers that ask for them: buckets 10 % apart, so many at most of a series.
+const (
+	nativeFactor  = 1.1
+	nativeBuckets = 100
+)
+
 type metrics struct {
 	duration   *prometheus.HistogramVec
 	errors     *prometheus.CounterVec
@@ -24,6 +30,8 @@ func newMetrics() *metrics {
 			Name:    "isthmus_store_write_duration_seconds",
 			Help:    "Time a write took, waiting included: promise is on disk at its end, cache is not.",
 			Buckets: prometheus.ExponentialBuckets(firstBucket, factor, buckets),
+
+			NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets, NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"kind"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "isthmus_store_errors_total",
@@ -38,7 +46,7 @@ func (m *metrics) register(r prometheus.Registerer, s *Store) error {
 		return nil
 	}
 	m.registerer = r
-	for _, c := range []prometheus.Collector{m.duration, m.errors, sizeGauge(promisesDir, s.promises), sizeGauge(cacheDir, s.cache)} {
+	for _, c := range []prometheus.Collector{m.duration, m.errors, sizeGauge(promisesDir, s.promises), sizeGauge(cacheDir, s.cache), freeGauge(s.promises.dir)} {
 		if err := r.Register(c); err != nil {
 			m.unregister()
 			return fmt.Errorf("store metrics: %w", err)
@@ -65,6 +73,16 @@ func sizeGauge(db string, p *part) prometheus.Collector {
 			return -1
 		}
 		return float64(size)
+	})
+}
+
+func freeGauge(dir string) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "isthmus_store_free_bytes", Help: "Free disk space where the store is."}, func() float64 {
+		free, err := freeSpace(dir)
+		if err != nil {
+			return -1
+		}
+		return float64(free)
 	})
 }
 

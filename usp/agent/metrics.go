@@ -10,6 +10,12 @@ import (
 	"isthmus/usp/usppb"
 )
 
+// Native histograms, for scrapers that ask for them: buckets 10 % apart, so many at most of a series.
+const (
+	nativeFactor  = 1.1
+	nativeBuckets = 100
+)
+
 // metrics are the collectors of a Fleet. No label grows with the fleet or with what peers send.
 type metrics struct {
 	requests      *prometheus.CounterVec
@@ -36,7 +42,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_usp_requests_total",
 			Help: "USP requests by message and error code, 0 where there was none."}, []string{"message", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "isthmus_usp_request_duration_seconds",
-			Help: "Time from a USP request to its response.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10)}, []string{"message"}),
+			Help: "Time from a USP request to its response.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
+			NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets, NativeHistogramMinResetDuration: time.Hour}, []string{"message"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "isthmus_usp_requests_in_flight",
 			Help: "USP requests that are being worked on."}),
 		notifications: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_usp_notifications_total",
