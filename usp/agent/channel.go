@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"isthmus/usp"
@@ -14,13 +15,13 @@ import (
 type channel struct {
 	ch    mtp.Channel
 	peer  usp.EndpointID
-	ready chan struct{} // closed when the Connect Record has left: nothing may be sent before it (R-MTP.8)
-	known bool          // the Connect Record was sent; to be read when ready is closed
+	ready gate // opened when the Connect Record has left: nothing may be sent before it (R-MTP.8)
+	known bool // the Connect Record was sent; to be read when ready is open
 
 	exclusive bool // see mtp.Exclusive
 	dialled   bool // by the Dialer
 	stranger  bool // the peer is not proven to be who it says it is (mtp.Truster)
-	protected bool // see Agent.protected; to be read when ready is closed
+	protected bool // see Agent.protected; to be read when ready is open
 
 	manners *manners // of a Controller that has a Profile; else nil
 
@@ -28,6 +29,22 @@ type channel struct {
 	handling int      // Records that came over it and whose goroutine has not ended
 	bytes    int      // of them
 	parting  *parting // it is about to be closed
+}
+
+// gate is a channel that is closed once. The zero gate is open; an open one holds no channel of its own.
+type gate struct{ c atomic.Pointer[chan struct{}] }
+
+// openGate is a channel that is closed.
+var openGate = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (g *gate) shut() { c := make(chan struct{}); g.c.Store(&c) }
+func (g *gate) open() { close(*g.c.Swap(nil)) }
+
+func (g *gate) opened() <-chan struct{} {
+	if c := g.c.Load(); c != nil {
+		return *c
+	}
+	return openGate
 }
 
 // maxStrangers is how many peers that nothing vouches for may be connected to one Agent.
@@ -38,7 +55,8 @@ const maxStrangers = 8
 func (a *Agent) Up(ch mtp.Channel) { a.up(ch, false) }
 
 func (a *Agent) up(ch mtp.Channel, dialled bool) {
-	l := &channel{ch: ch, peer: ch.Peer(), dialled: dialled, ready: make(chan struct{}), manners: a.fleet.manners(ch.Peer())}
+	l := &channel{ch: ch, peer: ch.Peer(), dialled: dialled, manners: a.fleet.manners(ch.Peer())}
+	l.ready.shut()
 	_, l.exclusive = ch.(mtp.Exclusive)
 	l.exclusive = l.exclusive && (l.manners == nil || l.manners.Gap == 0)
 	if t, ok := ch.(mtp.Truster); ok {
@@ -73,7 +91,7 @@ func (a *Agent) greet(l *channel) {
 	defer cancel()
 	err := a.load(ctx)
 	if err == nil && a.rows().disabled(l.peer) {
-		close(l.ready)
+		l.ready.open()
 		a.unlink(l.ch) // so that it is in nobody's way until it is down
 		l.ch.Close(mtp.Normal)
 		return
@@ -91,7 +109,7 @@ func (a *Agent) greet(l *channel) {
 	if err == nil {
 		a.hurry(l.peer)
 	}
-	close(l.ready)
+	l.ready.open()
 	if err != nil {
 		if a.life().Err() == nil {
 			a.fleet.log.Warn("a channel came up and the Controller could not be greeted", "device", a.id.ID, "controller", l.peer, "error", err)
@@ -375,7 +393,7 @@ func (a *Agent) answerAtOnce(in *inbound, key requestKey) bool {
 		return false
 	}
 	select {
-	case <-in.l.ready:
+	case <-in.l.ready.opened():
 	default:
 		return false
 	}
@@ -492,7 +510,7 @@ func (a *Agent) hangUp(ctx context.Context, in *inbound, why *usp.Error) {
 	if in.l.wait(ctx) != nil {
 		return
 	}
-	peer := channel{ch: in.l.ch, peer: in.from, ready: in.l.ready, known: true, protected: in.l.protected, manners: in.l.manners}
+	peer := channel{ch: in.l.ch, peer: in.from, known: true, protected: in.l.protected, manners: in.l.manners}
 	a.disconnect(ctx, &peer, why)
 	if err := a.connect(ctx, &peer); err != nil {
 		a.fleet.log.Debug("a Connect Record could not be sent", "device", a.id.ID, "controller", in.from, "error", err)

@@ -30,7 +30,7 @@ func (r *rig) meet(cert *tls.Certificate) (assigned, inherited string) {
 		w.chain = identitytest.Chain(r.t, cert)
 	}
 	r.a.Up(w)
-	<-r.a.link(w).ready
+	<-r.a.link(w).ready.opened()
 	r.a.Down(w, mtp.ErrDown)
 	row := controllerTable + "2."
 	get := func(name string) string {
@@ -166,7 +166,7 @@ func TestInheritedRoleIsTheEndpoints(t *testing.T) {
 	row := r.added(obj{controllerTable, []param{req("EndpointID", "self::third"), req("Enable", "true")}})
 	w := &certifiedWire{newWire("self::third"), identitytest.Chain(t, operator.Issue(t, "self::third"))}
 	r.a.Up(w)
-	<-r.a.link(w).ready
+	<-r.a.link(w).ready.opened()
 	equal(t, r.get(row+"InheritedRole"), row+"InheritedRole="+roleTable+"1")
 	r.ask(setReq(false, obj{row, []param{req("EndpointID", "self::fourth")}}))
 	equal(t, r.get(row+"InheritedRole"), row+"InheritedRole=")

@@ -85,7 +85,7 @@ func (a *Agent) deliver(q *queue) {
 func (a *Agent) transmit(l *channel, n *note) error {
 	ctx, cancel := context.WithTimeout(a.life(), sendTimeout)
 	defer cancel()
-	for _, before := range []<-chan struct{}{l.ready, n.after} {
+	for _, before := range []<-chan struct{}{l.ready.opened(), n.after} {
 		if before == nil {
 			continue
 		}

@@ -79,7 +79,7 @@ func (a *Agent) encode(ctx context.Context, l *channel, to usp.EndpointID, msg *
 // wait returns when the Connect Record has left (R-MTP.8).
 func (l *channel) wait(ctx context.Context) error {
 	select {
-	case <-l.ready:
+	case <-l.ready.opened():
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -137,17 +137,12 @@ func (p *Pool) tell(b *broker, err error) {
 func (p *Pool) connect(l *link, to []mtp.Target, assigned string) {
 	ctx, cancel := context.WithTimeout(p.ctx, handshakeTime)
 	defer cancel()
-	v := &live{p: p, l: l, to: to, subscribing: make(chan struct{}, 1)}
+	v := &live{p: p, l: l, to: to}
 	id := l.endpoint.EndpointID()
 	shared, with := 0, to
 	if f := l.b.key.fixed; f != nil {
 		shared = f.Shared
-		if f.Password != nil {
-			with = slices.Clone(to)
-			for i := range with {
-				with[i].MQTT.Password, with[i].STOMP.Password = f.Password(with[i].MQTT.Password), f.Password(with[i].STOMP.Password)
-			}
-		}
+		with = f.current(to)
 	}
 	s, err := p.o.Open(ctx, &Setup{Endpoint: id, To: with, Shared: shared, Way: l.b, Assigned: assigned, Dial: func(ctx context.Context) (net.Conn, error) { return p.dial(ctx, l.b, id) },
 		Hosts:   func(other usp.EndpointID) bool { return other != id && p.hosts(other) },
@@ -163,6 +158,25 @@ func (p *Pool) connect(l *link, to []mtp.Target, assigned string) {
 	now := v.to
 	v.mu.Unlock()
 	p.moved(v, to, now)
+}
+
+// current gives Targets with the passwords of now: the very same ones as a rule, since a Session keeps them.
+func (f *Fixed) current(to []mtp.Target) []mtp.Target {
+	if f.Password == nil {
+		return to
+	}
+	now := to
+	for i := range to {
+		m, s := f.Password(to[i].MQTT.Password), f.Password(to[i].STOMP.Password)
+		if m == to[i].MQTT.Password && s == to[i].STOMP.Password {
+			continue
+		}
+		if &now[0] == &to[0] {
+			now = slices.Clone(to)
+		}
+		now[i].MQTT.Password, now[i].STOMP.Password = m, s
+	}
+	return now
 }
 
 // connected takes the outcome of an attempt, and says whether the connection is wanted.

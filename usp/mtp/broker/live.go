@@ -27,7 +27,7 @@ type live struct {
 	over    error // why it has ended
 	learnt  bool  // something new was assigned
 
-	subscribing chan struct{} // holds a token while the Session changes where it listens
+	subscribing chan struct{} // holds a token while the Session changes where it listens; nil: it never has. mu guards the field
 
 	mu       sync.Mutex // held while the Endpoint is called, so that its calls come one after the other
 	to       []mtp.Target
@@ -128,9 +128,15 @@ func (v *live) shut(ch *channel, why error) {
 
 // resubscribe has the Session listen where the Targets say now: one change after the other.
 func (v *live) resubscribe(ctx context.Context) error {
+	v.mu.Lock()
+	if v.subscribing == nil {
+		v.subscribing = make(chan struct{}, 1)
+	}
+	turn := v.subscribing
+	v.mu.Unlock()
 	select {
-	case v.subscribing <- struct{}{}:
-		defer func() { <-v.subscribing }()
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
