@@ -24,6 +24,7 @@ type uspCmd struct {
 	ReplyTopic  string        `placeholder:"NAME" help:"With --connect mqtt or stomp: where answers are to go (usp/controller/ID, /queue/usp.controller.ID)."`
 	JSON        bool          `help:"Print the answer as JSON."`
 	Timeout     time.Duration `default:"40s" help:"How long to wait for the answer (${default})."`
+	Every       time.Duration `placeholder:"DURATION" help:"Ask again so often, until a request fails or a signal comes."`
 
 	Get         uspGet         `cmd:"" help:"Read parameters and objects."`
 	Set         uspSet         `cmd:"" help:"Write parameters."`
@@ -138,6 +139,19 @@ func (u *uspCmd) send(a *app, req *usppb.Request) error {
 	if (u.Connect == "") != (u.As == "") {
 		return fmt.Errorf("--connect and --as belong together: %w", errUse)
 	}
+	err := u.once(a, req)
+	for err == nil && u.Every > 0 {
+		select {
+		case <-a.ctx.Done():
+			return nil
+		case <-time.After(u.Every):
+			err = u.once(a, req)
+		}
+	}
+	return err
+}
+
+func (u *uspCmd) once(a *app, req *usppb.Request) error {
 	msg := usp.NewRequest(uuid.NewString(), req)
 	ctx, cancel := context.WithTimeout(a.ctx, u.Timeout)
 	defer cancel()
