@@ -96,7 +96,7 @@ func (cs *captures) close() {
 	})
 }
 
-// Capture keeps, from its next POST on, what a CPE says and is told: for d, MaxCapture at most, then for ten minutes more as it is. One that is
+// Capture keeps what a CPE says and is told from now on: for d, MaxCapture at most, then for ten minutes more as it is. One that is
 // under way goes on, with the new end. The error is ErrCaptures.
 func (sv *Server) Capture(id DeviceID, d time.Duration) (until time.Time, err error) {
 	id, d = identity(id), min(d, MaxCapture)
@@ -231,6 +231,20 @@ func (sv *Server) tap(w http.ResponseWriter, r *http.Request) (*tap, http.Respon
 		t.request.Note = "the body was refused before it was read"
 	}
 	return t, t
+}
+
+// tapAnswer is tap for the answer to a POST of a session that was held: its CPE may be captured only now.
+func (sv *Server) tapAnswer(w http.ResponseWriter, r *http.Request, s *Session) http.ResponseWriter {
+	c := sv.captures.find(s.DeviceID)
+	if c == nil {
+		return w
+	}
+	t, ok := w.(*tap)
+	if !ok {
+		t = &tap{ResponseWriter: w, sv: sv, request: CapturedMessage{Remote: r.RemoteAddr}}
+	}
+	t.to = c
+	return t
 }
 
 // Unwrap lets http.ResponseController find the connection.

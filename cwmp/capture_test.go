@@ -152,9 +152,38 @@ func TestCaptureBounds(t *testing.T) {
 	})
 }
 
+// TestCaptureHeld: of a POST that was held when the capture began the answer is in it.
+func TestCaptureHeld(t *testing.T) {
+	held, goOn := make(chan struct{}), make(chan struct{})
+	h := &acs{run: func(ctx context.Context, s *Session) {
+		close(held)
+		<-goOn
+		_, _ = s.Call(ctx, &GetRPCMethods{})
+	}}
+	sv, addr := start(t, h, nil)
+	c := dial(t, addr)
+	c.inform("1")
+	c.send(nil)
+	<-held
+	if _, err := sv.Capture(testInform().DeviceId, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	close(goOn)
+	c.receive().want(t, "GetRPCMethods")
+	c.post("1", &GetRPCMethodsResponse{}).wantStatus(t, http.StatusNoContent)
+	if err := h.end(t); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(captured(t, sv), "; "); got != "1 200 GetRPCMethods; 2 POST /acs GetRPCMethodsResponse; 3 204" {
+		t.Error(got)
+	}
+}
+
 // TestCaptureLarge: a body that was refused, or is too large to be shown, is told by its size.
 func TestCaptureLarge(t *testing.T) {
-	h := &acs{run: func(ctx context.Context, s *Session) { _, _ = s.Call(ctx, &GetParameterValues{ParameterNames: []string{"Device."}}) }}
+	h := &acs{run: func(ctx context.Context, s *Session) {
+		_, _ = s.Call(ctx, &GetParameterValues{ParameterNames: []string{"Device."}})
+	}}
 	sv, addr := start(t, h, &ServerOptions{MaxBody: 4 << 20})
 	if _, err := sv.Capture(testInform().DeviceId, time.Minute); err != nil {
 		t.Fatal(err)

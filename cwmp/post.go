@@ -134,7 +134,7 @@ func (sv *Server) meet(w http.ResponseWriter, r *http.Request, s *Session, env *
 		return
 	}
 	_ = rc.SetWriteDeadline(time.Now().Add(sv.opts.WriteTimeout)) // as above
-	write(w, a)
+	write(sv.tapAnswer(w, r, s), a)
 }
 
 // idle says whether the Handler has nothing to ask in a session.

@@ -123,12 +123,12 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if i.proxy, err = translate.New(ctx, i.proxyOptions(c, agents, cas, reg)); err != nil {
 		return err
 	}
-	i.acs = cwmp.NewServer(i.proxy, &cwmp.ServerOptions{Logger: i.log, Registerer: reg, SessionTimeout: time.Duration(c.CWMP.Session.Timeout),
+	i.acs = cwmp.NewServer(i.proxy, &cwmp.ServerOptions{Logger: i.log, Registerer: reg, Secret: translate.Secret, SessionTimeout: time.Duration(c.CWMP.Session.Timeout),
 		ShutdownGrace: sessionGrace, MaxBody: int64(c.CWMP.MaxBody), MaxSessions: share.cwmp,
 		Auth: cwmpAuth(&c.CWMP.Auth, i.proxy), TrustedProxies: prefixes(c.CWMP.TrustedProxies)})
 	i.ws = websocket.NewServer(i.proxy.Lookup, websocket.ServerOptions{TLS: wsTLS, MaxConnections: share.dialIn,
 		TrustEndpointID: c.USP.WebSocketServer.TrustEndpointID, Logger: i.log, Registerer: reg})
-	i.admin = admin.New(admin.Options{Fleet: fleet{i.proxy}, Backup: i.backup, Ready: i.ready, Gatherer: reg, Token: string(c.Admin.Token),
+	i.admin = admin.New(admin.Options{Fleet: fleet{i.proxy}, Backup: i.backup, Captures: captures{i.proxy, i.acs}, Ready: i.ready, Gatherer: reg, Token: string(c.Admin.Token),
 		MetricsPublic: c.Admin.MetricsPublic, TLS: adminTLS, Certificates: c.Admin.TLS.ClientCAFile != "", RequestTimeout: time.Duration(c.USP.RequestTimeout), Log: i.log})
 	share.tell(i.log, i.proxy.Len(), connections(agents, c.USP.Controllers), len(c.USP.SourceAddresses))
 	i.proxy.Start()

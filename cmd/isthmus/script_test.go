@@ -2,9 +2,12 @@ package main
 
 import (
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +21,7 @@ func TestMain(m *testing.M) {
 // TestScript runs the command line as a person would; a script a feature.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "ports": ports, "eventually": eventually}})
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "ports": ports, "eventually": eventually, "answers": untilAnswered}})
 }
 
 // status runs a program that must end with the exit code given.
@@ -46,6 +49,27 @@ func ports(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Setenv(name, l.Addr().String())
 		ts.Check(l.Close())
 	}
+}
+
+// untilAnswered asks for a URL until its answer has a text.
+func untilAnswered(ts *testscript.TestScript, neg bool, args []string) {
+	const patience, pause = 20 * time.Second, 50 * time.Millisecond
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: answers URL text")
+	}
+	var body []byte
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
+		resp, err := http.Get(args[0])
+		if err != nil {
+			continue
+		}
+		body, _ = io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if strings.Contains(string(body), args[1]) {
+			return
+		}
+	}
+	ts.Fatalf("%s does not answer %s, but %s", args[0], args[1], body)
 }
 
 // eventually runs a program until it succeeds: another one is starting.

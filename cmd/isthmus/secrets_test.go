@@ -86,6 +86,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 				if err := errors.Join(p.agent.WaitConnects(ctx, 1), d.WaitSessions(ctx, 1), d.WaitIdle(ctx)); err != nil {
 					t.Fatal(err)
 				}
+				if _, err := (captures{i.proxy, i.acs}).StartCapture(endpointID(own.DeviceID), time.Minute); err != nil {
+					t.Fatal(err)
+				}
 				p.do(t, get(live))
 				const security = "Device.WiFi.AccessPoint.1.Security."
 				p.do(t, set(security, "KeyPassphrase", secret("passphrase of "+own.DeviceID.SerialNumber)))
@@ -129,7 +132,8 @@ func TestSecretsAreNotShown(t *testing.T) {
 			}
 			for _, path := range []string{"/metrics", "/", "/api/v1/devices", "/api/v1/devices/" + url.PathEscape(endpointID(numbered("OWN"))),
 				"/api/v1/devices/" + url.PathEscape(endpointID(numbered("ANY"))), "/api/v1/devices/" + url.PathEscape(endpointID(numbered("OWN"))) + "/trace",
-				"/api/v1/devices/" + url.PathEscape(endpointID(numbered("ANY"))) + "/trace"} {
+				"/api/v1/devices/" + url.PathEscape(endpointID(numbered("ANY"))) + "/trace", "/api/v1/devices/" + url.PathEscape(endpointID(numbered("OWN"))) + "/capture",
+				"/api/v1/devices/" + url.PathEscape(endpointID(numbered("ANY"))) + "/capture"} {
 				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+i.listeners.admin.Addr().String()+path, nil)
 				if err != nil {
 					t.Fatal(err)
@@ -149,7 +153,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 			if !shown.has(`isthmus_relay_transfers_total{direction=\"download\",outcome=\"failed\"} 2`) && !shown.has(`isthmus_relay_transfers_total{direction="download",outcome="failed"} 2`) {
 				t.Error("nothing was to be fetched")
 			}
-			if !shown.has("SetParameterValues") || !shown.has("fleet") {
+			if !shown.has("SetParameterValues") || !shown.has("fleet") || !shown.has("<FaultString>[cut]</FaultString>") {
 				t.Error("nothing to be looked at")
 			}
 			for whose, text := range secrets {

@@ -17,7 +17,10 @@ type traceCmd struct {
 	adminFlags `embed:""`
 	ID         string `arg:"" help:"Endpoint ID of the device."`
 	Follow     bool   `short:"f" help:"Go on with what happens from now on, until interrupted."`
-	JSON       bool   `help:"Print JSON, as the admin address gives it; with --follow one exchange a line."`
+	JSON       bool   `help:"Print JSON, as the admin address gives it; with --follow one exchange a line, with --soap one message."`
+
+	SOAP bool          `name:"soap" help:"Capture the messages between CPE and proxy from now on, without secrets, until the time is over or interrupted."`
+	For  time.Duration `default:"5m" placeholder:"DURATION" help:"How long --soap captures, an hour at most (${default})."`
 }
 
 // followInterval is how often --follow asks.
@@ -26,6 +29,9 @@ const followInterval = time.Second
 func (c *traceCmd) Run(a *app) error {
 	ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if c.SOAP {
+		return c.soap(ctx, a)
+	}
 	t, err := c.read(ctx)
 	if err != nil {
 		return err

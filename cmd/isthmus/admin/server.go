@@ -22,6 +22,7 @@ import (
 type Options struct {
 	Fleet          Fleet
 	Backup         Backup
+	Captures       Captures
 	Ready          func() error        // why the proxy is not ready, nil if it is; nil: always ready
 	Gatherer       prometheus.Gatherer // nil: prometheus.DefaultGatherer
 	Token          string              // bearer token; "": none, and without Certificates nothing is asked for
@@ -122,6 +123,7 @@ func (s *Server) routes() http.Handler {
 	route("GET", "/api/v1/devices/{id}", s.device)
 	route("GET", "/api/v1/devices/{id}/trace", s.trace)
 	route("POST", "/api/v1/devices/{id}/usp", s.usp)
+	s.capture(mux)
 	route("POST", "/api/v1/backup", s.backup)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, "no such resource")
