@@ -49,8 +49,10 @@ func (m *Map) Explain(path string, vendor *Vendor) (found []Row) {
 	for _, row := range rows {
 		switch {
 		case covers(row.Own) && strings.HasPrefix(generic, m.root):
-			row.fillTarget(segs)
-		case covers(row.Target):
+			if row.fillTarget(segs); m.beyond(path) {
+				row.Note = beyondDomain
+			}
+		case covers(row.Target) && row.gives(segs):
 			row.fillOwn(segs)
 		default:
 			continue
@@ -90,14 +92,31 @@ func (row *Row) fillTarget(segs []string) {
 	row.Target = strings.Join(parts, "")
 }
 
+// gives says whether the row can have the numbers of a Device:2 path. What takes more than functions to tell can.
+func (row *Row) gives(segs []string) bool {
+	exprs := strings.Split(row.Instance, ";")
+	for i, seg := range strings.Split(row.Target, ".") {
+		if seg != "{i}" || len(exprs) == 0 {
+			continue
+		}
+		var nums [maxNums]uint32
+		numbers, functional := parseNumbers(exprs[0], 1)
+		exprs = exprs[1:]
+		if i >= len(segs) || !functional {
+			continue
+		}
+		if x, ok := number32(segs[i]); ok && !numbers[0].back(x, nums[:]) {
+			return false
+		}
+	}
+	return true
+}
+
 // fillOwn puts the numbers of a Device:2 path into both.
 func (row *Row) fillOwn(segs []string) {
-	if row.Own == "" {
-		return
-	}
 	to := strings.Split(row.Target, "{i}")
 	numbers, ok := parseNumbers(row.Instance, len(to)-1)
-	if ok && !strings.Contains(row.Instance, "radio(") {
+	if ok && row.Own != "" && !strings.Contains(row.Instance, "radio(") {
 		plain := rule{target: row.Target, from: strings.Split(row.Own, "{i}"), to: to, numbers: numbers}
 		if own := plain.pattern(segs); own != "" {
 			row.Own = strings.ReplaceAll(own, "*", "{i}")

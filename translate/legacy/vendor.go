@@ -167,6 +167,10 @@ func (row *Row) rule() (*rule, error) {
 		}
 		r.conv = enumMap(row.Transform)
 	case "transform":
+		if row.Transform == "ref" {
+			r.reference = true
+			break
+		}
 		var known bool
 		if r.conv, known = conversions[row.Transform]; !known {
 			r.conv, known = vendorConversions[row.Transform]

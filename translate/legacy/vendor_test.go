@@ -170,6 +170,61 @@ func TestVendorSpeaksFirst(t *testing.T) {
 	}
 }
 
+// TestVendorReference: a value that is a path of the CPE's is one of Device:2, and back.
+func TestVendorReference(t *testing.T) {
+	v, err := LoadVendor("huawei")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const own = "InternetGatewayDevice.OperatorProfile.1.SubscriptionParameters."
+	const shown = "Device.X_HUAWEI_WiMAX.OperatorProfile.1.SubscriptionParameters."
+	top := &dumped{}
+	for _, e := range []Entry{{own + "EAPProfile.2.Realm", "home", true}, {own + "Primary.EAPProfiles", own + "EAPProfile.1, " + own + "EAPProfile.2.", true}} {
+		top.add(e)
+	}
+	root, m, got := top.kid("InternetGatewayDevice"), TR098().With(v), ""
+	m.Project(root, func(path, value string, _ bool) {
+		if path == shown+"Primary.EAPProfiles" {
+			got = value
+		}
+	})
+	if want := shown + "EAPProfile.1," + shown + "EAPProfile.2"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	w, err := m.Write(root, shown+"Primary.EAPProfiles", shown+"EAPProfile.2.")
+	if err != nil || len(w) != 1 || w[0].Value != own+"EAPProfile.2" {
+		t.Error(w, err)
+	}
+	if _, err := m.Write(root, shown+"Primary.EAPProfiles", own+"EAPProfile.2"); err == nil {
+		t.Error("a path of TR-098 is written")
+	}
+}
+
+// TestExplainOfAnInstance: of a row of Device:2 only what its numbers can have come of is told.
+func TestExplainOfAnInstance(t *testing.T) {
+	for path, want := range map[string][]string{
+		"Device.Ethernet.Link.1.MACAddress":       {"InternetGatewayDevice.LANDevice.1.LANHostConfigManagement.MACAddress"},
+		"Device.Bridging.Bridge.1.Port.2.Name":    {""}, // of code
+		"Device.Bridging.Bridge.1002.Port.3.PVID": {"InternetGatewayDevice.Layer2Bridging.Bridge.2.Port.3.PVID"},
+		"Device.IP.Interface.10203.MaxMTUSize":    {"InternetGatewayDevice.WANDevice.1.WANConnectionDevice.2.WANIPConnection.3.MaxMTUSize"},
+		"Device.IP.Interface.10253.MaxMTUSize":    {"InternetGatewayDevice.WANDevice.1.WANConnectionDevice.2.WANPPPConnection.3.CurrentMRUSize"},
+		"Device.IP.Interface.{i}.MaxMTUSize":      {"InternetGatewayDevice.WANDevice.{i}.WANConnectionDevice.{i}.WANIPConnection.{i}.MaxMTUSize", "InternetGatewayDevice.WANDevice.{i}.WANConnectionDevice.{i}.WANPPPConnection.{i}.CurrentMRUSize"},
+		"Device.WiFi.Radio.102.Channel":           {"InternetGatewayDevice.LANDevice.{i}.WLANConfiguration.{i}.Channel"},
+		"Device.Ethernet.Interface.10000.Enable":  {"InternetGatewayDevice.WANDevice.1.WANEthernetInterfaceConfig.Enable"},
+	} {
+		var own []string
+		for _, r := range TR098().Explain(path, nil) {
+			own = append(own, r.Own)
+			if strings.Contains(r.Target, "{i}") != strings.Contains(path, "{i}") {
+				t.Errorf("%s: %s", path, r.Target)
+			}
+		}
+		if !slices.Equal(own, want) {
+			t.Errorf("%s: %q, want %q", path, own, want)
+		}
+	}
+}
+
 // TestExplain: a path of either data model is explained, with its numbers where they follow from one another.
 func TestExplain(t *testing.T) {
 	zte, err := LoadVendor("zte")
