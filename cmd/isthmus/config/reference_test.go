@@ -257,3 +257,27 @@ func prose(text string) string {
 		return word
 	})
 }
+
+// TestGuide has the guides name keys and metrics that there are.
+func TestGuide(t *testing.T) {
+	read := func(name string) string {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	known := read(referenceFile) + read("../../../deploy/METRICS.md")
+	named := regexp.MustCompile("`((?:data_dir|log|cwmp|usp|cache|operations|notifications|telemetry|transfers|admin)\\.[a-z_.\\[\\]]+|isthmus_[a-z_]+)`")
+	for _, guide := range []string{"../../../deploy/GUIDE.md", "../../../README.md"} {
+		all := named.FindAllStringSubmatch(read(guide), -1)
+		if len(all) == 0 {
+			t.Errorf("%s names nothing", guide)
+		}
+		for _, m := range all {
+			if !strings.Contains(known, "`"+m[1]) {
+				t.Errorf("%s: there is no %s", guide, m[1])
+			}
+		}
+	}
+}
