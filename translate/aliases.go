@@ -74,12 +74,12 @@ func aliased(s *tree) (tables []string) {
 
 // kept says whether a parameter is an Alias that the CPE has no place for.
 func (v older) kept(t *tree, path string) bool {
-	row, ok := strings.CutSuffix(path, "."+aliasName)
-	if !ok || v.shown(t).get(path) == nil {
+	row, ok := strings.CutSuffix(path, aliasName)
+	if _, known := datamodel.LookupParam(agent.GenericPath(path)); !ok || !known || !v.m.Made(agent.GenericPath(row)) {
 		return false
 	}
-	own := v.m.Row(row + ".")
-	return own != "" && t.get(own+aliasName) == nil
+	own := v.m.Row(row)
+	return own != "" && t.get(own) != nil && t.get(own+aliasName) == nil
 }
 
 // fits says what is wrong with an Alias that is to be kept.
@@ -96,7 +96,11 @@ func (v older) fits(t *tree, w agent.Write) error {
 	}
 	row := strings.TrimSuffix(w.Path, aliasName)
 	table := agentParent(row)
-	for _, k := range v.shown(t).get(table).kids {
+	rows := v.shown(t).get(table)
+	if rows == nil {
+		return nil
+	}
+	for _, k := range rows.kids {
 		if table+k.name+"." != row && own(k) == w.Value {
 			return fail(usp.DuplicateUniqueKey, "another row has this Alias")
 		}

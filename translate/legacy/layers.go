@@ -84,10 +84,16 @@ func (p *projection) meet(m mark, n Node) bool {
 			return false
 		}
 		p.leased = m == host && text(n, "AddressSource") == "DHCP"
-		p.relayed = m == pool && n.Child("LocallyServed") != nil && !isTrue(text(n, "LocallyServed"))
+		p.relayed = m == pool && relays(n)
 		p.rows = append(p.rows, numbered{m, p.nums, n})
 	}
 	return true
+}
+
+// relays says whether a pool is another server's; one that does not say is the CPE's own (TR-098, LocallyServed).
+func relays(pool Node) bool {
+	v := text(pool, "LocallyServed")
+	return v != "" && !isTrue(v)
 }
 
 func itoa(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
@@ -376,7 +382,7 @@ func (p *projection) row(r numbered) {
 		}
 	case pool:
 		row := "Device.DHCPv4.Server.Pool." + itoa(1000*r.nums[0]+r.nums[1]) + "."
-		if r.nums[0] <= maxLAN && r.nums[1] <= maxPool && (r.n.Child("LocallyServed") == nil || isTrue(text(r.n, "LocallyServed"))) {
+		if r.nums[0] <= maxLAN && r.nums[1] <= maxPool && !relays(r.n) {
 			p.put(row+"Interface", "Device.IP.Interface."+itoa(r.nums[0]), true)
 		}
 	case ipMapping, pppMapping:

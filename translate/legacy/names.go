@@ -248,6 +248,9 @@ func (m *Map) Table(root Node, table string, value func(name string) string) str
 	if generic == "Device.DHCPv4.Server.Pool.{i}." && m.root != "Device." {
 		return m.poolTable(root, value("Interface"))
 	}
+	if generic == "Device.DHCPv4.Relay.Forwarding.{i}." && m.root != "Device." {
+		return m.poolTable(root, "") // Device:2 does not say for which interface
+	}
 	if own, ok := m.service(table); ok {
 		return own
 	}

@@ -148,8 +148,6 @@ func (r *rule) place(nums []uint32) (string, bool) {
 
 // table puts a table that rows can be made in, and what they would have where there is none.
 func (p *projection) table(s *step, n Node) {
-	empty := true
-	n.Each(func(k Node) { empty = empty && k.Number() == 0 })
 	for _, r := range s.row.rules {
 		if !r.reads || !r.object || r.radio || !strings.HasSuffix(r.target, "{i}.") {
 			continue
@@ -162,10 +160,24 @@ func (p *projection) table(s *step, n Node) {
 			continue
 		}
 		p.put(table, "", r.addable && n.Settable())
-		if r.addable && empty {
+		if r.addable && r.rowless(n) {
 			p.columns(s.row, r, table+"{i}.")
 		}
 	}
+}
+
+// rowless says whether none of an own table's rows is one of the rule's.
+func (r *rule) rowless(table Node) bool {
+	empty := true
+	table.Each(func(k Node) {
+		switch {
+		case k.Number() == 0:
+		case r.only == served && relays(k), r.only == relayed && !relays(k):
+		default:
+			empty = false
+		}
+	})
+	return empty
 }
 
 // table is the Device:2 table of the rows of an own table, if that is the same for all of them.
