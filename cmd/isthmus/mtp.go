@@ -25,7 +25,7 @@ import (
 type pools struct {
 	webSocket *websocket.Pool
 	mqtt      *mqtt.Pool
-	stomp     *broker.Pool
+	stomp     *stomp.Pool
 }
 
 func (p *pools) dialers() mtp.Dialers {
@@ -86,13 +86,13 @@ func (i *instance) reach(ctx context.Context, n int, k *config.Controller, reg p
 		certificate = nil // what is said of this Controller counts more
 	}
 	fixed := broker.Fixed{TLS: t, Certificate: certificate, Cycle: k.CycleOnBoot}
+	if shares(k) {
+		fixed.Shared, fixed.Certificate = sharedConnections, nil // which no Agent's certificate is for
+	}
 	switch {
 	case k.MQTT != nil:
 		row.MTP = mqttMTP(k.MQTT)
 		fixed.Password = passwordOf(k.MQTT.Password, func() config.Secret { return i.live.controller(n).MQTT.Password })
-		if shares(k) {
-			fixed.Shared, fixed.Certificate = sharedConnections, nil // which no Agent's certificate is for
-		}
 		i.pools.mqtt.Fix(row.EndpointID, fixed)
 	case k.STOMP != nil:
 		row.MTP = stompMTP(k.STOMP)
@@ -148,7 +148,9 @@ type account struct {
 }
 
 // shares says whether the Agents share their connections with a Controller.
-func shares(k *config.Controller) bool { return k.MQTT != nil && k.MQTT.Connection == "shared" }
+func shares(k *config.Controller) bool {
+	return k.MQTT != nil && k.MQTT.Connection == "shared" || k.STOMP != nil && k.STOMP.Connection == "shared"
+}
 
 // connections is how many connections each Agent has with the Controllers of the configuration: one over WebSocket with each, and one for each broker
 // and account unless the Agents share it. Rows are those of the Controllers, in their order.

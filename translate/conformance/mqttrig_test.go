@@ -47,6 +47,8 @@ type atBroker struct {
 
 func (*atBroker) protocol() string { return mqtt.Protocol }
 
+func (b *atBroker) connections() int { return b.shared }
+
 func (*atBroker) pool(ctx context.Context, o broker.Options) brokers { return mqtt.NewPool(ctx, o) }
 
 func (b *atBroker) listen(c *controller.Controller) error {

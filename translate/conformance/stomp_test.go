@@ -23,22 +23,31 @@ var stompCases = map[string]func(*stompRig){
 
 func runSTOMP(t *testing.T, number string) {
 	t.Parallel()
-	stompCases[number](&stompRig{t, newStomptest})
+	stompCases[number](&stompRig{t, newStomptest, false})
+}
+
+// TestSharedSTOMP: what does not depend on a connection of the Agent's own holds where Agents share some, too.
+func TestSharedSTOMP(t *testing.T) { sharedSTOMP(t, newStomptest) }
+
+func sharedSTOMP(t *testing.T, start func(*testing.T, brokerSetup) anyBroker) {
+	for _, number := range []string{"6.4", "6.6", "6.8", "6.9", "6.12"} {
+		t.Run("shared "+number, func(t *testing.T) { stompCases[number](&stompRig{t, start, true}) })
+	}
 }
 
 // TestBrokerSTOMP: the same at a real server, one for all that need none of their own: it takes long to start.
 func TestBrokerSTOMP(t *testing.T) {
 	one := newRabbitMQ(t, brokerSetup{})
-	for number, run := range stompCases {
-		t.Run(number, func(t *testing.T) {
-			run(&stompRig{t, func(t *testing.T, o brokerSetup) anyBroker {
-				if o.own != nil {
-					return newRabbitMQ(t, o)
-				}
-				return one
-			}})
-		})
+	start := func(t *testing.T, o brokerSetup) anyBroker {
+		if o.own != nil {
+			return newRabbitMQ(t, o)
+		}
+		return one
 	}
+	for number, run := range stompCases {
+		t.Run(number, func(t *testing.T) { run(&stompRig{t, start, false}) })
+	}
+	sharedSTOMP(t, start)
 }
 
 func TestTP469_6_1_Profiles(t *testing.T)       { runSTOMP(t, "6.1") }

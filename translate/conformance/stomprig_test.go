@@ -34,9 +34,12 @@ type atServer struct {
 	addr             string // where the Agent is
 	encrypted        bool
 	agentDestination string
+	shared           int // connections that Agents share
 }
 
 func (*atServer) protocol() string { return stomp.Protocol }
+
+func (s *atServer) connections() int { return s.shared }
 
 func (*atServer) pool(ctx context.Context, o broker.Options) brokers { return stomp.NewPool(ctx, o) }
 
@@ -143,7 +146,8 @@ func (r realRabbitMQ) addresses() (plain, secure string) { return r.Addr, r.TLSA
 // stompRig has STOMP servers of one make.
 type stompRig struct {
 	*testing.T
-	start func(*testing.T, brokerSetup) anyBroker
+	start  func(*testing.T, brokerSetup) anyBroker
+	shared bool // Agents share connections
 }
 
 // stompEUT is an Agent behind a STOMP server, with a tap between them.
@@ -162,6 +166,9 @@ func (r *stompRig) agent() *stompEUT {
 	plain, _ := b.addresses()
 	t := newFrames(r.T, plain)
 	at := &atServer{server: plain, addr: t.addr, agentDestination: agentDestination}
+	if r.shared {
+		at.shared = 2
+	}
 	e := fresh(r.T, options{at: at})
 	return &stompEUT{eut: e, server: b, at: at, tap: t, destination: strings.ReplaceAll(agentDestination, "{endpoint_id}", string(e.w.id))}
 }

@@ -109,6 +109,7 @@ type reachable interface {
 	protocol() string
 	listen(*controller.Controller) error
 	pool(context.Context, broker.Options) brokers
+	connections() int // that Agents share; 0: each has its own
 	mtp() (agent.MTPConfig, error)
 }
 
@@ -216,11 +217,7 @@ func (w *world) reach() (agent.MTPConfig, error) {
 	w.pool = websocket.NewPool(w.ctx, websocket.PoolOptions{Client: websocket.ClientOptions{TLS: w.o.tls, Extension: true, Logger: quiet()}})
 	if w.o.at != nil {
 		w.behind = w.o.at.pool(w.ctx, broker.Options{TLS: w.o.tls, Logger: quiet()})
-		fixed := broker.Fixed{TLS: w.o.tls, Cycle: w.o.cycle}
-		if at, ok := w.o.at.(*atBroker); ok {
-			fixed.Shared = at.shared
-		}
-		w.behind.Fix(controllerID, fixed)
+		w.behind.Fix(controllerID, broker.Fixed{TLS: w.o.tls, Cycle: w.o.cycle, Shared: w.o.at.connections()})
 		return w.o.at.mtp()
 	}
 	u, err := url.Parse(w.o.url)

@@ -131,9 +131,7 @@ func (l *loader) checkMQTT(key string, c *Controller) {
 	if m.Password != "" && m.Username == "" && m.Version == "3.1.1" {
 		l.add(key+".password", "has no username, which MQTT 3.1.1 demands: set both")
 	}
-	if m.Connection == "shared" && strings.Contains(m.Username, placeholder) {
-		l.add(key+".username", "has %s, but the Agents share the connection: name one account for all", placeholder)
-	}
+	l.checkShared(key, m.Connection, m.Username)
 }
 
 func (l *loader) checkSTOMP(key string, c *Controller) {
@@ -145,5 +143,12 @@ func (l *loader) checkSTOMP(key string, c *Controller) {
 	}
 	if strings.ContainsFunc(s.VHost, control) {
 		l.add(key+".vhost", "has a control character: remove it")
+	}
+	l.checkShared(key, s.Connection, s.Username)
+}
+
+func (l *loader) checkShared(key, connection, username string) {
+	if connection == "shared" && strings.Contains(username, placeholder) {
+		l.add(key+".username", "has %s, but the Agents share the connection: name one account for all", placeholder)
 	}
 }

@@ -65,7 +65,7 @@ func TestSTOMPProblems(t *testing.T) {
 		"wildcard":             {"broker: stomp://h\n        controller_destination: \"/topic/*\"", []string{"6: " + at + "controller_destination: has a wildcard"}},
 		"password alone":       {"broker: stomp://h\n        password: p", []string{"6: " + at + "password: has no username"}},
 		"virtual host":         {"broker: stomp://h\n        vhost: \"a\\nb\"", []string{"6: " + at + "vhost: has a control character"}},
-		"one connection a few": {"broker: stomp://h\n        connection: shared", []string{"6: " + at + `connection: "shared" is not in this version`}},
+		"an account for each":  {"broker: stomp://h\n        connection: shared\n        username: \"{endpoint_id}\"", []string{"7: " + at + "username: has {endpoint_id}, but the Agents share"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i := range c.want {

@@ -311,8 +311,9 @@ type STOMP struct {
 	PasswordFile string `yaml:"password_file" reload:""`
 	// The virtual host that is asked for.
 	VHost string `yaml:"vhost"`
-	// per_agent: a connection for each Agent.
-	Connection string `yaml:"connection" oneof:"per_agent,shared" built:"per_agent"`
+	// per_agent: a connection for each Agent. shared: all Agents share four connections, each with a subscription of its own, so the account must be let
+	// subscribe to all their destinations; an ERROR of the server then ends the connection of all of them.
+	Connection string `yaml:"connection" oneof:"per_agent,shared"`
 	// Where an Agent listens unless the server says.
 	AgentDestination string `yaml:"agent_destination"`
 	// Where the Controller listens.

@@ -4,7 +4,6 @@ package mqtt
 
 import (
 	"context"
-	"sync"
 
 	"isthmus/usp/mtp/broker"
 	"isthmus/usp/mtp/mqtt/client"
@@ -16,15 +15,13 @@ const Protocol = "MQTT"
 // Pool is the mtp.Dialer of MQTT.
 type Pool struct {
 	*broker.Pool
-	wheel *client.Wheel
-
-	mu     sync.Mutex
-	trunks map[trunkKey]*trunk
+	wheel  *client.Wheel
+	trunks broker.Trunks[*trunkConn, *member]
 }
 
 // NewPool makes a Pool. It dials no more when ctx is done; Close ends it. Protocol and Open of the options are the Pool's own.
 func NewPool(ctx context.Context, o broker.Options) *Pool {
-	p := &Pool{wheel: client.NewWheel(), trunks: map[trunkKey]*trunk{}}
+	p := &Pool{wheel: client.NewWheel()}
 	o.Protocol, o.Open = Protocol, p.open
 	p.Pool = broker.New(ctx, o)
 	return p
@@ -33,12 +30,6 @@ func NewPool(ctx context.Context, o broker.Options) *Pool {
 // Close ends all connections, each with DISCONNECT until ctx is done, and returns when that is done.
 func (p *Pool) Close(ctx context.Context) {
 	p.Pool.Close(ctx)
-	p.mu.Lock()
-	for _, t := range p.trunks { // that no Agent came to use
-		if t.c != nil {
-			t.c.Abort()
-		}
-	}
-	p.mu.Unlock()
+	p.trunks.Close()
 	p.wheel.Close()
 }

@@ -1,5 +1,5 @@
 // Package stomp carries Records over STOMP 1.2 (TR-369, "STOMP Binding"): one Record is the body of one SEND. A Pool keeps the connections of many
-// Agents, each as one of its own with its server; Controller is the other side.
+// Agents, each as one of its own with its server or as a share of a few; Controller is the other side.
 package stomp
 
 import (
@@ -11,8 +11,22 @@ import (
 // Protocol is the value of the Protocol parameter of an MTP row.
 const Protocol = "STOMP"
 
-// NewPool makes the mtp.Dialer of STOMP. It dials no more when ctx is done; Close ends it. Protocol and Open of the options are its own.
-func NewPool(ctx context.Context, o broker.Options) *broker.Pool {
-	o.Protocol, o.Open = Protocol, open
-	return broker.New(ctx, o)
+// Pool is the mtp.Dialer of STOMP.
+type Pool struct {
+	*broker.Pool
+	trunks broker.Trunks[*trunkConn, *member]
+}
+
+// NewPool makes a Pool. It dials no more when ctx is done; Close ends it. Protocol and Open of the options are the Pool's own.
+func NewPool(ctx context.Context, o broker.Options) *Pool {
+	p := &Pool{}
+	o.Protocol, o.Open = Protocol, p.open
+	p.Pool = broker.New(ctx, o)
+	return p
+}
+
+// Close ends all connections, each with DISCONNECT until ctx is done, and returns when that is done.
+func (p *Pool) Close(ctx context.Context) {
+	p.Pool.Close(ctx)
+	p.trunks.Close()
 }

@@ -32,7 +32,7 @@ type rig struct {
 	t      *testing.T
 	server *stomptest.Server
 	frames chan *client.Frame // that came to the server
-	pool   *broker.Pool
+	pool   *Pool
 	agent  *endpoint
 	ctl    *endpoint
 	to     mtp.Target

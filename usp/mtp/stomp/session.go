@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -38,21 +39,20 @@ type session struct {
 }
 
 // open makes the connection of an Agent (R-STOMP.2..17).
-func open(ctx context.Context, s *broker.Setup) (broker.Session, error) {
+func (p *Pool) open(ctx context.Context, s *broker.Setup) (broker.Session, error) {
+	if s.Shared > 0 {
+		return p.join(ctx, s)
+	}
 	t := &s.To[0]
+	x := &session{id: s.Endpoint, template: t.STOMP.OwnDestination}
+	o := options(t)
+	o.Login, o.Headers = broker.Expand(t.STOMP.Username, s.Endpoint), []client.Header{{Name: endpointHeader, Value: string(s.Endpoint)}}
+	o.Handle, o.Down = func(f *client.Frame) { x.handle(s, f) }, s.Down
 	nc, err := s.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	x := &session{id: s.Endpoint, template: t.STOMP.OwnDestination}
-	host := t.STOMP.VirtualHost
-	if host == "" {
-		host = t.Host // STOMP 1.2 demands one
-	}
-	x.c, err = client.Connect(ctx, nc, client.Options{Login: broker.Expand(t.STOMP.Username, s.Endpoint), Passcode: string(t.STOMP.Password), Host: host,
-		Headers: []client.Header{{Name: endpointHeader, Value: string(s.Endpoint)}}, Outgoing: t.STOMP.Outgoing, Incoming: t.STOMP.Incoming, MaxBody: maxBody,
-		Handle: func(f *client.Frame) { x.handle(s, f) }, Down: s.Down})
-	if err != nil {
+	if x.c, err = client.Connect(ctx, nc, o); err != nil {
 		return nil, refusal(err)
 	}
 	mine := broker.Expand(t.STOMP.OwnDestination, s.Endpoint)
@@ -66,11 +66,20 @@ func open(ctx context.Context, s *broker.Setup) (broker.Session, error) {
 	x.mu.Lock() // messages may come in already
 	x.mine = mine
 	x.mu.Unlock()
-	if err := x.c.Subscribe(ctx, "0", mine); err != nil {
+	if err := x.c.Subscribe(ctx, strconv.Itoa(x.number), mine); err != nil {
 		x.c.Abort()
 		return nil, refusal(err)
 	}
 	return x, nil
+}
+
+// options are those of a connection whoever uses it.
+func options(t *mtp.Target) client.Options {
+	host := t.STOMP.VirtualHost
+	if host == "" {
+		host = t.Host // STOMP 1.2 demands one
+	}
+	return client.Options{Passcode: string(t.STOMP.Password), Host: host, Outgoing: t.STOMP.Outgoing, Incoming: t.STOMP.Incoming, MaxBody: maxBody}
 }
 
 // refusal marks what the server has said no to.
@@ -93,10 +102,10 @@ func (x *session) Resubscribe(ctx context.Context, to []mtp.Target) error {
 	case mine == "":
 		return errNoDestination
 	}
-	if err := x.c.Unsubscribe(ctx, fmt.Sprint(number)); err != nil {
+	if err := x.c.Unsubscribe(ctx, strconv.Itoa(number)); err != nil {
 		return err
 	}
-	if err := x.c.Subscribe(ctx, fmt.Sprint(number+1), mine); err != nil {
+	if err := x.c.Subscribe(ctx, strconv.Itoa(number+1), mine); err != nil {
 		return err
 	}
 	x.mu.Lock()
@@ -186,10 +195,13 @@ func (x *session) State() mtp.State {
 }
 
 // Close implements broker.Session.
-func (x *session) Close(ctx context.Context) {
+func (x *session) Close(ctx context.Context) { disconnect(ctx, x.c) }
+
+// disconnect ends a connection: once ctx is done without a word.
+func disconnect(ctx context.Context, c *client.Conn) {
 	if ctx.Err() != nil {
-		x.c.Abort()
+		c.Abort()
 		return
 	}
-	x.c.Disconnect(ctx)
+	c.Disconnect(ctx)
 }
