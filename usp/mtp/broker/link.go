@@ -144,9 +144,8 @@ func (p *Pool) connect(l *link, to []mtp.Target, assigned string) {
 		shared = f.Shared
 		with = f.current(to)
 	}
-	s, err := p.o.Open(ctx, &Setup{Endpoint: id, To: with, Shared: shared, Way: l.b, Assigned: assigned, Dial: func(ctx context.Context) (net.Conn, error) { return p.dial(ctx, l.b, id) },
-		Hosts:   func(other usp.EndpointID) bool { return other != id && p.hosts(other) },
-		Receive: v.receive, Refuse: v.refuse, Down: v.lost})
+	v.setup = Setup{Endpoint: id, To: with, Shared: shared, Way: l.b, Assigned: assigned, Host: v}
+	s, err := p.o.Open(ctx, &v.setup)
 	if !p.connected(l, v, s, err) {
 		if s != nil {
 			s.Close(p.end)

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ const reopen = 5 * time.Second
 type live struct {
 	p       *Pool
 	l       *link
+	setup   Setup // of which the Session is made, with the live as its Host
 	session Session
 	counted bool  // among the connections; the Pool's mu guards it, over and learnt
 	over    error // why it has ended
@@ -76,8 +78,16 @@ func (v *live) open(t *mtp.Target) {
 	v.contain(func() { v.l.endpoint.Up(ch) })
 }
 
-// lost is a Session's end.
-func (v *live) lost(err error) {
+// Dial implements Host.
+func (v *live) Dial(ctx context.Context) (net.Conn, error) {
+	return v.p.dial(ctx, v.l.b, v.setup.Endpoint)
+}
+
+// Hosts implements Host.
+func (v *live) Hosts(id usp.EndpointID) bool { return id != v.setup.Endpoint && v.p.hosts(id) }
+
+// Down implements Host.
+func (v *live) Down(err error) {
 	if err == nil {
 		err = mtp.ErrDown
 	}
@@ -155,8 +165,8 @@ func (v *live) resubscribe(ctx context.Context) error {
 	return nil
 }
 
-// receive takes a Record that has arrived.
-func (v *live) receive(record []byte, reply mtp.Address) {
+// Receive implements Host.
+func (v *live) Receive(record []byte, reply mtp.Address) {
 	v.p.meter.Received(len(record))
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -180,7 +190,7 @@ func (v *live) deliver(m message) {
 	if len(v.channels) > 1 {
 		r, err := usp.DecodeRecord(m.record)
 		if r == nil {
-			v.refuse("record", fmt.Sprintf("a message is no Record: %v", err))
+			v.Refuse("record", fmt.Sprintf("a message is no Record: %v", err))
 			return
 		}
 		from := usp.EndpointID(r.GetFromId())
@@ -191,7 +201,7 @@ func (v *live) deliver(m message) {
 	var err error
 	v.contain(func() { err = v.l.endpoint.Receive(ch, m.record, m.reply) })
 	if err != nil {
-		v.refuse("record", fmt.Sprintf("a message is no Record: %v", err))
+		v.Refuse("record", fmt.Sprintf("a message is no Record: %v", err))
 	}
 }
 
@@ -206,7 +216,8 @@ func (v *live) contain(call func()) {
 	call()
 }
 
-func (v *live) refuse(reason, text string) {
+// Refuse implements Host.
+func (v *live) Refuse(reason, text string) {
 	v.p.meter.Refused(reason)
 	v.p.mu.Lock()
 	defer v.p.mu.Unlock()

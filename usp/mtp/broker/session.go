@@ -29,16 +29,21 @@ type Setup struct {
 	// Shared is how many connections the Agents share that have the same Way; 0: each has its own.
 	Shared int
 	Way    any
+	Host
+}
+
+// Host is what a Session calls.
+type Host interface {
 	// Dial opens what the protocol runs over: TCP, TLS, or a WebSocket of that subprotocol.
-	Dial func(ctx context.Context) (net.Conn, error)
+	Dial(ctx context.Context) (net.Conn, error)
 	// Hosts says whether an Endpoint is another one of this process.
-	Hosts func(usp.EndpointID) bool
+	Hosts(id usp.EndpointID) bool
 	// Receive takes a Record from the Session's goroutine, also before Opener returns. It does not wait.
-	Receive func(record []byte, reply mtp.Address)
+	Receive(record []byte, reply mtp.Address)
 	// Refuse counts a message that is not handed over, and says in the log why: once for each reason and broker.
-	Refuse func(reason, text string)
+	Refuse(reason, text string)
 	// Down is called once, when a Session that Opener has returned is over; perhaps before Opener returns.
-	Down func(err error)
+	Down(err error)
 }
 
 // Session is a connection with a broker that is up.
