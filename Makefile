@@ -15,7 +15,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 CC_WORKS := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo '\#include <stdlib.h>' | $$($(GO) env CC) -E - >/dev/null 2>&1 && echo yes)
 RACE := $(if $(CC_WORKS),-race,)
 
-.PHONY: build test test-peers test-reach test-brokers check fmt vet lint tidy generated demo bench fuzz generate image snapshot
+.PHONY: build test test-peers test-reach test-brokers test-monitoring test-deploy check fmt vet lint tidy generated demo bench fuzz generate image snapshot
 
 build: ## the binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/isthmus ./cmd/isthmus
@@ -33,7 +33,13 @@ test-reach: ## Connection Requests through a real XMPP server and a NAT; what th
 test-brokers: ## real MQTT and STOMP brokers; they have to be there
 	ISTHMUS_BROKERS=1 $(GO) test ./usp/mtp/... ./translate/conformance ./cmd/isthmus -run Broker -count=1
 
-check: fmt vet lint tidy generated test ## everything that must hold before a commit
+check: fmt vet lint tidy generated test test-deploy ## everything that must hold before a commit
+
+test-deploy: ## what is in deploy/, with the libraries of those who read it
+	cd deploy/check && $(GO) vet ./... && $(GO) test ./...
+
+test-monitoring: ## rules by promtool; rules and dashboard in a Prometheus that scrapes a proxy with a fleet; both have to be installed
+	cd deploy && promtool test rules prometheus-rules.test.yml
 
 fmt:
 	@out=$$(gofmt -l .); \

@@ -50,7 +50,7 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 		defer p.mu.RUnlock()
 		return float64(len(p.operating))
 	})
-	return &metrics{
+	m := &metrics{
 		hits:   cache.WithLabelValues("hit"),
 		misses: cache.WithLabelValues("miss"),
 		queued: f.NewGauge(prometheus.GaugeOpts{Name: "isthmus_jobs_queued", Help: "Requests that wait for a CWMP session."}),
@@ -81,4 +81,6 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 			Help: "Time to read the data model of a CPE.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300},
 			NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets, NativeHistogramMinResetDuration: time.Hour}),
 	}
+	m.operations.WithLabelValues(opExpired) // so that an alert sees the first
+	return m
 }

@@ -87,11 +87,13 @@ type outcome struct {
 	late   bool // its time was over before the CPE reported anything
 }
 
+const opExpired = "expired" // a label of the metrics
+
 // label is how an operation ended, for the metrics.
 func (o *outcome) label() string {
 	switch {
 	case o.late:
-		return "expired"
+		return opExpired
 	case o.err == nil:
 		return "done"
 	case o.err.Code == usp.CommandCanceled:

@@ -235,7 +235,7 @@ func TestMetrics(t *testing.T) {
 	for _, f := range families {
 		got[f.GetName()] = len(f.GetMetric())
 	}
-	want := map[string]int{"isthmus_store_write_duration_seconds": 2, "isthmus_store_size_bytes": 2, "isthmus_store_free_bytes": 1}
+	want := map[string]int{"isthmus_store_write_duration_seconds": 2, "isthmus_store_size_bytes": 2, "isthmus_store_free_bytes": 1, "isthmus_store_errors_total": 2}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("series (-want +got):\n%s", diff)
 	}

@@ -25,7 +25,7 @@ type metrics struct {
 
 func newMetrics() *metrics {
 	const firstBucket, factor, buckets = 50e-6, 4, 9 // to 3.3 s
-	return &metrics{
+	m := &metrics{
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "isthmus_store_write_duration_seconds",
 			Help:    "Time a write took, waiting included: promise is on disk at its end, cache is not.",
@@ -38,6 +38,10 @@ func newMetrics() *metrics {
 			Help: "Reads and writes that failed.",
 		}, []string{"op"}),
 	}
+	for _, op := range []string{"read", "write"} {
+		m.errors.WithLabelValues(op) // so that an alert sees the first
+	}
+	return m
 }
 
 // register registers everything or nothing.
