@@ -119,15 +119,16 @@ func (p *Pool) later(l *link, why mtp.Status) {
 	})
 }
 
-// tell logs that a broker cannot be reached, and that it can again: once for all Agents.
+// tell logs that a broker cannot be reached, and, where that was said, that it can again: once for all Agents.
 func (p *Pool) tell(b *broker, err error) {
 	failing := err != nil
-	if failing == b.failing || time.Since(b.told) < tellAgain {
+	if failing == b.failing || failing && time.Since(b.told) < tellAgain {
 		return
 	}
-	b.failing, b.told = failing, time.Now()
+	b.failing = failing
 	at := net.JoinHostPort(b.key.to.Host, strconv.Itoa(b.key.to.Port))
 	if failing {
+		b.told = time.Now()
 		p.log.Warn("broker cannot be used", "protocol", p.o.Protocol, "broker", at, "err", err)
 	} else {
 		p.log.Info("broker can be used again", "protocol", p.o.Protocol, "broker", at)
@@ -208,6 +209,7 @@ func (p *Pool) connected(l *link, v *live, s Session, err error) bool {
 		p.tell(l.b, nil)
 		p.meter.Connections.Inc()
 		v.session, v.counted = s, true
+		p.wg.Add(1)
 		was := l.state
 		l.at, l.live, l.state = up, v, s.State()
 		l.state.Status, l.state.Since = mtp.Connected, time.Now()
@@ -251,6 +253,7 @@ func (p *Pool) ended(l *link, v *live, err error) {
 		return
 	}
 	v.counted = false
+	defer p.wg.Done()
 	p.meter.Connections.Dec()
 	p.meter.Closed(v.reason())
 	l.live, l.at = nil, waiting

@@ -24,7 +24,7 @@ const (
 	defaultMaxBrokers = 1024
 	handshakeTime     = 30 * time.Second
 	resubscribeTime   = 30 * time.Second
-	// tellAgain is how long the log is silent about a broker that comes and goes.
+	// tellAgain is how long the log is silent about a broker that fails again.
 	tellAgain = time.Minute
 	// sessionCache is how many TLS sessions are kept of one broker.
 	sessionCache = 8
@@ -77,7 +77,7 @@ type Pool struct {
 	brokers map[brokerKey]*broker
 	agents  map[usp.EndpointID][]*link
 	closed  bool
-	wg      sync.WaitGroup // of goroutines
+	wg      sync.WaitGroup // of goroutines, and of Sessions that are up
 }
 
 // brokerKey tells brokers, and ways to use one, apart: what is the same for all Controllers and Agents there.
@@ -93,8 +93,8 @@ type broker struct {
 	links    int
 	queue    []*link // waiting for one of the HandshakeLimit places
 	dialling int
-	failing  bool // it was said to be out of reach
-	told     time.Time
+	failing  bool            // it was said to be out of reach
+	told     time.Time       // when that was
 	refused  map[string]bool // reasons for which a message was refused, said already
 }
 
