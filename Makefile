@@ -15,7 +15,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 CC_WORKS := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo '\#include <stdlib.h>' | $$($(GO) env CC) -E - >/dev/null 2>&1 && echo yes)
 RACE := $(if $(CC_WORKS),-race,)
 
-.PHONY: build test test-peers test-reach test-brokers test-monitoring test-deploy check fmt vet lint tidy generated demo bench fuzz generate image snapshot
+.PHONY: build test test-peers test-reach test-brokers test-monitoring test-pages test-deploy check fmt vet lint tidy generated demo bench fuzz generate image snapshot
 
 build: ## the binary, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/isthmus ./cmd/isthmus
@@ -32,6 +32,9 @@ test-reach: ## Connection Requests through a real XMPP server and a NAT; what th
 
 test-brokers: ## real MQTT and STOMP brokers; they have to be there
 	ISTHMUS_BROKERS=1 $(GO) test ./usp/mtp/... ./translate/conformance ./cmd/isthmus -run Broker -count=1
+
+test-pages: ## the pages of the admin address in Chromium, over 100,000 devices; ISTHMUS_SCREENSHOTS names a directory for what they look like
+	ISTHMUS_PAGES=1 $(GO) test ./cmd/isthmus -run 'TestPages$$' -count=1 -v
 
 check: fmt vet lint tidy generated test test-deploy ## everything that must hold before a commit
 
