@@ -177,11 +177,15 @@ func (rs *rowSet) mqttTarget(row string, to mtp.Target) mtp.Target {
 	values := rs.values[client]
 	to.Host, to.Port, to.Path = rs.get(client, "BrokerAddress"), int(rs.number(client, "BrokerPort")), values[brokerPath]
 	to.Encrypted = values[encryptedKey] != ""
+	clean := "CleanStart"
+	if rs.get(client, "ProtocolVersion") == "3.1.1" {
+		clean = "CleanSession"
+	}
 	to.KeepAlive = time.Duration(rs.number(client, "KeepAliveTime")) * time.Second
 	to.Retry = usp.Retry{Minimum: time.Duration(rs.number(client, "ConnectRetryTime")) * time.Second, Multiplier: uint32(rs.number(client, "ConnectRetryIntervalMultiplier")),
 		Cap: time.Duration(rs.number(client, "ConnectRetryMaxInterval")) * time.Second}
 	to.MQTT = mtp.MQTT{Client: client, Version: rs.get(client, "ProtocolVersion"), WebSocket: strings.HasPrefix(rs.get(client, "TransportProtocol"), webSocket),
-		ClientID: values["ClientID"], Username: values["Username"], Password: mtp.Secret(values[passwordKey]), CleanStart: rs.is(client, "CleanStart"),
+		ClientID: values["ClientID"], Username: values["Username"], Password: mtp.Secret(values[passwordKey]), CleanStart: rs.is(client, clean),
 		Subscriptions: rs.subscribed(client), ResponseTopic: rs.values[own+mqttName][topicKey], QoS: byte(rs.number(own+mqttName, "PublishQoS")),
 		Topic: rs.get(row+mqttName, "Topic"), RetainResponse: rs.is(row+mqttName, "PublishRetainResponse"), RetainNotification: rs.is(row+mqttName, "PublishRetainNotify")}
 	return to

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -151,4 +152,52 @@ func (l *loader) checkShared(key, connection, username string) {
 	if connection == "shared" && strings.Contains(username, placeholder) {
 		l.add(key+".username", "has %s, but the Agents share the connection: name one account for all", placeholder)
 	}
+}
+
+// way is what Controllers have in common that an Agent reaches over one connection.
+type way struct {
+	broker                                 Broker
+	mqtt                                   bool
+	version, username, vhost, agentsListen string
+	password                               Secret
+}
+
+// checkConnections finds Controllers that would be behind one connection, of which one wants it shared and another does not.
+func (l *loader) checkConnections(all []Controller) {
+	first := map[way]int{}
+	for i := range all {
+		var w way
+		url, key := "", fmt.Sprintf("usp.controllers[%d].", i)
+		switch m, s := all[i].MQTT, all[i].STOMP; {
+		case m != nil:
+			url, w = m.Broker, way{mqtt: true, version: m.Version, username: m.Username, password: m.Password, agentsListen: m.AgentTopic}
+		case s != nil:
+			url, w = s.Broker, way{username: s.Username, password: s.Password, vhost: s.VHost, agentsListen: s.AgentDestination}
+		}
+		var problem string
+		if w.broker, problem = BrokerURL(url, w.mqtt); problem != "" { // which is said where it is
+			continue
+		}
+		j, twice := first[w]
+		if !twice {
+			first[w] = i
+			continue
+		}
+		if had, has := connectionOf(&all[j]), connectionOf(&all[i]); had != has {
+			if w.mqtt {
+				key += "mqtt"
+			} else {
+				key += "stomp"
+			}
+			l.add(key+".connection", "is %s, but usp.controllers[%d] is at the same broker, with the same account, and has %s: an Agent reaches both over one connection, so write the same for both, or let the Agents listen elsewhere for one",
+				has, j, had)
+		}
+	}
+}
+
+func connectionOf(c *Controller) string {
+	if c.MQTT != nil {
+		return c.MQTT.Connection
+	}
+	return c.STOMP.Connection
 }

@@ -58,20 +58,43 @@ func TestSTOMPProblems(t *testing.T) {
 		entry string // lines of the section, from line 5 on
 		want  []string
 	}{
-		"nothing":              {"vhost: v", []string{"4: usp.controllers[0].stomp.broker: is missing: write where the broker is, such as stomp://127.0.0.1"}},
-		"another scheme":       {"broker: mqtt://h", []string{"5: " + at + "broker: must be stomp://host:port or stomps://host:port"}},
-		"TLS on stomp":         {"broker: stomp://h\n      tls: { server_name: h }", []string{"5: " + at + "broker: is not encrypted, but tls is set"}},
-		"one destination":      {"broker: stomp://h\n        agent_destination: /queue/a", []string{"6: " + at + "agent_destination: needs {endpoint_id}"}},
-		"wildcard":             {"broker: stomp://h\n        controller_destination: \"/topic/*\"", []string{"6: " + at + "controller_destination: has a wildcard"}},
-		"password alone":       {"broker: stomp://h\n        password: p", []string{"6: " + at + "password: has no username"}},
-		"virtual host":         {"broker: stomp://h\n        vhost: \"a\\nb\"", []string{"6: " + at + "vhost: has a control character"}},
-		"an account for each":  {"broker: stomp://h\n        connection: shared\n        username: \"{endpoint_id}\"", []string{"7: " + at + "username: has {endpoint_id}, but the Agents share"}},
+		"nothing":             {"vhost: v", []string{"4: usp.controllers[0].stomp.broker: is missing: write where the broker is, such as stomp://127.0.0.1"}},
+		"another scheme":      {"broker: mqtt://h", []string{"5: " + at + "broker: must be stomp://host:port or stomps://host:port"}},
+		"TLS on stomp":        {"broker: stomp://h\n      tls: { server_name: h }", []string{"5: " + at + "broker: is not encrypted, but tls is set"}},
+		"one destination":     {"broker: stomp://h\n        agent_destination: /queue/a", []string{"6: " + at + "agent_destination: needs {endpoint_id}"}},
+		"wildcard":            {"broker: stomp://h\n        controller_destination: \"/topic/*\"", []string{"6: " + at + "controller_destination: has a wildcard"}},
+		"password alone":      {"broker: stomp://h\n        password: p", []string{"6: " + at + "password: has no username"}},
+		"virtual host":        {"broker: stomp://h\n        vhost: \"a\\nb\"", []string{"6: " + at + "vhost: has a control character"}},
+		"an account for each": {"broker: stomp://h\n        connection: shared\n        username: \"{endpoint_id}\"", []string{"7: " + at + "username: has {endpoint_id}, but the Agents share"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i := range c.want {
 				c.want[i] = "isthmus.yaml:" + c.want[i]
 			}
 			wantProblems(t, c.want, problems(t, strings.Replace(mqttEntry, "mqtt", "stomp", 1)+"        "+c.entry+"\n"))
+		})
+	}
+}
+
+// TestOneConnectionTwoWays: Controllers that an Agent reaches over one connection want it of one kind.
+func TestOneConnectionTwoWays(t *testing.T) {
+	for name, c := range map[string]struct {
+		section, other string
+		want           []string
+	}{
+		"MQTT":            {"mqtt", "{ broker: \"mqtt://h:1883\", connection: shared }", []string{"7: usp.controllers[1].mqtt.connection: is shared, but usp.controllers[0] is at the same broker"}},
+		"STOMP":           {"stomp", "{ broker: stomp://h, connection: shared }", []string{"7: usp.controllers[1].stomp.connection: is shared, but usp.controllers[0] is at the same broker"}},
+		"both alike":      {"mqtt", "{ broker: mqtt://h }", nil},
+		"another account": {"mqtt", "{ broker: mqtt://h, username: u, connection: shared }", nil},
+		"another topic":   {"mqtt", "{ broker: mqtt://h, agent_topic: \"a/{endpoint_id}\", connection: shared }", nil},
+		"another host":    {"stomp", "{ broker: stomp://i, connection: shared }", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i := range c.want {
+				c.want[i] = "isthmus.yaml:" + c.want[i]
+			}
+			entries := fmt.Sprintf("usp:\n  controllers:\n    - endpoint_id: a::b\n      %[1]s: { broker: %[1]s://h }\n    - endpoint_id: a::c\n      profile: strict\n      %[1]s: %[2]s\n", c.section, c.other)
+			wantProblems(t, c.want, problems(t, entries))
 		})
 	}
 }

@@ -69,6 +69,7 @@ func (l *loader) check(c *Config) {
 		}
 		first[k.EndpointID] = i
 	}
+	l.checkConnections(c.USP.Controllers)
 	for i := range c.Cache.Rules {
 		l.checkRule(fmt.Sprintf("cache.rules[%d]", i), &c.Cache.Rules[i])
 	}
