@@ -24,7 +24,9 @@ func (d *Device) defaults(ctx context.Context, c cwmp.Caller, own, row string, g
 	if !ok {
 		return nil, nil // it is the CPE's to know
 	}
-	if err := d.values(ctx, c, d.paramsBelow(own), found); err != nil {
+	if err := d.values(ctx, c, d.paramsBelow(own), found); isFault(err) {
+		return nil, nil // it is not known what would have to change
+	} else if err != nil {
 		return nil, err
 	}
 	d.mu.RLock()
