@@ -29,6 +29,7 @@ const (
 	peersTime       = 60 * time.Second // of them all
 	peersController = "proto::peers-controller"
 	gateway         = "../../testdata/peers/gateway.csv" // the data model of the Device:2 peers
+	igd             = "../../testdata/peers/igd.csv"     // the same home as an InternetGatewayDevice
 )
 
 // peersConfig wants the URL of the Controller. Device.WiFi. is never answered from the cache, and a session ends as soon as there is
@@ -73,11 +74,7 @@ func TestPeers(t *testing.T) {
 	})
 	t.Run("cwmp-sim_TR-098", func(t *testing.T) {
 		t.Parallel()
-		startCWMPSim(t, acs, "--serial", "SIM098", "--oui", "00D09E", "--product-class", "IGD", "--device-root", "InternetGatewayDevice")
-		p := onboarded(ctx, t, c, "ops::00D09E-IGD-SIM098")
-		asDevice2(t, p, "SIM098")
-		p.reboots(t) // by a Connection Request
-		asDevice2(t, p, "SIM098")
+		cwmpSimTR098(ctx, t, c, acs)
 	})
 	t.Run("cwmp-sim_fleet", func(t *testing.T) {
 		t.Parallel()
@@ -87,17 +84,24 @@ func TestPeers(t *testing.T) {
 		t.Parallel()
 		simulaTR69(ctx, t, c, acs)
 	})
+	t.Run("SimulaTR69_TR-098", func(t *testing.T) {
+		t.Parallel()
+		simulaTR69TR098(ctx, t, c, acs)
+	})
 	t.Run("genieacs-sim", func(t *testing.T) {
 		t.Parallel()
 		genieACSSim(ctx, t, c, acs)
 	})
 	t.Run("genieacs-sim_TR-098", func(t *testing.T) {
 		t.Parallel()
-		// Without a model of ours it is a gateway of 1,002 paths, dumped from a real one.
-		startGenieACSSim(t, acs, "-s", "98")
-		p := onboarded(ctx, t, c, "ops::202BC1-BM632w-000098")
-		asDevice2(t, p, "000098")
-		p.refused(t, reboot(), usp.CommandFailure) // by a Connection Request
+		startGenieACSSim(t, acs, "-m", absolute(t, igd), "-s", "198")
+		p := onboarded(ctx, t, c, "ops::00D09E-PeerIGD-000198")
+		p.gatewayTR098(t, "000198")
+		p.downloads(t, true)
+	})
+	t.Run("genieacs-sim_real_gateway", func(t *testing.T) {
+		t.Parallel()
+		genieACSSimGateway(ctx, t, c, acs)
 	})
 }
 
@@ -340,6 +344,50 @@ func cwmpSim(ctx context.Context, t *testing.T, c *controller.Controller, acs st
 	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed")
 }
 
+// cwmpSimTR098 drives cwmp-sim as an InternetGatewayDevice; new rows of its own model have parameters.
+func cwmpSimTR098(ctx context.Context, t *testing.T, c *controller.Controller, acs string) {
+	out := startCWMPSim(t, acs, "--serial", "SIM098", "--oui", "00D09E", "--product-class", "IGD", "--device-root", "InternetGatewayDevice")
+	p := onboarded(ctx, t, c, "ops::00D09E-IGD-SIM098")
+	asDevice2(t, p, "SIM098")
+	if _, err := out.line(ctx, "End of Session"); err != nil {
+		t.Fatal(err)
+	}
+	p.same(t, get("Device.WiFi.Radio.1.Channel"), "Device.WiFi.Radio.1.Channel = 6")
+	if _, err := out.line(ctx, "Starting session with event: 6 CONNECTION REQUEST"); err != nil {
+		t.Error(err)
+	}
+	p.has(t, instances("Device.WiFi.SSID."), "Device.WiFi.SSID.1. BSSID=00:11:22:33:44:66 Name=BrByte WiFi")
+	p.sets(t, "renamed")
+	p.refused(t, set("Device.WiFi.SSID.1.", "BSSID", "02:00:00:00:00:01"), usp.NonWritableParameter)
+	p.reboots(t)
+	asDevice2(t, p, "SIM098")
+	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed")
+}
+
+// gatewayTR098 says of a peer with our InternetGatewayDevice what reads, sets and addsAndDeletes say of one with our Device:2: the names are the same,
+// the numbers those of the mapping.
+func (p *peer) gatewayTR098(t *testing.T, serial string) {
+	t.Helper()
+	const rows = "Device.NAT.PortMapping."
+	const first, second = rows + "101010001.", rows + "101010002."
+	asDevice2(t, p, serial)
+	p.has(t, get("Device.DeviceInfo."), "Device.DeviceInfo.Manufacturer = Peer Works", "Device.DeviceInfo.SoftwareVersion = 2.7.1")
+	p.same(t, get("Device.WiFi.SSID.*.SSID"), "Device.WiFi.SSID.1.SSID = peer <2.4>", "Device.WiFi.SSID.2.SSID = peer & 5")
+	p.same(t, get(`Device.WiFi.SSID.[Enable==false].LowerLayers`), "Device.WiFi.SSID.2.LowerLayers = Device.WiFi.Radio.2")
+	p.same(t, instances("Device.WiFi.SSID."), "Device.WiFi.SSID.1. BSSID=02:00:00:00:00:01", "Device.WiFi.SSID.2. BSSID=02:00:00:00:00:02")
+	p.refused(t, get("Device.WiFi.SSID.1.Sssid"), usp.InvalidPath)
+	p.refused(t, set("Device.WiFi.SSID.1.", "Status", "Down"), usp.NonWritableParameter)
+	p.refused(t, set("Device.WiFi.Radio.1.", "Channel", "eleven"), usp.InvalidType)
+	p.sets(t, "renamed & <new>")
+	p.has(t, get(first), first+"ExternalPort = 8080", first+"Protocol = TCP", first+"Interface = Device.IP.Interface.10101")
+	created := p.do(t, add(rows, "ExternalPort", "8443", "InternalClient", "192.168.1.20", "Protocol", "TCP"))
+	if want := "created " + second + " Alias=cpe-PortMapping-101010002 ExternalPort=8443 Protocol=TCP"; len(created) != 1 || !strings.HasPrefix(created[0], want) {
+		t.Errorf("%q, want %q", created, want) // RemoteHost, too, where new rows have more than what was set
+	}
+	p.has(t, get(second), second+"ExternalPort = 8443", second+"InternalClient = 192.168.1.20", second+"Protocol = TCP")
+	p.same(t, remove(rows+"[ExternalPort==8443]."), "deleted "+second)
+}
+
 // fleetSize is how many CPE of each root are in one process of cwmp-sim.
 const fleetSize = 5
 
@@ -374,11 +422,16 @@ func cwmpSimFleet(ctx context.Context, t *testing.T, c *controller.Controller, a
 	}
 }
 
+func startSimulaTR69(t *testing.T, acs, model, serial string) *transcript {
+	t.Helper()
+	program := findProgram(t, "simulatr69", "SIMULATR69", "SimulaTR69's server of September 2025")
+	return launch(t, syscall.SIGKILL, t.TempDir(), "env", "ACS_URL="+acs, "API_HOST=127.0.0.1", "API_PORT=0", "CR_UDP=false", "SERIAL_NUMBER="+serial,
+		"DATAMODEL_PATH="+absolute(t, model), "REBOOT_DELAY=1s", "UPGRADE_DELAY=1s", program)
+}
+
 // simulaTR69 drives SimulaTR69, which keeps to the rules but for M Reboot: of a reboot it says 1 BOOT alone (S9).
 func simulaTR69(ctx context.Context, t *testing.T, c *controller.Controller, acs string) {
-	program := findProgram(t, "simulatr69", "SIMULATR69", "SimulaTR69's server of September 2025")
-	out := launch(t, syscall.SIGKILL, t.TempDir(), "env", "ACS_URL="+acs, "API_HOST=127.0.0.1", "API_PORT=0", "CR_UDP=false", "SERIAL_NUMBER=TR69",
-		"DATAMODEL_PATH="+absolute(t, gateway), "REBOOT_DELAY=1s", "UPGRADE_DELAY=1s", program)
+	out := startSimulaTR69(t, acs, gateway, "TR69")
 	p := onboarded(ctx, t, c, "ops::00D09E-PeerGateway-TR69")
 	p.reads(t, "TR69")
 	p.sets(t, "renamed & <new>")
@@ -386,6 +439,15 @@ func simulaTR69(ctx context.Context, t *testing.T, c *controller.Controller, acs
 	for !out.has("Received HTTP connection request") { // a session that is still open needs none
 		p.same(t, get("Device.WiFi.Radio.1.Channel"), "Device.WiFi.Radio.1.Channel = 6")
 	}
+	p.reboots(t)
+	p.downloads(t, false) // after which it boots, too
+	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed & <new>")
+}
+
+func simulaTR69TR098(ctx context.Context, t *testing.T, c *controller.Controller, acs string) {
+	startSimulaTR69(t, acs, igd, "TR98")
+	p := onboarded(ctx, t, c, "ops::00D09E-PeerIGD-TR98")
+	p.gatewayTR098(t, "TR98")
 	p.reboots(t)
 	p.downloads(t, false) // after which it boots, too
 	p.same(t, get("Device.WiFi.SSID.1.SSID"), "Device.WiFi.SSID.1.SSID = renamed & <new>")
@@ -413,6 +475,30 @@ func genieACSSim(ctx context.Context, t *testing.T, c *controller.Controller, ac
 
 	// It knows no Reboot: fault 9000.
 	p.refused(t, reboot(), usp.CommandFailure)
+	if out.has("died") {
+		t.Error("genieacs-sim was sent what kills it")
+	}
+}
+
+// genieACSSimGateway drives genieacs-sim without a model of ours: it is a gateway of 1,002 paths then, dumped from a real one, whose new rows have
+// the parameters of the first.
+func genieACSSimGateway(ctx context.Context, t *testing.T, c *controller.Controller, acs string) {
+	const rules = "Device.Firewall.X_HUAWEI_FireWall.FilterMode.2.IpFilter."
+	out := startGenieACSSim(t, acs, "-s", "98")
+	p := onboarded(ctx, t, c, "ops::202BC1-BM632w-000098")
+	asDevice2(t, p, "000098")
+	p.same(t, instances("Device.WiFi.SSID."), "Device.WiFi.SSID.1. BSSID=20:2B:C1:E0:06:67")
+	p.sets(t, "renamed & <new>")
+	before := p.do(t, instances(rules))
+	created := p.do(t, add(rules, "Name", "peers", "DestPortStart", "8443"))
+	if len(created) != 1 {
+		t.Fatalf("%q", created)
+	}
+	row := strings.TrimPrefix(created[0], "created ")
+	p.has(t, get(row), row+"Name = peers", row+"DestPortStart = 8443", row+"DestPortEnd = 0")
+	p.same(t, remove(row), "deleted "+row)
+	p.same(t, instances(rules), before...)
+	p.refused(t, reboot(), usp.CommandFailure) // by a Connection Request; it knows none: fault 9000
 	if out.has("died") {
 		t.Error("genieacs-sim was sent what kills it")
 	}

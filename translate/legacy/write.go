@@ -54,7 +54,7 @@ func (m *Map) Write(root Node, path, value string) ([]Write, error) {
 			continue
 		}
 		own := r.write(segs)
-		if own == "" || m.node(root, own) == nil {
+		if own == "" || m.node(root, own) == nil && !m.blank(root, own) {
 			continue
 		}
 		if r.reference {
@@ -62,7 +62,7 @@ func (m *Map) Write(root Node, path, value string) ([]Write, error) {
 				return nil, usp.Errorf(usp.InvalidValue, "%s: no such object at this CPE", path)
 			}
 		}
-		if n := m.node(root, own); r.conv.to != nil && r.conv.to(n.Text()) == value {
+		if n := m.node(root, own); n != nil && r.conv.to != nil && r.conv.to(n.Text()) == value {
 			return []Write{{Path: own, Value: n.Text()}}, nil // several values of the CPE may be this one
 		}
 		if r.conv.back != nil {
@@ -102,6 +102,17 @@ func (m *Map) node(root Node, own string) Node {
 		return nil
 	}
 	return child(root, strings.Split(rest, ".")...)
+}
+
+// blank says whether a parameter is of a row that has nothing yet: some CPE show what a new row has when it was first set.
+func (m *Map) blank(root Node, own string) bool {
+	row := m.node(root, own[:strings.LastIndexByte(own, '.')])
+	if row == nil || row.Number() == 0 {
+		return false
+	}
+	empty := true
+	row.Each(func(Node) { empty = false })
+	return empty
 }
 
 func (m *Map) settable(root Node, own, value string) ([]Write, error) {

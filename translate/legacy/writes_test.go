@@ -82,3 +82,16 @@ func TestWrites(t *testing.T) {
 		})
 	}
 }
+
+// TestWriteOfABlankRow: what a new row does not show yet can be set, what a row that shows other things lacks cannot.
+func TestWriteOfABlankRow(t *testing.T) {
+	const conn, port = "InternetGatewayDevice.WANDevice.1.WANConnectionDevice.1.WANIPConnection.1.", "PortMapping.2.ExternalPort"
+	for own, ok := range map[string]bool{"PortMapping.2.": true, "PortMapping.2.InternalPort": false, "PortMapping.3.": false} {
+		top := &dumped{}
+		top.add(Entry{conn + own, "", true})
+		w, err := TR098().Write(top.kid("InternetGatewayDevice"), "Device.NAT.PortMapping.101010002.ExternalPort", "8443")
+		if got := err == nil && len(w) == 1 && w[0].Path == conn+port && w[0].Value == "8443"; got != ok {
+			t.Errorf("%s: %+v, %v", own, w, err)
+		}
+	}
+}
