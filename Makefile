@@ -43,6 +43,7 @@ test-deploy: ## what is in deploy/, with the libraries of those who read it
 
 test-monitoring: ## rules by promtool; rules and dashboard in a Prometheus that scrapes a proxy with a fleet; both have to be installed
 	cd deploy && promtool test rules prometheus-rules.test.yml
+	ISTHMUS_MONITORING=1 $(GO) test ./cmd/isthmus -run Monitoring -count=1
 
 fmt:
 	@out=$$(gofmt -l .); \
