@@ -40,6 +40,7 @@ type release struct {
 	policy   *networking.NetworkPolicy
 	budget   *policy.PodDisruptionBudget
 	monitor  *monitoring.ServiceMonitor
+	rules    *monitoring.PrometheusRule
 	notes    string
 }
 
@@ -121,6 +122,9 @@ func (r *release) decode(t *testing.T, name, doc string) {
 	case "monitoring.coreos.com/v1 ServiceMonitor":
 		r.monitor = new(monitoring.ServiceMonitor)
 		into(r.monitor)
+	case "monitoring.coreos.com/v1 PrometheusRule":
+		r.rules = new(monitoring.PrometheusRule)
+		into(r.rules)
 	default:
 		t.Errorf("%s: %s %s is not expected", name, head.APIVersion, head.Kind)
 	}
@@ -182,8 +186,8 @@ func (r *release) coherent(t *testing.T) {
 	if r.policy != nil && !within(r.policy.Spec.PodSelector.MatchLabels, pod.Labels) || r.budget != nil && !within(r.budget.Spec.Selector.MatchLabels, pod.Labels) {
 		t.Errorf("the NetworkPolicy or the PodDisruptionBudget does not select the Pod")
 	}
-	if r.monitor != nil && !within(r.monitor.Spec.Selector.MatchLabels, r.services["prod-isthmus-admin"].Labels) {
-		t.Errorf("the ServiceMonitor does not select the Service")
+	if m := r.monitor; m != nil && (!within(m.Spec.Selector.MatchLabels, r.services["prod-isthmus-admin"].Labels) || r.services["prod-isthmus-admin"].Labels[m.Spec.JobLabel] != "isthmus") {
+		t.Errorf("the ServiceMonitor does not select the Service, or its job is not the one that the rules name")
 	}
 }
 
@@ -214,6 +218,7 @@ persistence: { storageClass: fast }
 podDisruptionBudget: { enabled: true }
 networkPolicy: { enabled: true, cwmpFrom: [{ ipBlock: { cidr: 192.0.2.0/24 } }], adminFrom: [{ namespaceSelector: { matchLabels: { name: monitoring } } }] }
 serviceMonitor: { enabled: true, labels: { release: prometheus }, tlsConfig: { serverName: isthmus }, authorization: { credentials: { name: s, key: token } } }
+prometheusRule: { enabled: true, labels: { release: prometheus } }
 `
 
 func TestChartLint(t *testing.T) {
@@ -244,7 +249,7 @@ func TestChartDefaults(t *testing.T) {
 		pod.SecurityContext.SeccompProfile.Type != core.SeccompProfileTypeRuntimeDefault || *pod.AutomountServiceAccountToken || *pod.EnableServiceLinks {
 		t.Errorf("the Pod is not hardened: %+v %+v", pod.SecurityContext, sc)
 	}
-	if r.policy != nil || r.budget != nil || r.monitor != nil {
+	if r.policy != nil || r.budget != nil || r.monitor != nil || r.rules != nil {
 		t.Error("options are on")
 	}
 	if !strings.Contains(r.notes, "every CPE is let in") {
@@ -273,6 +278,9 @@ func TestChartWithEverything(t *testing.T) {
 	}
 	if r.budget.Spec.MaxUnavailable.IntVal != 0 || len(r.monitor.Spec.Endpoints) != 1 {
 		t.Errorf("%+v %+v", r.budget.Spec, r.monitor.Spec)
+	}
+	if len(r.rules.Spec.Groups) == 0 || len(r.rules.Spec.Groups[0].Rules) == 0 {
+		t.Errorf("no rules: %+v", r.rules.Spec)
 	}
 	if strings.Contains(r.notes, "WARNING") {
 		t.Errorf("the notes warn: %s", r.notes)
