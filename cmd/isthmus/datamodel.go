@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,6 +26,11 @@ type importCmd struct {
 
 func (c *importCmd) Run(a *app) error {
 	rows, err := tr106.Import(os.DirFS(filepath.Dir(c.File)), filepath.Base(c.File), datamodel.Known)
+	if errors.Is(err, tr106.ErrMissing) {
+		if _, err := os.Stat(c.File); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}

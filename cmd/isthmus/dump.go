@@ -168,11 +168,16 @@ func (r *coverage) print(a *app) error {
 		title    string
 		standard bool
 	}{{"Standard, not shown", true}, {"Maker's own, not shown", false}} {
-		fmt.Fprintf(w, "\n%s:\n", part.title)
+		titled := false
 		for _, l := range r.Leaves {
-			if !l.Mapped && l.Standard == part.standard {
-				fmt.Fprintf(w, "%s\t%s\n", l.Path, l.Reason)
+			if l.Mapped || l.Standard != part.standard {
+				continue
 			}
+			if !titled {
+				fmt.Fprintf(w, "\n%s:\n", part.title)
+				titled = true
+			}
+			fmt.Fprintf(w, "%s\t%s\n", l.Path, l.Reason)
 		}
 		if err := w.Flush(); err != nil {
 			return err

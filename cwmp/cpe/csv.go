@@ -30,8 +30,13 @@ func LoadCSV(r io.Reader) (*Tree, error) {
 	in := csv.NewReader(r)
 	in.FieldsPerRecord = len(csvColumns)
 	header, err := in.Read()
-	if err != nil {
-		return nil, fmt.Errorf("%w: header: %w", ErrDump, err)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("%w: is empty", ErrDump)
+	case errors.Is(err, csv.ErrFieldCount):
+		return nil, fmt.Errorf("%w: line 1 does not name the columns: want %s", ErrDump, strings.Join(csvColumns, ","))
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrDump, err)
 	}
 	header[0] = strings.TrimPrefix(header[0], "\ufeff")
 	for i, want := range csvColumns {

@@ -46,7 +46,8 @@ func TestLoadCSVDump(t *testing.T) {
 
 func TestLoadCSVErrors(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{"", "header"},
+		{"", "is empty"},
+		{"hello\n", "line 1 does not name the columns: want Parameter,Object,Writable,Value,Value type"},
 		{"Parameter,Object,Writable,Value,Type\n", "line 1, column 5"},
 		{csvHeader, "no parameters"},
 		{csvHeader + "Device.A,maybe,true,1,xsd:int\n", `line 2, column "Object"`},
