@@ -45,7 +45,7 @@ type Conn interface{ Abort() }
 type Member interface {
 	comparable
 	Session
-	share() *Share
+	Sharing() *Share
 }
 
 // trunkKey tells connections that Agents share apart.
@@ -82,7 +82,8 @@ type Share struct {
 // NewShare makes the Share of the Agent that a Setup is for.
 func NewShare(s *Setup) Share { return Share{Setup: s, turns: make(chan struct{}, shareTurns)} }
 
-func (h *Share) share() *Share { return h }
+// Sharing makes a Session that embeds a Share a Member.
+func (h *Share) Sharing() *Share { return h }
 
 // InTurn sends when the Agent may have one more Record on its way.
 func (h *Share) InTurn(ctx context.Context, send func() error) error {
@@ -161,7 +162,7 @@ func (ts *Trunks[C, M]) Close() {
 func (t *Trunk[C, M]) Add(m M) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	id := m.share().Setup.Endpoint
+	id := m.Sharing().Setup.Endpoint
 	if _, there := t.members[id]; t.over == nil && there {
 		return errLeaving
 	}
@@ -204,7 +205,7 @@ func (t *Trunk[C, M]) Unlisten(m M, place string) {
 func (t *Trunk[C, M]) Leave(m M, place string) (had, last bool) {
 	t.Unlisten(m, place)
 	t.mu.Lock()
-	id := m.share().Setup.Endpoint
+	id := m.Sharing().Setup.Endpoint
 	if had = t.members[id] == m; had {
 		delete(t.members, id)
 	}
@@ -270,14 +271,14 @@ func (t *Trunk[C, M]) Down(err error) {
 	clear(t.places)
 	t.mu.Unlock()
 	for _, m := range members {
-		m.share().Setup.Down(err)
+		m.Sharing().Setup.Down(err)
 	}
 }
 
 // Leaving runs what an Agent still does on the connection before it leaves: its Controllers are told by Disconnect Records, since no Will tells them;
 // then comes last. Of several calls, and once ctx is done, nothing is said. ok is false of all calls but the first.
 func Leaving[M Member](ctx context.Context, m M, last func(ctx context.Context)) (ok bool) {
-	h := m.share()
+	h := m.Sharing()
 	if !h.closed.CompareAndSwap(false, true) {
 		return false
 	}

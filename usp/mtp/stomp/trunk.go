@@ -82,11 +82,11 @@ func connectTrunk(ctx context.Context, s *broker.Setup, t *trunk) (*trunkConn, e
 
 // handle takes a MESSAGE in for the Agent whose subscription it is of. What comes for one that has just ended is seen by to_id.
 func (c *trunkConn) handle(t *trunk, f *client.Frame) {
-	number, err := strconv.Atoi(f.Get("subscription"))
+	number, _ := strconv.Atoi(f.Get("subscription")) // 0 is nobody's
 	c.mu.Lock()
 	m, ok := c.subs[number]
 	c.mu.Unlock()
-	if !ok || err != nil {
+	if !ok {
 		m, ok = t.For(f.Body)
 	}
 	if ok {
@@ -109,18 +109,16 @@ func (m *member) listen(ctx context.Context, mine string) error {
 	was, before := m.mine, m.number
 	m.mine, m.number = mine, number
 	m.mu.Unlock()
-	if err := c.Subscribe(ctx, strconv.Itoa(number), mine); err != nil {
+	if before != 0 {
+		defer func() { // also of an error, with which the Agent leaves
+			c.forget(before)
+			m.t.Unlisten(m, was)
+		}()
+	}
+	if err := c.Subscribe(ctx, strconv.Itoa(number), mine); err != nil || before == 0 {
 		return err
 	}
-	if before == 0 {
-		return nil
-	}
-	if err := c.Unsubscribe(ctx, strconv.Itoa(before)); err != nil {
-		return err
-	}
-	c.forget(before)
-	m.t.Unlisten(m, was)
-	return nil
+	return c.Unsubscribe(ctx, strconv.Itoa(before))
 }
 
 func (c *trunkConn) forget(number int) {
