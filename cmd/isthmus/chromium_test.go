@@ -57,7 +57,7 @@ func startChromium(ctx context.Context, t *testing.T) *chromium {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	cmd := exec.CommandContext(ctx, program, append(slices.Clone(chromiumFlags), "--user-data-dir="+dir, "about:blank")...)
 	cmd.ExtraFiles = []*os.File{in, to} // 3, which it reads, and 4
 	if err := cmd.Start(); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -121,12 +122,12 @@ func startSite(ctx context.Context, t *testing.T) *webSite {
 const seedWriters = 512
 
 // seed makes devices of many models in a store that nobody has open: what it holds of one, under other identities.
-func seed(ctx context.Context, dir, of string, n int) error {
+func seed(ctx context.Context, dir, of string, n int) (err error) {
 	s, err := badger.Open(dir, &badger.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { err = errors.Join(err, s.Close()) }()
 	head, err := s.Get(ctx, store.Key{Device: of, Kind: store.Head})
 	if err != nil {
 		return err
