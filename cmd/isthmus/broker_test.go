@@ -205,4 +205,8 @@ func TestConnections(t *testing.T) {
 	if got := connections([]agent.ControllerConfig{at("mqtt://one", "a")}, []config.Controller{{MQTT: shared}}); got != 0 {
 		t.Errorf("%d connections of an Agent that shares one", got)
 	}
+	server := &config.STOMP{Broker: "stomp://one", Connection: "shared"}
+	if got := connections([]agent.ControllerConfig{{MTP: stompMTP(server)}}, []config.Controller{{STOMP: server}}); got != 0 {
+		t.Errorf("%d connections of an Agent that shares one with a STOMP server", got)
+	}
 }
