@@ -90,12 +90,14 @@ func (m *more) empty() bool {
 	return m.interest.Empty() && m.heard == heard{} && m.transfer == 0 && m.contact == nil && m.given == nil && m.watch == nil && len(m.aliases) == 0
 }
 
+const numOwn = 7
+
 // ownStrings are those of a head that hardly any two Devices have in common.
-func (h *head) ownStrings() []*string {
-	return []*string{&h.SerialNumber, &h.URL, &h.Long, &h.From, &h.UDP, &h.Bound, &h.JID}
+func (h *head) ownStrings() [numOwn]*string {
+	return [numOwn]*string{&h.SerialNumber, &h.URL, &h.Long, &h.From, &h.UDP, &h.Bound, &h.JID}
 }
 
-// between ends a string of asleep.own; one that holds it keeps the Device awake.
+// between parts the strings of asleep.own; one that holds it keeps the Device awake.
 const between = "\x00"
 
 // mustStayAwake says that a Device has something in memory that is of use now. d.mu is held.
@@ -130,15 +132,13 @@ func (d *Device) doze(now time.Time) {
 		upTime: d.inform.upTime, events: d.inform.events, informed: d.informed, model: d.model, stored: d.stored, attributes: d.attributes,
 		rebooted: d.rebooted, served: d.served, booleans: d.booleans, batch: int32(d.batch),
 	}
-	var own strings.Builder
-	for _, s := range h.ownStrings() {
-		if strings.Contains(*s, between) {
+	var own [numOwn]string
+	for i, s := range h.ownStrings() {
+		if own[i] = *s; strings.Contains(*s, between) {
 			return
 		}
-		own.WriteString(*s)
-		own.WriteString(between)
 	}
-	a.own = strings.TrimRight(own.String(), between)
+	a.own = strings.Join(own[:], between)
 	if m := (more{d.interest, d.heard, d.transfer, d.contact, d.given, d.watch, d.aliases}); !m.empty() {
 		a.more = new(more)
 		*a.more = m

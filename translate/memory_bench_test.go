@@ -63,6 +63,33 @@ func BenchmarkOpenSession(b *testing.B) {
 	}
 }
 
+// knownDevices are those of BenchmarkKnown, which looks at a Proxy that has had settled to settle.
+const (
+	knownDevices = 20_000
+	settled      = 40 * time.Second
+)
+
+// BenchmarkKnown measures the memory of a device that is known and with which nothing is being done: RSS of a Proxy that has just started on a store
+// with many, and has had the time to give back what the start took, less the same with an empty store. There is nobody to connect with.
+func BenchmarkKnown(b *testing.B) {
+	for range b.N {
+		rss := func(dir string) int64 {
+			s := startServerIn(b, "proxy", dir)
+			time.Sleep(settled)
+			defer s.stop()
+			return s.ask(b, "rss")
+		}
+		empty, dir := rss(b.TempDir()), b.TempDir()
+		s := startServerIn(b, "proxy", dir)
+		load := cpe.SessionLoad{ACS: strings.Fields(s.url)[0], Sessions: knownDevices, Concurrency: 8, Events: []string{cwmp.EventBoot}}
+		if st, err := load.Run(b.Context()); err != nil {
+			b.Fatalf("%d sessions failed: %v", st.Failures, err)
+		}
+		s.stop()
+		b.ReportMetric(float64(rss(dir)-empty)/knownDevices, "rss-B/device")
+	}
+}
+
 // await waits until a server holds n sessions.
 func await(b *testing.B, s *benchServer, n int64) {
 	b.Helper()

@@ -221,7 +221,7 @@ func (p *Proxy) restore(ctx context.Context) error {
 
 // resume takes up what was promised before the process ended.
 func (p *Proxy) resume(ctx context.Context) error {
-	subscribed, notifying := map[*Device]bool{}, map[*Device]bool{}
+	resuming := map[*Device]bool{} // true: with rows
 	each := func(kind store.Kind, f func(d *Device, id string)) error {
 		for item, err := range p.store.All(ctx, kind) {
 			if err != nil {
@@ -237,24 +237,26 @@ func (p *Proxy) resume(ctx context.Context) error {
 		p.restoreGiven(ctx),
 		p.restoreAliases(ctx),
 		p.restoreTold(ctx),
-		each(store.Row, func(d *Device, _ string) { subscribed[d] = true }),
-		each(store.Notification, func(d *Device, _ string) { notifying[d] = true }),
+		each(store.Row, func(d *Device, _ string) { resuming[d] = true }),
+		each(store.Notification, func(d *Device, _ string) {
+			if !resuming[d] {
+				resuming[d] = false
+			}
+		}),
 		each(store.Journal, func(d *Device, id string) { d.noteJournal(id) }),
 		p.restoreOperations(ctx))
 	if err != nil {
 		return err
 	}
-	for d := range subscribed {
-		i, err := d.agent.Interest(ctx)
+	for d, subscribed := range resuming { // TimeToLive and Periodic! run on, too
+		i, err := d.agent.Resume(ctx)
 		if err != nil {
-			return fmt.Errorf("subscriptions of %s: %w", d.id, err)
+			return fmt.Errorf("subscriptions and notifications of %s: %w", d.id, err)
 		}
-		d.interest, d.attributes = i, true // the next session sees whether the CPE knows
-		notifying[d] = true                // TimeToLive and Periodic! run on, too
-	}
-	for d := range notifying {
-		if err := d.agent.Resume(ctx); err != nil {
-			return fmt.Errorf("notifications of %s: %w", d.id, err)
+		if subscribed {
+			d.mu.Lock()
+			d.interest, d.attributes = i, true // the next session sees whether the CPE knows
+			d.mu.Unlock()
 		}
 	}
 	for d := range p.operating {

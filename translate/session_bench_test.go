@@ -131,14 +131,22 @@ type benchServer struct {
 	url string
 	in  io.WriteCloser
 	out *bufio.Scanner
+	// stop ends it as a crash would.
+	stop func()
 }
 
 const serverMode = "ISTHMUS_TEST_SERVER"
 
 func startServer(b *testing.B, mode string) *benchServer {
 	b.Helper()
+	return startServerIn(b, mode, b.TempDir())
+}
+
+// startServerIn has the store in dir.
+func startServerIn(b *testing.B, mode, dir string) *benchServer {
+	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), serverMode+"="+mode, "ISTHMUS_TEST_DIR="+b.TempDir())
+	cmd.Env = append(os.Environ(), serverMode+"="+mode, "ISTHMUS_TEST_DIR="+dir)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -151,11 +159,12 @@ func startServer(b *testing.B, mode string) *benchServer {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
+	s := &benchServer{in: in, out: bufio.NewScanner(out)}
+	s.stop = sync.OnceFunc(func() {
 		in.Close()
 		_ = cmd.Wait()
 	})
-	s := &benchServer{in: in, out: bufio.NewScanner(out)}
+	b.Cleanup(s.stop)
 	if !s.out.Scan() {
 		b.Fatal("the server did not start")
 	}

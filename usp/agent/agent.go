@@ -267,18 +267,20 @@ func (a *Agent) Interest(ctx context.Context) (Interest, error) {
 	return a.st.interest, nil
 }
 
-// Resume takes up after a start of the process what was under way: undelivered notifications, TimeToLive, Periodic!, commands. Call it for Agents that have
-// records.
-func (a *Agent) Resume(ctx context.Context) error {
+// Resume takes up after a start of the process what was under way: undelivered notifications, TimeToLive, Periodic!, commands. It gives what the
+// subscriptions ask for. Call it for Agents that have records.
+func (a *Agent) Resume(ctx context.Context) (Interest, error) {
 	if err := a.use(ctx); err != nil {
-		return err
+		return Interest{}, err
 	}
 	defer a.leave()
 	if err := a.restart(ctx); err != nil {
-		return err
+		return Interest{}, err
 	}
 	a.kick()
-	return nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.st.interest, nil
 }
 
 // Close ends the Agent: requests that wait are answered with 7800, then the channels get a Disconnect Record and are closed. It returns when

@@ -134,7 +134,7 @@ func TestTP469_1_55_TimeToLive(t *testing.T) {
 		sub := r.added(subscription(event, "Device.Boot!", req("TimeToLive", "20")))
 		r.stop()
 		r.start()
-		if err := r.a.Resume(t.Context()); err != nil {
+		if _, err := r.a.Resume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		r.unload()
@@ -354,7 +354,7 @@ func TestControllerLeavesConfiguration(t *testing.T) {
 		r.stop()
 		r.controllers = []ControllerConfig{{EndpointID: ctl2, OnlyDialsIn: true}}
 		r.start()
-		if err := r.a.Resume(t.Context()); err != nil {
+		if _, err := r.a.Resume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ask := func(path string) string {

@@ -121,7 +121,7 @@ func testTimer(t *testing.T, delay time.Duration) {
 			r.stop()
 			time.Sleep(down)
 			r.start()
-			if err := r.a.Resume(t.Context()); err != nil {
+			if _, err := r.a.Resume(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -396,7 +396,7 @@ func TestStartedAgain(t *testing.T) {
 	again := func() {
 		r.stop()
 		r.start()
-		if err := r.a.Resume(t.Context()); err != nil {
+		if _, err := r.a.Resume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		r.connect()

@@ -62,7 +62,7 @@ func TestTriggerWaitsForTheCPE(t *testing.T) {
 		}
 		r.stop()
 		r.start()
-		if err := r.a.Resume(t.Context()); err != nil {
+		if _, err := r.a.Resume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		r.connect()
