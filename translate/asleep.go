@@ -41,7 +41,7 @@ func (m *mutex) Unlock() {
 	m.RWMutex.Unlock()
 }
 
-// dozeAtOnce has every Device fall asleep as soon as it may: tests find out what it forgets.
+// dozeAtOnce has every Device fall asleep as soon as it may: tests with ISTHMUS_TEST_DOZE set find out what it forgets.
 var dozeAtOnce = false
 
 // asleep is what is in memory of a Device that nothing is being done with: enough to tell an Inform that changes nothing, and whatever is not on

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	dozeAtOnce = true
+	dozeAtOnce = os.Getenv("ISTHMUS_TEST_DOZE") != ""
 	goleak.VerifyTestMain(m)
 }
 
