@@ -2,6 +2,7 @@ package check
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -48,6 +49,9 @@ func TestLab(t *testing.T) {
 		if strings.HasPrefix(s.Image, "isthmus") && (!s.ReadOnly || len(s.CapDrop) != 1 || s.CapDrop[0] != "ALL") {
 			t.Errorf("%s may do more than it needs", name)
 		}
+	}
+	if boards, err := filepath.Glob("../grafana/*.json"); err != nil || len(boards) == 0 {
+		t.Errorf("Grafana is given no dashboard: %v", err)
 	}
 	if len(project.Services) != 6 {
 		t.Errorf("%d services, want 6", len(project.Services))
