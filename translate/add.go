@@ -330,7 +330,7 @@ func (d *Device) putJournal(ctx context.Context, j *journal) error {
 	if err != nil {
 		return fmt.Errorf("journal of %s: %w", d.id, err)
 	}
-	if err := d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Journal, j.Token), Value: b}); err != nil {
+	if err := d.put(ctx, store.Op{Key: d.key(store.Journal, j.Token), Value: b}); err != nil {
 		return fmt.Errorf("writing the journal of %s: %w", d.id, err)
 	}
 	d.mu.Lock()
@@ -348,7 +348,7 @@ func (d *Device) noteJournal(id string) {
 }
 
 func (d *Device) unjournal(ctx context.Context, id string) error {
-	if err := d.p.store.Write(context.WithoutCancel(ctx), d.lease, store.Op{Key: d.key(store.Journal, id)}); err != nil {
+	if err := d.put(context.WithoutCancel(ctx), store.Op{Key: d.key(store.Journal, id)}); err != nil {
 		return fmt.Errorf("ending the journal of %s: %w", d.id, err)
 	}
 	d.mu.Lock()

@@ -184,7 +184,7 @@ func (d *Device) changeAliases(ctx context.Context, change func(map[string]strin
 		}
 		op.Value = b
 	}
-	if err := d.p.store.Write(ctx, d.lease, op); err != nil {
+	if err := d.put(ctx, op); err != nil {
 		return fmt.Errorf("keeping aliases of %s: %w", d.id, err)
 	}
 	d.mu.Lock()

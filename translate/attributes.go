@@ -279,7 +279,7 @@ func (d *Device) keepTold(ctx context.Context, before, now *told) error {
 		}
 		op.Value = b
 	}
-	if err := d.p.store.Write(context.WithoutCancel(ctx), d.lease, op); err != nil {
+	if err := d.put(context.WithoutCancel(ctx), op); err != nil {
 		return fmt.Errorf("keeping what %s was told: %w", d.id, err)
 	}
 	d.mu.Lock()

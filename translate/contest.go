@@ -48,10 +48,15 @@ type quarantine struct {
 	Mark  mark       `json:"mark"`
 	URL   string     `json:"connection_request_url"`
 	From  netip.Addr `json:"from,omitzero"`
-	Reset bool       `json:"reset,omitempty"` // it had passed for the other one, reset: its credentials tell it apart, not the Mark
+	// ByHand is that an operator wants no session with the CPE, whatever it is.
+	ByHand bool `json:"by_hand,omitempty"`
+	Reset  bool `json:"reset,omitempty"` // it had passed for the other one, reset: its credentials tell it apart, not the Mark
 }
 
 func (q *quarantine) String() string {
+	if q.ByHand {
+		return fmt.Sprintf("an operator has put the CPE in quarantine, since %s: nothing is read from it or written to it", q.Since.UTC().Format(time.RFC3339))
+	}
 	s := "another CPE informs under this DeviceId"
 	if q.Reset {
 		s = "another CPE, which said that it was this one after a reset, informs under this DeviceId"
@@ -67,6 +72,13 @@ func (d *Device) judge(ctx context.Context, s *cwmp.Session) (outsider, reset bo
 	d.mu.RLock()
 	before := d.head.Quarantine
 	d.mu.RUnlock()
+	if before != nil && before.ByHand {
+		d.p.m.quarantined.Inc()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.outsider = s.ID
+		return true, false, nil
+	}
 	who, err := d.identify(ctx, s)
 	if err != nil {
 		return false, false, err

@@ -25,6 +25,16 @@ type Device struct {
 	mu     mutex
 	*awake         // nil: it is asleep
 	asleep *asleep // nil: it is awake
+
+	erased atomic.Bool // it is being forgotten: nothing of it is written any more
+}
+
+// put is the store's Write for records of the device: store.ErrFenced once that is being forgotten.
+func (d *Device) put(ctx context.Context, ops ...store.Op) error {
+	if d.erased.Load() {
+		return fmt.Errorf("%w: %s is being forgotten", store.ErrFenced, d.id)
+	}
+	return d.p.store.Write(ctx, d.lease, ops...)
 }
 
 // awake is the state of a Device with which something is being done, or was a moment ago. Device.mu guards it.
@@ -146,7 +156,7 @@ func (d *Device) putHead(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("head of %s: %w", d.id, err)
 	}
-	if err := d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Head, ""), Value: b}); err != nil {
+	if err := d.put(ctx, store.Op{Key: d.key(store.Head, ""), Value: b}); err != nil {
 		return fmt.Errorf("writing the head of %s: %w", d.id, err)
 	}
 	d.mu.Lock()
@@ -220,7 +230,7 @@ func (d *Device) save(ctx context.Context) error {
 	data := encodeTree(d.tree)
 	d.tree.dirty = false
 	d.mu.Unlock()
-	if err := d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Snapshot, ""), Value: data}); err != nil {
+	if err := d.put(ctx, store.Op{Key: d.key(store.Snapshot, ""), Value: data}); err != nil {
 		d.mu.Lock()
 		if d.tree != nil {
 			d.tree.dirty = true

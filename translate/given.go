@@ -84,7 +84,7 @@ func (d *Device) keepGiven(ctx context.Context, g *given) error {
 	for {
 		b, err := json.Marshal(g)
 		if err == nil {
-			err = d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Secret, ""), Value: b})
+			err = d.put(ctx, store.Op{Key: d.key(store.Secret, ""), Value: b})
 		}
 		if err != nil {
 			return fmt.Errorf("keeping what %s is given: %w", d.id, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/bits"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -307,7 +308,7 @@ func (d *Device) act(ctx context.Context, a *arrival) error {
 }
 
 func (d *Device) keepInform(ctx context.Context, rec *informRecord) error {
-	if err := d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Inform, ""), Value: rec.encode()}); err != nil {
+	if err := d.put(ctx, store.Op{Key: d.key(store.Inform, ""), Value: rec.encode()}); err != nil {
 		return fmt.Errorf("keeping the Inform of %s: %w", d.id, err)
 	}
 	return nil
@@ -410,6 +411,9 @@ func (p *Proxy) Begin(ctx context.Context, s *cwmp.Session) error {
 	d, first, err := p.meet(ctx, s.Inform.DeviceId, s.RemoteAddr.Addr())
 	if err != nil {
 		return err
+	}
+	if d.erased.Load() {
+		return &cwmp.Refused{Status: http.StatusServiceUnavailable, RetryAfter: newRetry, Reason: "the device is being forgotten"}
 	}
 	s.Own = d
 	d.hurry(s, time.Now())

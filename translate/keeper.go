@@ -30,5 +30,5 @@ func (k keeper) Commit(ctx context.Context, changes []agent.Record) error {
 	for i, c := range changes {
 		ops[i] = store.Op{Key: k.d.key(recordKinds[c.Kind], c.ID), Value: c.Data}
 	}
-	return k.d.p.store.Write(ctx, k.d.lease, ops...)
+	return k.d.put(ctx, ops...)
 }

@@ -150,7 +150,7 @@ func (d *Device) putOperation(ctx context.Context, op *operation) error {
 		return nil
 	}
 	if err == nil {
-		err = d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Operation, op.Token), Value: b})
+		err = d.put(ctx, store.Op{Key: d.key(store.Operation, op.Token), Value: b})
 	}
 	if err != nil {
 		return fmt.Errorf("keeping an operation of %s: %w", d.id, err)

@@ -317,7 +317,7 @@ func (d *Device) tellEnd(ctx context.Context, op *operation, out *outcome) error
 	if err := d.agent.Complete(ctx, op.Request, output, out.err); err != nil && !errors.Is(err, agent.ErrNoRequest) {
 		return err
 	}
-	return d.p.store.Write(ctx, d.lease, store.Op{Key: d.key(store.Operation, op.Token)})
+	return d.put(ctx, store.Op{Key: d.key(store.Operation, op.Token)})
 }
 
 // abandon ends all operations: the CPE has forgotten them.

@@ -199,7 +199,7 @@ func (p *Proxy) restore(ctx context.Context) error {
 			}
 		}
 		d.stored = true
-		if d.head.Quarantine != nil {
+		if q := d.head.Quarantine; q != nil && !q.ByHand {
 			p.m.contested.Inc()
 		}
 		d.attach()

@@ -50,6 +50,9 @@ func (d *Device) do(ctx context.Context, j *job) error {
 	case d.p.closing.Load():
 		d.mu.Unlock()
 		return errShutdown
+	case d.erased.Load():
+		d.mu.Unlock()
+		return errForgotten
 	case len(d.queue) >= maxQueue:
 		d.mu.Unlock()
 		return usp.Errorf(usp.ResourcesExceeded, "%d requests wait for this CPE already", maxQueue)

@@ -161,3 +161,12 @@ func (p *Proxy) Exchange(ctx context.Context, id, from usp.EndpointID, req *uspp
 		p.traces.add(id, e)
 	}
 }
+
+func (t *traces) forget(id usp.EndpointID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.rings[id]; e != nil {
+		t.order.Remove(e)
+		delete(t.rings, id)
+	}
+}
