@@ -92,7 +92,7 @@ func (m *more) empty() bool {
 
 const numOwn = 7
 
-// ownStrings are those of a head that hardly any two Devices have in common.
+// ownStrings are those of a head that hardly any two Devices have in common; the first two are those that a Summary shows.
 func (h *head) ownStrings() [numOwn]*string {
 	return [numOwn]*string{&h.SerialNumber, &h.URL, &h.Long, &h.From, &h.UDP, &h.Bound, &h.JID}
 }
@@ -106,7 +106,7 @@ func (d *Device) mustStayAwake(now time.Time) bool {
 	d.haste.now(now, h.Interval)
 	owed := h.Pending != nil || h.Owed != nil || len(h.Fired) > 0 || len(h.Revive) > 0 || h.Rejected != "" || h.Quarantine != nil || h.Raised != nil
 	cached := d.tree != nil || d.held > 0 || d.told != nil || len(d.lookedUp) > 0 || d.inform.params != nil
-	working := d.session != nil || len(d.queue) > 0 || len(d.operations) > 0 || len(d.journals) > 0 || len(d.testing) > 0 || d.adopting || d.polling ||
+	working := d.session != nil || len(d.queue) > 0 || len(d.operations) > 0 || len(d.journals) > 0 || len(d.testing) > 0 || d.adopting || d.polling || d.operated ||
 		d.asking || d.pressing || d.opened != nil || d.booted != nil || d.known != nil && d.model == nil
 	odd := d.lost > 0 || d.haste.level > 0 || d.rivals != nil || d.outsider != "" || d.claim != nil || d.unheard > 0 || d.trial != nil || now.Before(d.resting)
 	return owed || cached || working || odd
@@ -169,18 +169,6 @@ func (d *Device) rouse() {
 			m.aliases
 	}
 	d.setImage()
-}
-
-// glance looks at a Device without waking it for longer than that.
-func (d *Device) glance(look func()) {
-	d.mu.RWMutex.Lock()
-	defer d.mu.RWMutex.Unlock()
-	was := d.asleep
-	d.rouse()
-	look()
-	if was != nil {
-		d.asleep, d.awake = was, nil
-	}
 }
 
 // nanoseconds is a time as a number, 0 for the zero time.

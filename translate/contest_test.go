@@ -79,7 +79,7 @@ func TestContestedDevice(t *testing.T) {
 			inform(second, second.Sessions()+1)
 		}
 	}
-	q := w.p.Devices("", "", 1)[0].Quarantine
+	q := w.p.Devices("", Filter{}, 1)[0].Quarantine
 	for _, want := range []string{"another CPE informs under this DeviceId", second.Value("Device.ManagementServer.ConnectionRequestURL")} {
 		if !strings.Contains(q, want) {
 			t.Errorf("%q does not say %q", q, want)
@@ -133,7 +133,7 @@ func TestContestedDevice(t *testing.T) {
 	}
 	w.stop()
 	w.start()
-	if got := w.p.Devices("", "", 1)[0].Quarantine; got != q {
+	if got := w.p.Devices("", Filter{}, 1)[0].Quarantine; got != q {
 		t.Errorf("after a restart: %q", got)
 	}
 	reg := prometheus.NewRegistry()

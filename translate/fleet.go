@@ -22,6 +22,65 @@ type Summary struct {
 	Online               bool
 	ConnectionRequestURL string
 	Quarantine           string // why the CPE is not served as others are; empty: it is
+	InSession            bool
+	Unreachable          string // what became of the last Connection Request, where none since the last Inform was accepted
+	Retries              int    // RetryCount of the last Inform
+}
+
+// State selects devices by how they are doing; the empty State all.
+type State string
+
+// The States.
+const (
+	Online      State = "online"
+	Offline     State = "offline"
+	InSession   State = "session"
+	Quarantined State = "quarantined"
+	Unreachable State = "unreachable"
+	Retrying    State = "retrying" // sessions fail: a RetryCount of at least manyRetries
+)
+
+// manyRetries is the RetryCount that one bad line does not explain: by TR-069 3.2.1.1 it takes a quarter of an hour or more.
+const manyRetries = 5
+
+// Filter selects devices; its zero value all of them.
+type Filter struct {
+	Text  string // in any of the identity values
+	Root  string // of the CPE's data model
+	State State
+}
+
+func (f *Filter) takes(s *Summary) bool {
+	switch f.State {
+	case "":
+	case Online:
+		if !s.Online {
+			return false
+		}
+	case Offline:
+		if s.Online {
+			return false
+		}
+	case InSession:
+		if !s.InSession {
+			return false
+		}
+	case Quarantined:
+		if s.Quarantine == "" {
+			return false
+		}
+	case Unreachable:
+		if s.Unreachable == "" {
+			return false
+		}
+	case Retrying:
+		if s.Retries < manyRetries {
+			return false
+		}
+	default:
+		return false
+	}
+	return (f.Root == "" || s.Root == f.Root) && (f.Text == "" || s.contains(f.Text))
 }
 
 // Detail is all there is to tell about a device.
@@ -33,7 +92,6 @@ type Detail struct {
 	Since           time.Time
 	Discovered      bool
 	RPCMethods      []string
-	InSession       bool
 	Queued          int
 	Attempts        []Attempt // the last round of Connection Requests, in order
 	Running         []string  // commands whose end the CPE has not reported, the oldest first
@@ -59,17 +117,45 @@ type Attempt struct {
 // unknownInterval is how long a CPE counts as online after an Inform where its PeriodicInformInterval is not known.
 const unknownInterval = 24 * time.Hour
 
-func (d *Device) summary() (s Summary) {
-	d.glance(func() { s = d.summaryLocked() })
+// summary leaves a Device that is asleep alone: a list may be of all of them.
+func (d *Device) summary() Summary {
+	d.mu.RWMutex.RLock()
+	defer d.mu.RWMutex.RUnlock()
+	if d.awake != nil {
+		return d.summaryLocked()
+	}
+	a, c := d.asleep, d.asleep.common.Value()
+	s := Summary{ID: d.id, Manufacturer: c.manufacturer, OUI: c.oui, ProductClass: c.productClass, Root: c.root, SoftwareVersion: c.software,
+		LastInform: moment(a.at), Online: online(moment(a.at), c.interval)}
+	serial, rest, _ := strings.Cut(a.own, between)
+	s.SerialNumber = serial
+	s.ConnectionRequestURL, _, _ = strings.Cut(rest, between)
+	if m := a.more; m != nil {
+		s.Unreachable, s.Retries = m.contact.failing(s.LastInform), m.heard.retries
+	}
 	return s
+}
+
+// online says whether a CPE counts as online without a session.
+func online(inform time.Time, interval int) bool {
+	within := unknownInterval
+	if interval > 0 {
+		within = 2 * time.Duration(interval) * time.Second
+	}
+	return !inform.IsZero() && time.Since(inform) < within
+}
+
+// failing is the error of the last Connection Request, where none since an Inform has been accepted.
+func (c *contact) failing(inform time.Time) string {
+	tried := c.attempts()
+	if len(tried) == 0 || c.promising() != nil || !tried[0].at.After(inform) {
+		return ""
+	}
+	return tried[len(tried)-1].err.Error()
 }
 
 func (d *Device) summaryLocked() Summary {
 	h := &d.head
-	within := unknownInterval
-	if h.Interval > 0 {
-		within = 2 * time.Duration(h.Interval) * time.Second
-	}
 	calm := d.haste
 	calm.now(time.Now(), h.Interval)
 	reason := calm.String()
@@ -78,11 +164,12 @@ func (d *Device) summaryLocked() Summary {
 	}
 	return Summary{ID: d.id, Quarantine: reason, Manufacturer: h.Manufacturer, OUI: h.OUI, ProductClass: h.ProductClass, SerialNumber: h.SerialNumber,
 		Root: h.Root, SoftwareVersion: h.Software, LastInform: d.inform.at, ConnectionRequestURL: h.URL,
-		Online: d.session != nil || !d.inform.at.IsZero() && time.Since(d.inform.at) < within}
+		Online: d.session != nil || online(d.inform.at, h.Interval), InSession: d.session != nil,
+		Unreachable: d.contact.failing(d.inform.at), Retries: d.heard.retries}
 }
 
-// Devices lists the devices after an Endpoint ID, in their order, at most limit; q selects those whose identity contains it.
-func (p *Proxy) Devices(after, q string, limit int) []Summary {
+// Devices lists the devices after an Endpoint ID that a Filter takes, in their order, at most limit.
+func (p *Proxy) Devices(after string, f Filter, limit int) []Summary {
 	p.mu.Lock()
 	if p.order == nil {
 		p.order = make([]usp.EndpointID, 0, len(p.devices))
@@ -97,7 +184,7 @@ func (p *Proxy) Devices(after, q string, limit int) []Summary {
 	if found {
 		i++
 	}
-	q = strings.ToLower(q)
+	f.Text = strings.ToLower(f.Text)
 	var out []Summary
 	for ; i < len(order) && len(out) < limit; i++ {
 		p.mu.RLock()
@@ -106,7 +193,7 @@ func (p *Proxy) Devices(after, q string, limit int) []Summary {
 		if d == nil {
 			continue
 		}
-		if s := d.summary(); q == "" || s.contains(q) {
+		if s := d.summary(); f.takes(&s) {
 			out = append(out, s)
 		}
 	}
@@ -133,7 +220,7 @@ func (p *Proxy) Device(id usp.EndpointID) (Detail, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	t := Detail{Summary: d.summaryLocked(), HardwareVersion: d.head.Hardware, Since: d.head.Since,
-		Discovered: d.model != nil, RPCMethods: d.head.RPCs, InSession: d.session != nil, Queued: len(d.queue),
+		Discovered: d.model != nil, RPCMethods: d.head.RPCs, Queued: len(d.queue),
 		Subscribed: len(d.interest.ValueChange) + len(d.interest.Objects)}
 	for _, a := range d.contact.attempts() {
 		made := Attempt{Time: a.at, Method: a.name}
@@ -183,4 +270,31 @@ func (p *Proxy) Len() int {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return len(p.devices)
+}
+
+// Session is one that is open now.
+type Session struct {
+	ID     usp.EndpointID
+	From   netip.AddrPort
+	Since  time.Time // the Inform
+	Events []string
+	Queued int // requests that wait for their turn in it
+}
+
+// Sessions are those that are open now, by Endpoint ID, at most limit.
+func (p *Proxy) Sessions(limit int) []Session {
+	var out []Session
+	for _, d := range p.all() {
+		d.mu.RWMutex.RLock() // a Device that is asleep has no session
+		if d.awake != nil && d.session != nil {
+			s := Session{ID: d.id, From: d.session.RemoteAddr, Since: d.inform.at, Queued: len(d.queue)}
+			for _, e := range d.session.Inform.Event {
+				s.Events = append(s.Events, e.EventCode)
+			}
+			out = append(out, s)
+		}
+		d.mu.RWMutex.RUnlock()
+	}
+	slices.SortFunc(out, func(a, b Session) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return out[:min(len(out), limit)]
 }

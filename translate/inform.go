@@ -214,6 +214,7 @@ func (d *Device) takeOver(s *cwmp.Session, a *arrival) {
 		d.inform.upTime = was
 	}
 	d.informed++
+	d.heard.retries = in.RetryCount
 	if a.due {
 		d.saved = a.rec.at
 	}

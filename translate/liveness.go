@@ -24,6 +24,8 @@ const maxFaultText = 256
 type heard struct {
 	read  time.Time // the last GetParameterValuesResponse
 	fault string    // the last Fault
+	// retries are the RetryCount of the last Inform: how often the session before had failed, as the CPE sees it.
+	retries int
 }
 
 // note takes down what an RPC came to.

@@ -35,7 +35,7 @@ func TestRestless(t *testing.T) {
 	d.mu.Lock()
 	d.asking = false
 	d.mu.Unlock()
-	if got := w.p.Devices("", "", 1)[0].Quarantine; got != "" {
+	if got := w.p.Devices("", Filter{}, 1)[0].Quarantine; got != "" {
 		t.Errorf("restless by being asked for: %s", got)
 	}
 	for range maxHaste {
@@ -45,7 +45,7 @@ func TestRestless(t *testing.T) {
 		w.must(c.WaitIdle(w.in(deadline)))
 	}
 	d.hurry(&cwmp.Session{Inform: &cwmp.Inform{}}, time.Now()) // for what time has made good
-	if got := w.p.Devices("", "", 1)[0].Quarantine; !strings.HasPrefix(got, "it has informed every few seconds since ") {
+	if got := w.p.Devices("", Filter{}, 1)[0].Quarantine; !strings.HasPrefix(got, "it has informed every few seconds since ") {
 		t.Errorf("quarantine %q", got)
 	}
 	if got := standing(); got != cwmp.Restless {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -17,8 +19,8 @@ const self usp.EndpointID = "self::isthmus"
 // fleet shows a Proxy to the admin address.
 type fleet struct{ proxy *translate.Proxy }
 
-func (f fleet) Devices(after, q string, limit int) []admin.Device {
-	found := f.proxy.Devices(after, q, limit)
+func (f fleet) Devices(after string, by admin.Filter, limit int) []admin.Device {
+	found := f.proxy.Devices(after, translate.Filter{Text: by.Text, Root: by.Root, State: translate.State(by.State)}, limit)
 	list := make([]admin.Device, len(found))
 	for i := range found {
 		list[i] = deviceOf(&found[i])
@@ -34,7 +36,7 @@ func (f fleet) Device(id string) (*admin.Detail, bool) {
 	return &admin.Detail{
 		Quirks: notNil(d.Quirks),
 		Device: deviceOf(&d.Summary), HardwareVersion: d.HardwareVersion, ModelName: d.ModelName, FirstInform: moment(d.Since),
-		RPCMethods: notNil(d.RPCMethods), Discovered: d.Discovered, InSession: d.InSession, PendingOperations: notNil(d.Running),
+		RPCMethods: notNil(d.RPCMethods), Discovered: d.Discovered, PendingOperations: notNil(d.Running),
 		Queued: d.Queued, ConnectionRequest: lastTry(d.Attempts), Reset: admin.Reset{Time: moment(d.Reset.Time), From: sourceText(d.Reset.From)},
 		Events: notNil(d.Events), Cache: admin.Cache{Parameters: d.Cached}, SubscribedPaths: d.Subscribed,
 	}, true
@@ -79,10 +81,45 @@ func (f fleet) Do(ctx context.Context, id string, req *usppb.Msg) (*usppb.Msg, e
 	return resp, nil
 }
 
+func (f fleet) Sessions(limit int) []admin.Session {
+	list := []admin.Session{}
+	for _, s := range f.proxy.Sessions(limit) {
+		list = append(list, admin.Session{EndpointID: string(s.ID), From: s.From.String(), Since: s.Since.UTC(), Events: notNil(s.Events), Queued: s.Queued})
+	}
+	return list
+}
+
+func (f fleet) Len() int { return f.proxy.Len() }
+
+func (f fleet) Act(ctx context.Context, id string, a admin.Action) error {
+	agent := usp.EndpointID(id)
+	var err error
+	switch a {
+	case admin.Refresh:
+		err = f.proxy.Refresh(ctx, agent)
+	case admin.Ask:
+		err = f.proxy.Ask(ctx, agent)
+	case admin.Quarantine, admin.Release:
+		err = f.proxy.Quarantine(ctx, agent, a == admin.Quarantine)
+	case admin.Forget:
+		err = f.proxy.Forget(ctx, agent)
+	default:
+		err = fmt.Errorf("%s is no action", a)
+	}
+	switch {
+	case errors.Is(err, translate.ErrNoDevice):
+		return admin.ErrNoDevice
+	case errors.Is(err, translate.ErrInSession):
+		return admin.ErrBusy
+	}
+	return err
+}
+
 func deviceOf(s *translate.Summary) admin.Device {
 	return admin.Device{EndpointID: string(s.ID), Manufacturer: s.Manufacturer, OUI: s.OUI, ProductClass: s.ProductClass,
 		SerialNumber: s.SerialNumber, Root: s.Root, SoftwareVersion: s.SoftwareVersion, LastInform: moment(s.LastInform),
-		Online: s.Online, ConnectionRequestURL: s.ConnectionRequestURL, Quarantine: s.Quarantine}
+		Online: s.Online, ConnectionRequestURL: s.ConnectionRequestURL, Quarantine: s.Quarantine,
+		InSession: s.InSession, Unreachable: s.Unreachable, Retries: s.Retries}
 }
 
 func moment(t time.Time) *time.Time {

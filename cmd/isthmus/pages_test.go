@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"isthmus/cmd/isthmus/admin"
 	"isthmus/cmd/isthmus/config"
 	"isthmus/cwmp/cpe"
 	"isthmus/store"
@@ -32,7 +33,7 @@ const (
 	pagesToken = "pages-test-token"
 
 	// A page of the fleet takes milliseconds, a search that finds nothing a second on a machine with other work.
-	pagesSlow  = 2 * time.Second
+	pagesSlow  = 2000 * time.Millisecond
 	pagesTries = 15
 
 	maxPages = 30 // that are looked at in each window
@@ -64,6 +65,9 @@ func TestPages(t *testing.T) {
 		})
 	}
 	t.Run("Search", func(t *testing.T) { c.open(window{width: 1280, height: 800}).search(t, site) })
+	t.Run("Actions", func(t *testing.T) { c.open(window{width: 1280, height: 800}).actions(t, site) })
+	t.Run("Keyboard", func(t *testing.T) { c.open(window{width: 1280, height: 800, script: true}).keyboard(t, site) })
+	t.Run("Logout", func(t *testing.T) { c.open(window{width: 1280, height: 800}).logout(t, site) })
 }
 
 // webSite is the admin address of a proxy with a large fleet, one CPE of which is there.
@@ -289,6 +293,24 @@ func shoot(p *tab, name string) {
 func (p *tab) search(t *testing.T, s *webSite) {
 	p.t = t
 	p.visit(s.origin + "/")
+	rows := func() (ids []string) {
+		p.eval(`[...document.querySelectorAll("tbody tr th, tbody tr td:first-child")].map(e => e.textContent.trim())`, &ids)
+		return ids
+	}
+	first := rows()
+	if len(first) < 20 || !slices.IsSorted(first) {
+		t.Fatalf("the first page has %d rows", len(first))
+	}
+	p.load(func() { p.eval(`document.querySelector("a[rel=next]").click()`, nil) })
+	if second := rows(); len(second) < 20 || second[0] <= first[len(first)-1] {
+		t.Errorf("the second page begins with %q", second)
+	}
+	p.eval(`document.querySelector("input[name=q]").focus()`, nil)
+	p.enter("s0012345")
+	p.load(func() { p.press("Enter") })
+	if got := rows(); len(got) != 1 || !strings.Contains(got[0], "S0012345") {
+		t.Errorf("found %q", got)
+	}
 	// What a CPE says of itself is text.
 	p.visit(s.origin + "/?q=" + url.QueryEscape("<GmbH>"))
 	if got := p.text(`document.body.textContent`); !strings.Contains(got, "Größe & Söhne <GmbH>") {
@@ -297,5 +319,69 @@ func (p *tab) search(t *testing.T, s *webSite) {
 	p.visit(s.origin + "/?q=" + url.QueryEscape(`"><script>alert(1)</script>`))
 	if got := p.text(`document.querySelector("input[name=q]").value`); got != `"><script>alert(1)</script>` {
 		t.Errorf("the field holds %q", got)
+	}
+}
+
+// actions are done to the CPE that is there, by forms that need no JavaScript, and another is forgotten.
+func (p *tab) actions(t *testing.T, s *webSite) {
+	p.t = t
+	act := func(action string) string {
+		p.load(func() { p.eval(`document.querySelector("form[action$='/`+action+`'] button").click()`, nil) })
+		p.checkConsole(s.origin)
+		return p.text(`document.querySelector("[role=status]")?.textContent ?? document.querySelector("[role=alert]")?.textContent ?? ""`)
+	}
+	p.visit(s.origin + "/devices/" + admin.Segment(s.live))
+	for _, tc := range [][2]string{{"refresh", "What is read from now on"}, {"connection-request", "has opened a session"},
+		{"quarantine", "is in quarantine"}, {"release", "is over"}} {
+		if got := act(tc[0]); !strings.Contains(got, tc[1]) {
+			t.Errorf("%s: the page says %q", tc[0], got)
+		}
+	}
+	p.visit(s.origin + "/?q=S0012346")
+	p.load(func() { p.eval(`document.querySelector("tbody a").click()`, nil) })
+	device := p.text("location.href")
+	act("forget")
+	if got := p.text("location.pathname"); got != "/" {
+		t.Errorf("after forgetting a device it shows %s", got)
+	}
+	p.visit(device)
+	if got := p.text(`document.querySelector("h1").textContent`); got != "Not Found" {
+		t.Errorf("a forgotten device is still there: %q", got)
+	}
+}
+
+// keyboard uses a page without a mouse.
+func (p *tab) keyboard(t *testing.T, s *webSite) {
+	p.t = t
+	p.visit(s.origin + "/")
+	p.press("Tab")
+	if got := p.text(`document.activeElement.getAttribute("href") ?? ""`); got != "#main" {
+		t.Errorf("the first thing that Tab leads to is %q, not the link that skips the navigation", got)
+	}
+	for range 12 {
+		if outline := p.text(`getComputedStyle(document.activeElement).outlineStyle + " " + getComputedStyle(document.activeElement).outlineWidth`); strings.HasPrefix(outline, "none") ||
+			strings.HasSuffix(outline, " 0px") {
+			t.Errorf("the focus cannot be seen on %s", p.text("document.activeElement.outerHTML.slice(0, 100)"))
+		}
+		p.press("Tab")
+	}
+	p.eval("document.activeElement.blur()", nil)
+	p.press("/")
+	if got := p.text("document.activeElement.name ?? ''"); got != "q" {
+		t.Errorf("/ leads to %q, not to the search", got)
+	}
+	if got := p.text(`document.querySelector("input[name=q]").value`); got != "" {
+		t.Errorf("/ is typed into the search: %q", got)
+	}
+}
+
+// logout is the last: the session is all tabs'.
+func (p *tab) logout(t *testing.T, s *webSite) {
+	p.t = t
+	p.visit(s.origin + "/")
+	p.load(func() { p.eval(`document.querySelector("form[action='/logout'] button").click()`, nil) })
+	p.visit(s.origin + "/")
+	if got := p.text(`document.querySelector("input[name=token]")?.type ?? ""`); got != "password" {
+		t.Error("after the logout the fleet can still be seen")
 	}
 }

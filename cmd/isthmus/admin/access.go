@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"html/template"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -236,7 +235,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) public(path string) bool {
-	return path == "/healthz" || path == "/readyz" || path == "/login" || path == "/metrics" && s.opts.MetricsPublic
+	return path == "/healthz" || path == "/readyz" || path == "/login" || strings.HasPrefix(path, "/assets/") || path == "/metrics" && s.opts.MetricsPublic
 }
 
 // login begins a session for who knows the token.
@@ -274,14 +273,8 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-var loginTemplate = template.Must(template.New("login.html").ParseFS(assets, "login.html"))
-
-func (s *Server) loginPage(w http.ResponseWriter, _ *http.Request, status int, problem, next string) {
-	html(w)
-	w.WriteHeader(status)
-	if err := loginTemplate.Execute(w, struct{ Problem, Next string }{problem, next}); err != nil {
-		s.opts.Log.Debug("login page not sent", "err", err)
-	}
+func (s *Server) loginPage(w http.ResponseWriter, r *http.Request, status int, problem, next string) {
+	s.render(w, r, status, "login.html", "Log in", struct{ Problem, Next string }{problem, next})
 }
 
 // audit says in the log who did what, to a device or (device "") to the proxy.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -26,14 +27,32 @@ type fakeFleet struct{}
 
 var ids = []string{"ops::001122-GW-1", "ops::001122-GW-a%20b", "os::001122-3"}
 
-func (fakeFleet) Devices(after, q string, limit int) []Device {
+func (fakeFleet) Devices(after string, by Filter, limit int) []Device {
 	var all []Device
 	for _, id := range ids {
-		if id > after && strings.Contains(id, q) && len(all) < limit {
-			all = append(all, Device{EndpointID: id})
+		if id > after && strings.Contains(id, by.Text) && (by.State == "" || by.State == "quarantined") && len(all) < limit {
+			all = append(all, Device{EndpointID: id, Quarantine: "a <b>reason</b>"})
 		}
 	}
 	return all
+}
+
+func (fakeFleet) Len() int { return len(ids) }
+
+func (fakeFleet) Sessions(int) []Session {
+	return []Session{{EndpointID: ids[1], From: "192.0.2.1:7", Since: time.Now(), Events: []string{"1 BOOT"}}}
+}
+
+func (fakeFleet) Act(_ context.Context, id string, a Action) error {
+	switch {
+	case !slices.Contains(ids, id):
+		return ErrNoDevice
+	case a == Forget:
+		return ErrBusy
+	case a == Ask:
+		return errors.New("the CPE cannot be reached")
+	}
+	return nil
 }
 
 func (fakeFleet) Device(id string) (*Detail, bool) {
@@ -108,7 +127,7 @@ func TestPages(t *testing.T) {
 		{"/healthz", 200, "ok\n"},
 		{"/readyz", 200, "ready\n"},
 		{"/metrics", 200, ""},
-		{"/", 200, `<a href="/api/v1/devices/ops::001122-GW-a%2520b">ops::001122-GW-a%20b</a>`},
+		{"/", 200, `<a href="/devices/ops::001122-GW-a%2520b">ops::001122-GW-a%20b</a>`},
 		{"/api/v1/devices", 200, `"next":""`},
 		{"/api/v1/devices?limit=2", 200, `"next":"ops::001122-GW-a%20b"`},
 		{"/api/v1/devices?limit=2&after=ops::001122-GW-a%2520b", 200, `[{"endpoint_id":"os::001122-3"`},

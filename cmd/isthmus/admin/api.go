@@ -8,14 +8,44 @@ import (
 	"isthmus/usp/usppb"
 )
 
-// ErrNoDevice says that no CPE has this Endpoint ID.
-var ErrNoDevice = errors.New("no such device")
+// What Fleet refuses.
+var (
+	ErrNoDevice = errors.New("no such device")
+	ErrBusy     = errors.New("the CPE is in a session: try again when that is over")
+)
+
+// Action is what an operator does to a device, the last segment of its path in the API.
+type Action string
+
+// The Actions.
+const (
+	Refresh    Action = "refresh"            // what is read from now on is read from the CPE
+	Ask        Action = "connection-request" // have the CPE open a session, and wait for it
+	Quarantine Action = "quarantine"         // read and write nothing until Release
+	Release    Action = "release"
+	Forget     Action = "forget" // remove the device and its Agent, with all that is known
+)
+
+// Filter selects devices; its zero value all of them.
+type Filter struct {
+	Text  string // in any of the identity values
+	Root  string // "Device." or "InternetGatewayDevice."
+	State string // one of States
+}
+
+// States are what Filter.State may be, besides "".
+var States = []string{"online", "offline", "session", "quarantined", "unreachable", "retrying"}
 
 // Fleet is what the admin address shows: the CPEs of a running proxy. It is safe for concurrent use.
 type Fleet interface {
-	// Devices gives the devices with Endpoint IDs after the given one that match q (in any of their identity values, "" for
-	// all), by Endpoint ID, limit at most.
-	Devices(after, q string, limit int) []Device
+	// Devices gives the devices with Endpoint IDs after the given one that a Filter takes, by Endpoint ID, limit at most.
+	Devices(after string, by Filter, limit int) []Device
+	// Len is how many devices there are.
+	Len() int
+	// Sessions are the CWMP sessions that are open now, by Endpoint ID, limit at most.
+	Sessions(limit int) []Session
+	// Act does something to a device. The errors are ErrNoDevice, ErrBusy, and what a person can be told.
+	Act(ctx context.Context, id string, a Action) error
 	// Device gives one device; false where there is none.
 	Device(id string) (*Detail, bool)
 	// Trace gives the last exchanges of a device, newest first; false where there is no such device.
@@ -37,7 +67,10 @@ type Device struct {
 	LastInform           *time.Time `json:"last_inform"` // in UTC; nil: never
 	Online               bool       `json:"online"`
 	ConnectionRequestURL string     `json:"connection_request_url"`
-	Quarantine           string     `json:"quarantine"` // why the CPE is not served as others are; "": it is
+	InSession            bool       `json:"in_session"`
+	Unreachable          string     `json:"unreachable"` // what became of the last Connection Request, where none since the last Inform was accepted
+	Retries              int        `json:"retries"`     // RetryCount of the last Inform
+	Quarantine           string     `json:"quarantine"`  // why the CPE is not served as others are; "": it is
 }
 
 // Detail is one CPE.
@@ -46,10 +79,9 @@ type Detail struct {
 	HardwareVersion   string     `json:"hardware_version"`
 	ModelName         string     `json:"model_name"`
 	FirstInform       *time.Time `json:"first_inform"`
-	Events            []string   `json:"events"`      // event codes of the last Inform
-	RPCMethods        []string   `json:"rpc_methods"` // what GetRPCMethods answered
-	Discovered        bool       `json:"discovered"`  // the whole data model is known
-	InSession         bool       `json:"in_session"`
+	Events            []string   `json:"events"`             // event codes of the last Inform
+	RPCMethods        []string   `json:"rpc_methods"`        // what GetRPCMethods answered
+	Discovered        bool       `json:"discovered"`         // the whole data model is known
 	PendingOperations []string   `json:"pending_operations"` // commands whose end the CPE has not reported
 	Queued            int        `json:"queued"`             // requests that wait for a session
 	ConnectionRequest LastTry    `json:"connection_request"`
@@ -83,6 +115,20 @@ type Cache struct {
 	Parameters int `json:"parameters"` // in memory; 0 while nobody asks
 }
 
+// Session is a CWMP session that is open.
+type Session struct {
+	EndpointID string    `json:"endpoint_id"`
+	From       string    `json:"from"` // host:port
+	Since      time.Time `json:"since"`
+	Events     []string  `json:"events"`
+	Queued     int       `json:"queued"` // requests that wait for their turn in it
+}
+
+// Sessions is the answer to GET /api/v1/sessions.
+type Sessions struct {
+	Sessions []Session `json:"sessions"`
+}
+
 // Exchange is one USP message to an Agent beside the CWMP RPCs it became. It holds no values of parameters that may be secret.
 type Exchange struct {
 	Time       time.Time  `json:"time"`
@@ -112,6 +158,11 @@ type List struct {
 // Trace is the answer to GET /api/v1/devices/{endpoint_id}/trace.
 type Trace struct {
 	Exchanges []Exchange `json:"exchanges"`
+}
+
+// Done is the answer to a POST that has done what it says.
+type Done struct {
+	Result string `json:"result"`
 }
 
 // Error is the answer where something is wrong.

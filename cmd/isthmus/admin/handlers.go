@@ -2,15 +2,16 @@ package admin
 
 import (
 	"context"
-	"embed"
 	"encoding/json"
 	"errors"
-	"html/template"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -47,12 +48,26 @@ func (s *Server) devices(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	answer(w, s.list(q.Get("after"), q.Get("q"), limit))
+	by, err := filter(q)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	answer(w, s.list(q.Get("after"), by, limit))
+}
+
+// filter is what a query selects.
+func filter(q url.Values) (Filter, error) {
+	by := Filter{Text: q.Get("q"), Root: q.Get("root"), State: q.Get("state")}
+	if by.State != "" && !slices.Contains(States, by.State) {
+		return by, fmt.Errorf("state must be one of %s", strings.Join(States, ", "))
+	}
+	return by, nil
 }
 
 // list gives one page. It asks for one device more than fits, to know whether there is another page.
-func (s *Server) list(after, q string, limit int) *List {
-	l := &List{Devices: s.opts.Fleet.Devices(after, q, limit+1)}
+func (s *Server) list(after string, by Filter, limit int) *List {
+	l := &List{Devices: s.opts.Fleet.Devices(after, by, limit+1)}
 	if len(l.Devices) > limit {
 		l.Devices = l.Devices[:limit]
 		l.Next = l.Devices[limit-1].EndpointID
@@ -61,6 +76,33 @@ func (s *Server) list(after, q string, limit int) *List {
 		l.Devices = []Device{}
 	}
 	return l
+}
+
+func (s *Server) sessions(w http.ResponseWriter, _ *http.Request) {
+	answer(w, &Sessions{s.opts.Fleet.Sessions(maxLimit)})
+}
+
+// act does something to a device, for a program.
+func (s *Server) act(w http.ResponseWriter, r *http.Request, a Action) {
+	switch err := s.do(r, a); {
+	case err == nil:
+		answer(w, &Done{Result: "done"})
+	case errors.Is(err, ErrNoDevice):
+		noDevice(w, r)
+	case errors.Is(err, ErrBusy):
+		fail(w, http.StatusConflict, err.Error())
+	default:
+		fail(w, http.StatusBadGateway, err.Error())
+	}
+}
+
+// do does something to the device of a request and writes it to the audit log.
+func (s *Server) do(r *http.Request, a Action) error {
+	ctx, cancel := context.WithTimeout(r.Context(), s.opts.RequestTimeout)
+	defer cancel()
+	err := s.opts.Fleet.Act(ctx, r.PathValue("id"), a)
+	s.audit(r, string(a), r.PathValue("id"), err)
+	return err
 }
 
 func (s *Server) device(w http.ResponseWriter, r *http.Request) {
@@ -141,23 +183,6 @@ func changes(req *usppb.Msg) bool {
 	return false
 }
 
-var (
-	//go:embed *.html
-	assets embed.FS
-	fleet  = template.Must(template.New("fleet.html").Funcs(template.FuncMap{"segment": Segment}).ParseFS(assets, "fleet.html"))
-)
-
-func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	html(w)
-	if err := fleet.Execute(w, struct {
-		*List
-		Query string
-	}{s.list(q.Get("after"), q.Get("q"), defaultLimit), q.Get("q")}); err != nil {
-		s.opts.Log.Debug("fleet page not sent", "err", err)
-	}
-}
-
 // Segment escapes an Endpoint ID as one path segment of this API.
 func Segment(id string) string { return url.PathEscape(id) }
 
@@ -180,7 +205,7 @@ func fail(w http.ResponseWriter, status int, msg string) {
 func html(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

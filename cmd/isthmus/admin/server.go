@@ -110,7 +110,11 @@ func (s *Server) routes() http.Handler {
 			fail(w, http.StatusMethodNotAllowed, "only "+method+" is known here")
 		})
 	}
-	route("GET", "/{$}", s.page)
+	route("GET", "/{$}", s.fleetPage)
+	route("GET", "/sessions", s.sessionsPage)
+	route("GET", "/problems", s.problemsPage)
+	route("GET", "/devices/{id}", s.devicePage)
+	route("GET", "/assets/{file}", s.asset)
 	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) {
 		s.loginPage(w, r, http.StatusOK, "", r.URL.Query().Get("next"))
 	})
@@ -124,6 +128,11 @@ func (s *Server) routes() http.Handler {
 	route("GET", "/api/v1/devices/{id}/trace", s.trace)
 	route("POST", "/api/v1/devices/{id}/usp", s.usp)
 	s.capture(mux)
+	for _, a := range []Action{Refresh, Ask, Quarantine, Release, Forget} {
+		route("POST", "/api/v1/devices/{id}/"+string(a), func(w http.ResponseWriter, r *http.Request) { s.act(w, r, a) })
+		route("POST", "/devices/{id}/"+string(a), func(w http.ResponseWriter, r *http.Request) { s.actPage(w, r, a) })
+	}
+	route("GET", "/api/v1/sessions", s.sessions)
 	route("POST", "/api/v1/backup", s.backup)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, "no such resource")

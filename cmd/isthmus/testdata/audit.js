@@ -8,6 +8,7 @@
 
   if (!document.documentElement.lang) wrong.push("the page has no language");
   if (!document.title) wrong.push("the page has no title");
+  if (all("main").length !== 1) wrong.push(`${all("main").length} main elements`);
   if (all("h1").length !== 1) wrong.push(`${all("h1").length} h1`);
   let level = 0;
   for (const h of all("h1,h2,h3,h4,h5,h6")) {

@@ -105,12 +105,15 @@ func (x *session) Resubscribe(ctx context.Context, to []mtp.Target) error {
 	if err := x.c.Unsubscribe(ctx, strconv.Itoa(number)); err != nil {
 		return err
 	}
+	x.mu.Lock()
+	x.template = to[0].STOMP.OwnDestination // a message may come before the receipt of the SUBSCRIBE, and name another Agent's destination
+	x.mu.Unlock()
 	if err := x.c.Subscribe(ctx, strconv.Itoa(number+1), mine); err != nil {
 		return err
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.template, x.mine, x.number = to[0].STOMP.OwnDestination, mine, number+1
+	x.mine, x.number = mine, number+1
 	return nil
 }
 
