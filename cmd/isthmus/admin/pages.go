@@ -160,6 +160,11 @@ var words = map[Action]string{
 }
 
 func (s *Server) devicePage(w http.ResponseWriter, r *http.Request) {
+	s.showDevice(w, r, http.StatusOK, words[Action(r.URL.Query().Get("done"))], "")
+}
+
+// showDevice is the page of one device, with what an action has done, or why it has failed.
+func (s *Server) showDevice(w http.ResponseWriter, r *http.Request, status int, said, failed string) {
 	id := r.PathValue("id")
 	d, ok := s.opts.Fleet.Device(id)
 	if !ok {
@@ -167,37 +172,24 @@ func (s *Server) devicePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	trace, _ := s.opts.Fleet.Trace(id)
-	s.render(w, r, http.StatusOK, "device.html", id, struct {
+	s.render(w, r, status, "device.html", id, struct {
 		*Detail
-		Trace  []Exchange
-		Said   string
-		Failed string
-	}{d, trace, words[Action(r.URL.Query().Get("done"))], ""})
+		Trace        []Exchange
+		Said, Failed string
+	}{d, trace, said, failed})
 }
 
 // actPage does something to a device, for a person.
 func (s *Server) actPage(w http.ResponseWriter, r *http.Request, a Action) {
-	id := r.PathValue("id")
 	switch err := s.do(r, a); {
 	case errors.Is(err, ErrNoDevice):
 		s.noDevicePage(w, r)
 	case err != nil:
-		d, ok := s.opts.Fleet.Device(id)
-		if !ok {
-			s.noDevicePage(w, r)
-			return
-		}
-		trace, _ := s.opts.Fleet.Trace(id)
-		s.render(w, r, http.StatusConflict, "device.html", id, struct {
-			*Detail
-			Trace  []Exchange
-			Said   string
-			Failed string
-		}{d, trace, "", err.Error()})
+		s.showDevice(w, r, http.StatusConflict, "", err.Error())
 	case a == Forget:
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	default:
-		http.Redirect(w, r, "/devices/"+Segment(id)+"?done="+string(a), http.StatusSeeOther)
+		http.Redirect(w, r, "/devices/"+Segment(r.PathValue("id"))+"?done="+string(a), http.StatusSeeOther)
 	}
 }
 
@@ -205,9 +197,8 @@ func (s *Server) sessionsPage(w http.ResponseWriter, r *http.Request) {
 	list := s.opts.Fleet.Sessions(maxLimit)
 	s.render(w, r, http.StatusOK, "sessions.html", "Sessions", struct {
 		Sessions []Session
-		Limit    int
 		More     bool
-	}{list, maxLimit, len(list) == maxLimit})
+	}{list, len(list) == maxLimit})
 }
 
 // problemsShown is how many devices of a kind of problem the page names.
