@@ -40,6 +40,7 @@ func TestRelease(t *testing.T) {
 	if err := s.Close(); err != nil { // which makes tables of them
 		t.Fatal(err)
 	}
+	syscall.Sync() // the kernel takes back only what is on disk
 	if s, err = Open(dir, nil); err != nil {
 		t.Fatal(err)
 	}
