@@ -361,10 +361,12 @@ func (a *Agent) enroll(in *inbound, key requestKey) bool {
 	in.l.handling++
 	in.l.bytes += in.bytes
 	a.handling++
-	if a.inFlight == nil {
-		a.inFlight = make(map[requestKey]struct{})
+	if key.id != "" { // else it is no message, and a duplicate of none
+		if a.inFlight == nil {
+			a.inFlight = make(map[requestKey]struct{})
+		}
+		a.inFlight[key] = struct{}{}
 	}
-	a.inFlight[key] = struct{}{}
 	a.busy++
 	a.work.Add(1)
 	return true

@@ -173,6 +173,31 @@ func TestSigns(t *testing.T) {
 	}
 }
 
+// TestRecordsWithoutMessage: what has no msg_id is no duplicate of anything; each is answered.
+func TestRecordsWithoutMessage(t *testing.T) {
+	r, _, _ := certified(t)
+	w, _ := r.up(nil)
+	for range 2 {
+		if err := r.a.Receive(w, tlsOutsideSession(t), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disconnects := 0
+	for range 4 {
+		select {
+		case rec := <-w.out:
+			if rec.GetDisconnect() != nil {
+				disconnects++
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("a Record was not answered")
+		}
+	}
+	if disconnects != 2 {
+		t.Errorf("%d Disconnect Records, want 2", disconnects)
+	}
+}
+
 // tlsOutsideSession is a Record that is answered with a Disconnect Record.
 func tlsOutsideSession(t *testing.T) []byte {
 	b, err := usp.Address(&usppb.Record{PayloadSecurity: usppb.Record_TLS12, RecordType: &usppb.Record_NoSessionContext{
