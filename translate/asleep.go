@@ -19,7 +19,9 @@ type mutex struct {
 // Lock implements sync.Locker.
 func (m *mutex) Lock() {
 	m.RWMutex.Lock()
-	m.d.rouse()
+	if m.d.awake == nil {
+		m.d.rouse()
+	}
 }
 
 // RLock locks for reading.
@@ -148,9 +150,6 @@ func (d *Device) doze(now time.Time) {
 
 // rouse wakes a Device. d.mu is held, for writing.
 func (d *Device) rouse() {
-	if d.awake != nil {
-		return
-	}
 	a, c := d.asleep, d.asleep.common.Value()
 	d.asleep, d.awake = nil, newAwake()
 	d.head = head{OUI: c.oui, ProductClass: c.productClass, Manufacturer: c.manufacturer, Root: c.root, ModelName: c.model, Software: c.software,
