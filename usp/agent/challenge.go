@@ -88,8 +88,12 @@ func notNegative(value string) error {
 	return nil
 }
 
-// conceal keeps what a secret comes to.
-func (t *tx) conceal(path, value string) *usp.Error {
+// conceal keeps what a secret comes to; one that has to be shown to somebody else, as it is.
+func (t *tx) conceal(path string, c *column, value string) *usp.Error {
+	if c.hidden != "" {
+		t.put(path, c.hidden, value)
+		return nil
+	}
 	kept := ""
 	if value != "" {
 		salt := make([]byte, secretSalt)

@@ -98,7 +98,7 @@ func (rs *rowSet) targets() []mtp.Target {
 func (t *tx) checkMTP(row string) (bad usp.ParamError, ok bool) {
 	d := t.agent.fleet.opts.Dialer
 	to := t.rows.target(row)
-	if d == nil || to.Host == "" || !t.exists(row) || t.rows.values[controllerOf(row)][fleetMark] != "" {
+	if d == nil || to.Host == "" || !t.exists(row) || !to.Added && t.rows.values[controllerOf(row)][fleetMark] != "" {
 		return bad, true
 	}
 	if err := d.Check(to); err != nil {

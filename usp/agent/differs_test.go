@@ -11,7 +11,7 @@ var differs = []difference{
 	{"02", `[+].*/Device.LocalAgent.Controller[.][^/]*TransferCompletePolicy[.].*`, "this Agent has policies for TransferComplete!"},
 	{"02", `[+].*/Device.LocalAgent.Controller.{i}[.]/AddMyCertificate.*`, "a Controller of this Agent can add a certificate of its own"},
 	{"05/1/10", `-disconnect 7106`, "this Agent has session contexts"},
-	{"02", `-.*Controller.1.MTP.1.(CoAP|MQTT|STOMP|UDS)\..*`, "there are no such MTPs here; CoAP was deleted in Device:2.18"},
+	{"02", `-.*Controller.1.MTP.1.(CoAP|MQTT|STOMP|UDS)\..*`, "that Controller has no such MTPs; CoAP was deleted in Device:2.18"},
 	{"02/1/13", `[+-].*/Device\.(BulkData|Security|USPServices|UnixDomainSockets|X)\.`, "what the device behind the Agent has"},
 	{"02/1/14", `[+].*/Trigger(Action|ConfigSettings)(/.*)?`, "Device:2.16 has triggers, and so has this Agent"},
 	{"02/1/15", `[+].*/[?](/key_names=.*)?`, "TP-469 1.75 and the specification's example give unique_key_sets of the child tables too"},

@@ -170,9 +170,9 @@ func (f *Fleet) addController(c ControllerConfig) {
 	f.base.put(path+"MTP.1.", map[string]string{"Alias": "cpe-1", "Enable": "true", "Protocol": c.MTP.protocol()})
 	switch c.MTP.protocol() {
 	case mqttMTP:
-		f.base.put(path+"MTP.1."+mqttName, map[string]string{"AgentMTPReference": f.addClient(&c.MTP), "Topic": c.MTP.MQTT.ControllerTopic})
+		f.base.put(path+"MTP.1."+mqttName, map[string]string{"AgentMTPReference": f.addClient(c.EndpointID, &c.MTP), "Topic": c.MTP.MQTT.ControllerTopic})
 	case stompMTP:
-		f.base.put(path+"MTP.1."+stompName, map[string]string{"Reference": f.addConnection(&c.MTP), "Destination": c.MTP.STOMP.ControllerDestination})
+		f.base.put(path+"MTP.1."+stompName, map[string]string{"Reference": f.addConnection(c.EndpointID, &c.MTP), "Destination": c.MTP.STOMP.ControllerDestination})
 	case webSocket:
 		f.base.put(path+"MTP.1.WebSocket.", map[string]string{"Host": c.MTP.Host, "Port": itoa(c.MTP.Port), "Path": c.MTP.Path,
 			"EnableEncryption": formatBool(c.MTP.EnableEncryption)})

@@ -63,6 +63,11 @@ func (t *tx) check(rows []string) []usp.ParamError {
 				failed = append(failed, bad)
 			}
 		}
+		if row := brokerRow(path); row != "" {
+			if bad, ok := t.checkBroker(row); !ok {
+				failed = append(failed, bad)
+			}
+		}
 		def := tableOf(path)
 		if def == nil || !def.Multi {
 			continue

@@ -66,6 +66,9 @@ func (t *tx) set(writes []Write) ([]Write, *usp.Error) {
 	if len(failed) == 0 {
 		failed = t.check(touched(writes))
 	}
+	if err := t.cutOff(); len(failed) == 0 && err != nil {
+		failed = []usp.ParamError{{Path: writes[0].Path, Code: err.Code, Msg: err.Msg}}
+	}
 	if len(failed) == 0 {
 		return done, nil
 	}
@@ -110,7 +113,7 @@ func (t *tx) setOne(w Write) (string, *usp.Error) {
 		return "", err
 	}
 	if c.Secured {
-		return "", t.conceal(obj, value)
+		return "", t.conceal(obj, c, value)
 	}
 	if old := t.rows.get(obj, name); name == "EndpointID" && old != value {
 		t.purge[obj] = true // what waits is for another Endpoint
@@ -131,6 +134,9 @@ func (t *tx) accept(c *column, value string) (string, *usp.Error) {
 // configured is the error of changing what the configuration says of a row.
 func (t *tx) configured(obj, name string) *usp.Error {
 	if err := t.rows.configuredMTP(obj); err != nil {
+		return err
+	}
+	if err := t.rows.configuredBroker(obj, name); err != nil {
 		return err
 	}
 	table, _ := splitRow(obj)
@@ -211,7 +217,7 @@ func (t *tx) adopt(path string) {
 	}
 	for p, values := range base.values {
 		if rest, ok := strings.CutPrefix(p, from); ok && rest != "" {
-			t.rows.put(path+rest, values)
+			t.rows.put(path+rest, t.rows.asHere(base, values))
 		}
 	}
 	t.rows.put(path, map[string]string{fleetMark: "1"})
@@ -236,7 +242,7 @@ func (t *tx) initialize(def *table, path string, s Setting) *usp.Error {
 		return err
 	}
 	if c.Secured {
-		return t.conceal(obj, value)
+		return t.conceal(obj, c, value)
 	}
 	t.rows.put(obj, map[string]string{name: value})
 	t.changed[obj] = true
@@ -293,7 +299,7 @@ func (t *tx) generate(def *table, path string, n uint32) {
 	if table == subscriptionTable && t.rows.get(path, "ID") == "" {
 		t.rows.put(path, map[string]string{"ID": t.unused(table, "ID", "cpe-", n)})
 	}
-	if table == roleTable && t.rows.get(path, "Name") == "" {
+	if (table == roleTable || table == mqttClientTable) && t.rows.get(path, "Name") == "" {
 		t.rows.put(path, map[string]string{"Name": t.unused(table, "Name", "cpe-", n)})
 	}
 	if _, given := t.rows.values[path]["Order"]; def.column("Order") != nil && !given {
@@ -343,6 +349,9 @@ func (t *tx) remove(path string) error {
 	}
 	if t.rows.configuredMTP(path) != nil {
 		return usp.Errorf(usp.DeleteFailure, "the configuration says how this Controller is reached")
+	}
+	if brokerRow(path) == path {
+		return t.removeBroker(path)
 	}
 	table, _ := splitRow(path)
 	switch table {

@@ -25,10 +25,15 @@ const (
 
 // Keys of a Client's row that are no parameters.
 const (
-	passwordKey  = ".password"
-	brokerPath   = ".url"       // of the URL, where MQTT is spoken over WebSocket
-	encryptedKey = ".encrypted" // MQTT over TLS or over WebSocket over TLS
+	brokerPath = ".url"   // of the URL, where MQTT is spoken over WebSocket
+	topicKey   = ".topic" // where the configuration has Agents listen
+	mtpKey     = ".mtp"   // the Agent's MTP that the configuration made with it
+	// assignedKey is the Client Identifier that the broker has chosen: where ClientID is that, it is the one in use.
+	assignedKey = ".assigned"
 )
+
+// defaultBrokerPath is what brokers commonly have, since Device:2 has no parameter for it.
+const defaultBrokerPath = "/mqtt"
 
 // MQTTConfig is what the configuration says of an MQTT broker besides its address. In AgentTopic and Username "{endpoint_id}" stands for the Agent's
 // Endpoint ID.
@@ -47,23 +52,23 @@ var mqttTables = []*table{
 		computed("TransportProtocolSupported", TypeString, func(*view, string) string { return "TCP/IP,TLS,WebSocket,WebSocketTLS" }),
 		computed("MaxNumberOfClientSubscriptions", TypeUnsignedInt, func(*view, string) string { return itoa(maxBrokerSubscriptions) }),
 	}},
-	{ObjectDef: ObjectDef{Path: mqttClientTable + "{i}.", Multi: true, Keys: [][]string{{"Alias"}, {"Name"}}, Commands: []CommandDef{{Name: forceReconnect}}},
-		count: "ClientNumberOfEntries", columns: []column{
-			shown(alias()),
-			shown(text("Name", "", 64)),
-			shown(enabled("Enable")),
+	{ObjectDef: ObjectDef{Path: mqttClientTable + "{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"Name"}}, Commands: []CommandDef{{Name: forceReconnect}}},
+		limit: maxBrokerRows, count: "ClientNumberOfEntries", columns: []column{
+			alias(),
+			text("Name", "", 64),
+			flag("Enable"),
 			oneOf(quiet(computed("Status", TypeString, func(v *view, row string) string { return statusNames[v.wayState(row).Status] })),
 				"Disabled", "Connecting", "Connected", "Error_Misconfigured", "Error_BrokerUnreachable", "Error"),
-			shown(oneOf(text("ProtocolVersion", "5.0", 0), "3.1.1", "5.0")),
-			shown(text("BrokerAddress", "", 256)),
-			shown(number("BrokerPort", "1883", 1, 65535)),
-			shown(oneOf(text("TransportProtocol", "TCP/IP", 0), "TCP/IP", "TLS", "WebSocket", "WebSocketTLS")),
-			shown(enabled("CleanSession")),
-			shown(enabled("CleanStart")),
+			oneOf(text("ProtocolVersion", "5.0", 0), "3.1.1", "5.0"),
+			text("BrokerAddress", "", 256),
+			number("BrokerPort", "1883", 1, 65535),
+			oneOf(text("TransportProtocol", "TCP/IP", 0), "TCP/IP", "TLS", "WebSocket", "WebSocketTLS"),
+			enabled("CleanSession"),
+			enabled("CleanStart"),
 			number("KeepAliveTime", "60", 0, 65535),
-			computed("ClientID", TypeString, clientID),
-			computed("Username", TypeString, func(v *view, row string) string { return v.own(v.rows.values[row]["Username"]) }),
-			{ParamDef: ParamDef{Name: "Password", Type: TypeString, Secured: true}, calc: func(*view, string) string { return "" }},
+			shownAs(checked(text("ClientID", "", maxTopic), checkMQTTString), clientID),
+			expanded(checked(text("Username", "", 256), checkMQTTString)),
+			brokerPassword(),
 			number("ConnectRetryTime", "5", 1, 65535),
 			number("ConnectRetryIntervalMultiplier", "2000", 1000, 65535),
 			number("ConnectRetryMaxInterval", "30720", 1, maxUint32),
@@ -78,13 +83,13 @@ var mqttTables = []*table{
 			checked(text("Topic", "", maxTopic), checkFilter),
 			number("QoS", "1", 0, 1),
 		}},
-	{ObjectDef: ObjectDef{Path: ownMTPTable + "{i}.MQTT."}, optional: true, columns: []column{
-		shown(reference("Reference", mqttClientTable)),
-		computed("ResponseTopicConfigured", TypeString, func(v *view, path string) string { return v.own(v.rows.values[path][topicKey]) }),
+	{ObjectDef: ObjectDef{Path: ownMTPTable + "{i}.MQTT."}, protocol: mqttMTP, columns: []column{
+		reference("Reference", mqttClientTable),
+		expanded(checked(text("ResponseTopicConfigured", "", maxTopic), checkTopic)),
 		quiet(computed("ResponseTopicDiscovered", TypeString, func(v *view, path string) string {
 			return v.wayState(v.rows.values[path]["Reference"] + ".").Listens
 		})),
-		shown(number("PublishQoS", "1", 0, 1)),
+		number("PublishQoS", "1", 0, 1),
 	}},
 	{ObjectDef: ObjectDef{Path: controllerTable + "{i}.MTP.{i}.MQTT."}, protocol: mqttMTP, columns: []column{
 		reference("AgentMTPReference", ownMTPTable),
@@ -93,9 +98,6 @@ var mqttTables = []*table{
 		flag("PublishRetainNotify"),
 	}},
 }
-
-// topicKey is the template of ResponseTopicConfigured.
-const topicKey = ".topic"
 
 // statusNames are the values of Status of a Client.
 var statusNames = map[mtp.Status]string{mtp.Disabled: "Disabled", mtp.Connecting: "Connecting", mtp.Connected: "Connected",
@@ -120,6 +122,29 @@ func checkTopic(s string) error {
 	return nil
 }
 
+// checkMQTTString refuses what no packet can have (MQTT 5.0, section 1.5.4).
+func checkMQTTString(s string) error {
+	if strings.ContainsRune(s, 0) {
+		return usp.Errorf(usp.InvalidValue, "%q has a null character", s)
+	}
+	return nil
+}
+
+// shownAs has a parameter that is kept read otherwise.
+func shownAs(c column, calc func(v *view, path string) string) column { c.calc = calc; return c }
+
+// expanded is a parameter of which the configuration has a template.
+func expanded(c column) column {
+	return shownAs(c, func(v *view, path string) string { return v.own(v.rows.values[path][c.Name]) })
+}
+
+// brokerPassword is what an Agent logs in with at a broker.
+func brokerPassword() column {
+	c := shownAs(text("Password", "", 256), func(*view, string) string { return "" })
+	c.Secured, c.hidden = true, ownPasswordKey
+	return c
+}
+
 // own puts the Agent's Endpoint ID into a text of the configuration.
 func (v *view) own(s string) string {
 	return strings.ReplaceAll(s, "{endpoint_id}", string(v.agent.id.ID))
@@ -142,7 +167,7 @@ func clientID(v *view, row string) string {
 }
 
 func subscriptionStatus(v *view, row string) string {
-	client := mqttClientOf(row)
+	client := brokerRow(row)
 	switch s := v.wayState(client); {
 	case s.Status == mtp.Connected && slices.Contains(s.Subscribed, v.rows.values[row]["Topic"]):
 		return "Subscribed"
@@ -159,24 +184,36 @@ func (rs *rowSet) mqttClient(row string) string {
 	}
 	own := rs.values[row+mqttName]["AgentMTPReference"]
 	client := rs.values[own+"."+mqttName]["Reference"] + "."
-	if rs.values[client] == nil {
+	if rs.values[client] == nil || rs.get(own+".", "Protocol") != mqttMTP {
 		return ""
 	}
 	return client
 }
 
-// mqttClientOf gives the row of a Client that a path is in.
-func mqttClientOf(path string) string {
-	n, _, _ := strings.Cut(strings.TrimPrefix(path, mqttClientTable), ".")
-	return mqttClientTable + n + "."
-}
-
-// mqttTarget is what a Controller's MTP row, the Agent's and a Client's say together.
+// mqttTarget is what a Controller's MTP row, the Agent's and a Client's say together: nothing unless all of them are enabled.
 func (rs *rowSet) mqttTarget(row string, to mtp.Target) mtp.Target {
 	client, own := rs.mqttClient(row), rs.get(row+mqttName, "AgentMTPReference")+"."
-	values := rs.values[client]
-	to.Host, to.Port, to.Path = rs.get(client, "BrokerAddress"), int(rs.number(client, "BrokerPort")), values[brokerPath]
-	to.Encrypted = values[encryptedKey] != ""
+	if client == "" || !rs.is(client, "Enable") || !rs.is(own, "Enable") {
+		return to
+	}
+	to = rs.mqttBroker(client, to)
+	m := &to.MQTT
+	m.Subscriptions, m.ResponseTopic, m.QoS = rs.subscribed(client), rs.get(own+mqttName, "ResponseTopicConfigured"), byte(rs.number(own+mqttName, "PublishQoS"))
+	m.Topic, m.RetainResponse, m.RetainNotification = rs.get(row+mqttName, "Topic"), rs.is(row+mqttName, "PublishRetainResponse"), rs.is(row+mqttName, "PublishRetainNotify")
+	return to
+}
+
+// mqttBroker is what the row of a Client says.
+func (rs *rowSet) mqttBroker(client string, to mtp.Target) mtp.Target {
+	values, transport := rs.values[client], rs.get(client, "TransportProtocol")
+	to.Host, to.Port, to.Encrypted = rs.get(client, "BrokerAddress"), int(rs.number(client, "BrokerPort")), strings.HasSuffix(transport, "TLS")
+	to.Added = values[atKey] != at(transport, to.Host, rs.get(client, "BrokerPort"))
+	webSocket := strings.HasPrefix(transport, webSocket)
+	if path, ok := values[brokerPath]; webSocket && ok {
+		to.Path = path
+	} else if webSocket {
+		to.Path = defaultBrokerPath
+	}
 	clean := "CleanStart"
 	if rs.get(client, "ProtocolVersion") == "3.1.1" {
 		clean = "CleanSession"
@@ -184,10 +221,8 @@ func (rs *rowSet) mqttTarget(row string, to mtp.Target) mtp.Target {
 	to.KeepAlive = time.Duration(rs.number(client, "KeepAliveTime")) * time.Second
 	to.Retry = usp.Retry{Minimum: time.Duration(rs.number(client, "ConnectRetryTime")) * time.Second, Multiplier: uint32(rs.number(client, "ConnectRetryIntervalMultiplier")),
 		Cap: time.Duration(rs.number(client, "ConnectRetryMaxInterval")) * time.Second}
-	to.MQTT = mtp.MQTT{Client: client, Version: rs.get(client, "ProtocolVersion"), WebSocket: strings.HasPrefix(rs.get(client, "TransportProtocol"), webSocket),
-		ClientID: values["ClientID"], Username: values["Username"], Password: mtp.Secret(values[passwordKey]), CleanStart: rs.is(client, clean),
-		Subscriptions: rs.subscribed(client), ResponseTopic: rs.values[own+mqttName][topicKey], QoS: byte(rs.number(own+mqttName, "PublishQoS")),
-		Topic: rs.get(row+mqttName, "Topic"), RetainResponse: rs.is(row+mqttName, "PublishRetainResponse"), RetainNotification: rs.is(row+mqttName, "PublishRetainNotify")}
+	to.MQTT = mtp.MQTT{Client: client, Version: rs.get(client, "ProtocolVersion"), WebSocket: webSocket,
+		ClientID: values["ClientID"], Username: values["Username"], Password: rs.password(client, to.Added), CleanStart: rs.is(client, clean)}
 	return to
 }
 
@@ -214,8 +249,8 @@ func (rs *rowSet) subscribed(client string) string {
 	return lines.String()
 }
 
-// addClient makes the rows of a broker of the configuration, unless there are the same already, and gives the Agent's MTP there.
-func (f *Fleet) addClient(m *MTPConfig) string {
+// addClient makes the rows of a Controller's broker, unless there are the same already, and gives the Agent's MTP there.
+func (f *Fleet) addClient(controller usp.EndpointID, m *MTPConfig) string {
 	q := m.MQTT
 	version := q.Version
 	if version == "" {
@@ -231,15 +266,13 @@ func (f *Fleet) addClient(m *MTPConfig) string {
 		transport = "TLS"
 	}
 	values := map[string]string{"ProtocolVersion": version, "BrokerAddress": m.Host, "BrokerPort": itoa(m.Port), "TransportProtocol": transport, "Username": q.Username,
-		passwordKey: q.Password, brokerPath: m.Path, encryptedKey: "", topicKey: q.AgentTopic}
-	if m.EnableEncryption {
-		values[encryptedKey] = "1"
-	}
+		passwordKey: q.Password, brokerPath: m.Path, topicKey: q.AgentTopic, atKey: at(transport, m.Host, itoa(m.Port)), "Enable": "true"}
 	same := 0 // Clients at this broker, whose Client Identifiers have to differ
 	for _, row := range f.base.instances(mqttClientTable) {
 		if there := f.base.values[row]; there["BrokerAddress"] == m.Host && there["BrokerPort"] == values["BrokerPort"] {
 			same++
 			if !slices.ContainsFunc(sortedKeys(values), func(k string) bool { return there[k] != values[k] }) {
+				f.alsoFor(controller, row, there[mtpKey]+".")
 				return there[mtpKey]
 			}
 		}
@@ -247,17 +280,22 @@ func (f *Fleet) addClient(m *MTPConfig) string {
 	n, own := itoa(len(f.base.index[mqttClientTable])+1), ownMTPTable+itoa(len(f.base.index[ownMTPTable])+1)
 	client := mqttClientTable + n
 	values["ClientID"], values["Alias"], values["Name"], values[mtpKey] = "{endpoint_id}", "cpe-"+n, "cpe-"+n, own
+	values[forKey] = string(controller)
 	if same > 0 {
 		values["ClientID"] += "-" + itoa(same+1)
 	}
 	f.base.put(client+".", values)
-	f.base.put(own+".", map[string]string{"Alias": "cpe-" + strings.TrimPrefix(own, ownMTPTable), "Enable": "true", "Protocol": mqttMTP})
-	f.base.put(own+"."+mqttName, map[string]string{"Reference": client, topicKey: q.AgentTopic})
+	f.base.put(own+".", map[string]string{"Alias": "cpe-" + strings.TrimPrefix(own, ownMTPTable), "Enable": "true", "Protocol": mqttMTP, forKey: string(controller)})
+	f.base.put(own+"."+mqttName, map[string]string{"Reference": client, "ResponseTopicConfigured": q.AgentTopic})
 	return own
 }
 
-// mtpKey names, in a Client's row, the Agent's MTP that uses it.
-const mtpKey = ".mtp"
+// alsoFor notes that rows were made for one Controller more.
+func (f *Fleet) alsoFor(controller usp.EndpointID, rows ...string) {
+	for _, row := range rows {
+		f.base.put(row, map[string]string{forKey: f.base.values[row][forKey] + " " + string(controller)})
+	}
+}
 
 func sortedKeys(m map[string]string) []string {
 	keys := make([]string, 0, len(m))
@@ -280,6 +318,7 @@ func (o outward) Learnt(controller usp.EndpointID, s mtp.State) {
 			for _, m := range t.rows.instances(t.rows.controller(controller) + "MTP.") {
 				if client := t.rows.mqttClient(m); client != "" {
 					t.put(client, "ClientID", s.ClientID)
+					t.put(client, assignedKey, s.ClientID)
 				}
 			}
 			return nil

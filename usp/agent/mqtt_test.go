@@ -71,7 +71,7 @@ proto::three Device.MQTT.Client.2. broker:8883 true {endpoint_id}-2 b usp/three 
 			own+"Reference=Device.MQTT.Client.1"+own+"ResponseTopicConfigured=usp/agent/"+string(agentID)+own+"ResponseTopicDiscovered=found")
 		equal(t, r.get("Device.MQTT.ClientNumberOfEntries"), "Device.MQTT.ClientNumberOfEntries=2")
 		equal(t, r.get(ownRoot+"SupportedProtocols"), ownRoot+"SupportedProtocols=MQTT")
-		wantError(t, r.ask(setReq(false, obj{controllerTable + "1.MTP.1.MQTT.", []param{req("Topic", "elsewhere")}})), 7004, controllerTable+"1.MTP.1.MQTT.Topic 7013")
+		wantError(t, r.ask(setReq(false, obj{controllerTable + "1.MTP.1.", []param{req("Order", "2")}})), 7004, controllerTable+"1.MTP.1.Order 7013")
 		if m := r.get(controllerTable + "1.MTP.1."); strings.Contains(m, "WebSocket.") {
 			t.Errorf("an MTP of MQTT has %s", m)
 		}

@@ -27,8 +27,9 @@ func (a *Agent) part(ctx context.Context, before, after *rowSet, dialled []mtp.T
 			continue
 		}
 		shut := before.enabled(l.peer) && !after.enabled(l.peer)
-		from := targetOf(l.peer, dialled)
-		if shut || l.dialled && !from.SameWay(targetOf(l.peer, a.wanted())) {
+		from, to := targetOf(l.peer, dialled), targetOf(l.peer, a.wanted())
+		renamed := from.MQTT.ClientID != to.MQTT.ClientID && after.values[to.MQTT.Client][assignedKey] != to.MQTT.ClientID
+		if shut || l.dialled && (renamed || !from.SameWay(to)) {
 			l.parting = &parting{from: from, after: afterResponse(ctx, l.peer), told: make(chan struct{}), gone: make(chan struct{})}
 			out = append(out, l)
 		}
@@ -53,7 +54,8 @@ func (rs *rowSet) disabled(id usp.EndpointID) bool {
 func (a *Agent) rearrange(ctx context.Context, before, after *rowSet, changed map[string]bool) []*channel {
 	touched := false
 	for path := range changed {
-		touched = touched || strings.HasPrefix(path, controllerTable) || strings.HasPrefix(path, mqttRoot) || strings.HasPrefix(path, stompRoot)
+		touched = touched || strings.HasPrefix(path, controllerTable) || strings.HasPrefix(path, mqttRoot) || strings.HasPrefix(path, stompRoot) ||
+			strings.HasPrefix(path, ownMTPTable)
 	}
 	if !touched {
 		return nil

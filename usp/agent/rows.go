@@ -179,10 +179,10 @@ func (rs *rowSet) record(path string, base *rowSet) (Record, error) {
 		}
 		values = kept
 	}
-	if of := base.values[path]; of != nil && (strings.HasPrefix(path, mqttClientTable) || strings.HasPrefix(path, stompConnectionTable)) {
+	if of := rs.configured(path, base); of != nil {
 		kept := map[string]string{}
 		for k, v := range values {
-			if of[k] != v {
+			if was, ok := of[k]; !ok || was != v || k == forKey {
 				kept[k] = v
 			}
 		}
@@ -219,10 +219,11 @@ func overlay(base *rowSet, records []Record) (*rowSet, error) {
 	}
 	rs := newRowSet()
 	for path, values := range base.values {
-		if !strings.HasPrefix(path, controllerTable) && !strings.HasPrefix(path, roleTable) {
+		if !strings.HasPrefix(path, controllerTable) && !strings.HasPrefix(path, roleTable) && brokerRow(path) == "" {
 			rs.put(path, values)
 		}
 	}
+	placeBrokers(rs, base, kept)
 	placeRoles(rs, base, kept)
 	placeFleet(rs, base, kept)
 	for path, values := range kept {
@@ -238,9 +239,7 @@ func overlay(base *rowSet, records []Record) (*rowSet, error) {
 			if table, n := splitRow(path); n != 0 {
 				rs.last[table] = max(rs.last[table], n)
 			}
-		case strings.HasPrefix(path, mqttClientTable) && base.values[mqttClientOf(path)] == nil,
-			strings.HasPrefix(path, stompConnectionTable) && base.values[path] == nil: // the configuration has the broker no more
-		case base.controller(usp.EndpointID(kept[controllerOf(path)]["EndpointID"])) != "" && mtpOf(path) != "":
+		case mtpOf(path) != "" && kept[controllerOf(path)][fleetMark] == "" && base.controller(usp.EndpointID(kept[controllerOf(path)]["EndpointID"])) != "":
 			// The file says how the Controller is reached, whatever was added before it did.
 		default:
 			if table, _ := splitRow(path); table == controllerTable {
@@ -318,7 +317,7 @@ func placeFleet(rs, base *rowSet, kept map[string]map[string]string) {
 		}
 		for path, values := range base.values {
 			if rest, ok := strings.CutPrefix(path, from); ok {
-				rs.put(to+rest, values)
+				rs.put(to+rest, rs.asHere(base, values))
 			}
 		}
 		rs.assign(to, base)

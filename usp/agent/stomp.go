@@ -29,10 +29,10 @@ type STOMPConfig struct {
 
 var stompTables = []*table{
 	{ObjectDef: ObjectDef{Path: stompRoot}, columns: []column{counts("Connection")}},
-	{ObjectDef: ObjectDef{Path: stompConnectionTable + "{i}.", Multi: true, Keys: [][]string{{"Alias"}, {"Host", "Username", "VirtualHost"}}},
-		count: "ConnectionNumberOfEntries", columns: []column{
-			shown(alias()),
-			shown(enabled("Enable")),
+	{ObjectDef: ObjectDef{Path: stompConnectionTable + "{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"Host", "Username", "VirtualHost"}}},
+		limit: maxBrokerRows, count: "ConnectionNumberOfEntries", columns: []column{
+			alias(),
+			flag("Enable"),
 			oneOf(quiet(computed("Status", TypeString, func(v *view, row string) string { return stompStatus[v.wayState(row).Status] })),
 				"Enabled", "Disabled", "Unknown", "Connecting", "ServerNotPresent", "Error_Misconfigured", "Error"),
 			quiet(computed("LastChangeDate", TypeDateTime, func(v *view, row string) string {
@@ -41,22 +41,22 @@ var stompTables = []*table{
 				}
 				return unknownTime
 			})),
-			shown(text("Host", "", 256)),
-			shown(number("Port", "61613", 1, 65535)),
-			computed("Username", TypeString, func(v *view, row string) string { return v.own(v.rows.values[row]["Username"]) }),
-			{ParamDef: ParamDef{Name: "Password", Type: TypeString, Secured: true}, calc: func(*view, string) string { return "" }},
-			shown(text("VirtualHost", "", 256)),
+			text("Host", "", 256),
+			number("Port", "61613", 1, 65535),
+			expanded(checked(text("Username", "", 256), checkDestination)),
+			brokerPassword(),
+			checked(text("VirtualHost", "", 256), checkDestination),
 			flag("EnableHeartbeats"),
 			checked(number("OutgoingHeartbeat", "0", 0, maxHeartbeat), checkHeartbeat),
 			checked(number("IncomingHeartbeat", "0", 0, maxHeartbeat), checkHeartbeat),
 			number("ServerRetryInitialInterval", "60", 1, 65535),
 			number("ServerRetryIntervalMultiplier", "2000", 1000, 65535),
 			number("ServerRetryMaxInterval", "30720", 1, maxUint32),
-			shown(enabled("EnableEncryption")),
+			enabled("EnableEncryption"),
 		}},
-	{ObjectDef: ObjectDef{Path: ownMTPTable + "{i}.STOMP."}, optional: true, columns: []column{
-		shown(reference("Reference", stompConnectionTable)),
-		computed("Destination", TypeString, func(v *view, path string) string { return v.own(v.rows.values[path][topicKey]) }),
+	{ObjectDef: ObjectDef{Path: ownMTPTable + "{i}.STOMP."}, protocol: stompMTP, columns: []column{
+		reference("Reference", stompConnectionTable),
+		expanded(checked(text("Destination", "", maxTopic), checkDestination)),
 		quiet(computed("DestinationFromServer", TypeString, func(v *view, path string) string {
 			return v.wayState(v.rows.values[path]["Reference"] + ".").ResponseInformation
 		})),
@@ -105,18 +105,36 @@ func (rs *rowSet) stompConnection(row string) string {
 	return connection
 }
 
-// stompTarget is what a Controller's MTP row, the Agent's and a Connection's say together.
+// ownSTOMP is the Agent's MTP at a Connection: the first that is enabled, "" if none is.
+func (rs *rowSet) ownSTOMP(connection string) string {
+	for _, own := range rs.instances(ownMTPTable) {
+		if rs.get(own, "Protocol") == stompMTP && rs.is(own, "Enable") && rs.get(own+stompName, "Reference")+"." == connection {
+			return own
+		}
+	}
+	return ""
+}
+
+// stompTarget is what a Controller's MTP row, the Agent's and a Connection's say together: nothing unless all of them are enabled.
 func (rs *rowSet) stompTarget(row string, to mtp.Target) mtp.Target {
 	c := rs.stompConnection(row)
-	values := rs.values[c]
-	if values == nil {
+	own := rs.ownSTOMP(c)
+	if own == "" || !rs.is(c, "Enable") {
 		return to
 	}
+	to = rs.stompBroker(c, to)
+	to.STOMP.OwnDestination, to.STOMP.Destination = rs.get(own+stompName, "Destination"), rs.get(row+stompName, "Destination")
+	return to
+}
+
+// stompBroker is what the row of a Connection says.
+func (rs *rowSet) stompBroker(c string, to mtp.Target) mtp.Target {
+	values := rs.values[c]
+	to.Added = values[atKey] != stompAt(rs.get(c, "Host"), rs.get(c, "Port"), rs.get(c, "EnableEncryption"))
 	to.Host, to.Port, to.Encrypted = rs.get(c, "Host"), int(rs.number(c, "Port")), rs.is(c, "EnableEncryption")
 	to.Retry = usp.Retry{Minimum: time.Duration(rs.number(c, "ServerRetryInitialInterval")) * time.Second, Multiplier: uint32(rs.number(c, "ServerRetryIntervalMultiplier")),
 		Cap: time.Duration(rs.number(c, "ServerRetryMaxInterval")) * time.Second, FromZero: true}
-	to.STOMP = mtp.STOMP{Connection: c, Username: values["Username"], Password: mtp.Secret(values[passwordKey]), VirtualHost: values["VirtualHost"],
-		OwnDestination: values[topicKey], Destination: rs.get(row+stompName, "Destination")}
+	to.STOMP = mtp.STOMP{Connection: c, Username: values["Username"], Password: rs.password(c, to.Added), VirtualHost: values["VirtualHost"]}
 	if rs.is(c, "EnableHeartbeats") {
 		to.STOMP.Outgoing = time.Duration(rs.number(c, "OutgoingHeartbeat")) * time.Millisecond
 		to.STOMP.Incoming = time.Duration(rs.number(c, "IncomingHeartbeat")) * time.Millisecond
@@ -124,11 +142,14 @@ func (rs *rowSet) stompTarget(row string, to mtp.Target) mtp.Target {
 	return to
 }
 
-// addConnection makes the rows of a server of the configuration, unless there are the same already, and gives the Connection.
-func (f *Fleet) addConnection(m *MTPConfig) string {
+// stompAt is at of a server.
+func stompAt(host, port, encrypted string) string { return at("TLS "+encrypted, host, port) }
+
+// addConnection makes the rows of a Controller's server, unless there are the same already, and gives the Connection.
+func (f *Fleet) addConnection(controller usp.EndpointID, m *MTPConfig) string {
 	s := m.STOMP
 	values := map[string]string{"Host": m.Host, "Port": itoa(m.Port), "Username": s.Username, "VirtualHost": s.VirtualHost, "EnableEncryption": formatBool(m.EnableEncryption),
-		passwordKey: s.Password, topicKey: s.AgentDestination}
+		passwordKey: s.Password, topicKey: s.AgentDestination, atKey: stompAt(m.Host, itoa(m.Port), formatBool(m.EnableEncryption)), "Enable": "true"}
 	if s.Heartbeat > 0 {
 		values["EnableHeartbeats"] = "true"
 		values["OutgoingHeartbeat"] = itoa(s.Heartbeat.Milliseconds())
@@ -137,15 +158,15 @@ func (f *Fleet) addConnection(m *MTPConfig) string {
 	for _, row := range f.base.instances(stompConnectionTable) {
 		there := f.base.values[row]
 		if !slices.ContainsFunc(sortedKeys(values), func(k string) bool { return there[k] != values[k] }) {
+			f.alsoFor(controller, row, there[mtpKey]+".")
 			return strings.TrimSuffix(row, ".")
 		}
 	}
 	n := itoa(len(f.base.index[stompConnectionTable]) + 1)
-	connection := stompConnectionTable + n
-	values["Alias"] = "cpe-" + n
+	connection, own := stompConnectionTable+n, itoa(len(f.base.index[ownMTPTable])+1)
+	values["Alias"], values[forKey], values[mtpKey] = "cpe-"+n, string(controller), ownMTPTable+own
 	f.base.put(connection+".", values)
-	own := itoa(len(f.base.index[ownMTPTable]) + 1)
-	f.base.put(ownMTPTable+own+".", map[string]string{"Alias": "cpe-" + own, "Enable": "true", "Protocol": stompMTP})
-	f.base.put(ownMTPTable+own+"."+stompName, map[string]string{"Reference": connection, topicKey: s.AgentDestination})
+	f.base.put(ownMTPTable+own+".", map[string]string{"Alias": "cpe-" + own, "Enable": "true", "Protocol": stompMTP, forKey: string(controller)})
+	f.base.put(ownMTPTable+own+"."+stompName, map[string]string{"Reference": connection, "Destination": s.AgentDestination})
 	return connection
 }

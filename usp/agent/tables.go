@@ -43,6 +43,8 @@ type column struct {
 	// refers is the table that the items of the list are rows of; single says that there is one at most.
 	refers string
 	single bool
+	// hidden is what a Secured value is kept as, if it is kept as it is.
+	hidden string
 	// check looks at a value of the right type.
 	check func(value string) error
 	// calc computes the value of a parameter that is not kept.

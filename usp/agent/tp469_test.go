@@ -81,7 +81,7 @@ func TestTP469_1_10_AddBySearch(t *testing.T) {
 	equal(t, b.GetError().GetErrCode(), 7004)
 	equal(t, r.get("Device.LocalAgent.Controller.*.BootParameterNumberOfEntries"),
 		"Device.LocalAgent.Controller.1.BootParameterNumberOfEntries=2\nDevice.LocalAgent.Controller.2.BootParameterNumberOfEntries=1")
-	for path, code := range map[string]uint32{"Device.DeviceInfo.": 7018, "Device.LocalAgent.Controller.1.": 7017, "Device.LocalAgent.MTP.": 7019,
+	for path, code := range map[string]uint32{"Device.DeviceInfo.": 7018, "Device.LocalAgent.Controller.1.": 7017, "Device.LocalAgent.Certificate.": 7019,
 		"Device.X.Fixed.": 7019, "Device.LocalAgent.Controller.9.BootParameter.": 7016} {
 		b := r.ask(addReq(true, obj{path, nil}))
 		equal(t, b.GetResponse().GetAddResp().GetCreatedObjResults()[0].GetOperStatus().GetOperFailure().GetErrCode(), code)

@@ -36,6 +36,7 @@ func (a *Agent) commit(ctx context.Context, t *tx) error {
 	if len(t.changed) > 0 && !st.bound {
 		t.bind()
 	}
+	t.bindBrokers()
 	gone := st.affected(t)
 	err := st.number(slices.Concat(t.notes, t.last), t.now)
 	a.mu.Unlock()

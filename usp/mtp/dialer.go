@@ -11,6 +11,7 @@ import (
 type Target struct {
 	Controller usp.EndpointID
 	Protocol   string // as Channel.Protocol
+	Added      bool   // a Controller has said where the broker is: nothing of what the configuration says of the way there holds
 	Host       string
 	Port       int
 	Path       string // of the URL (RFC 3986, section 3.3), where there is one

@@ -174,21 +174,24 @@ type group struct {
 	to  []mtp.Target
 }
 
-func connectionOf(t *mtp.Target) string { return t.MQTT.Client + t.STOMP.Connection }
+// sameConnection goes by the row, and by where that leads to, which is not the same for all behind it while they are moved one after the other.
+func sameConnection(a, b *mtp.Target) bool {
+	return a.MQTT.Client == b.MQTT.Client && a.STOMP.Connection == b.STOMP.Connection && a.Host == b.Host && a.Port == b.Port && a.Added == b.Added
+}
 
 // groups puts Targets together that share a connection: the first one's settings count. It needs mu.
 func (p *Pool) groups(to []mtp.Target) []group {
 	var out []group
 	for i := range to {
 		t := &to[i]
-		at := slices.IndexFunc(out, func(g group) bool { return connectionOf(&g.to[0]) == connectionOf(t) })
+		at := slices.IndexFunc(out, func(g group) bool { return sameConnection(&g.to[0], t) })
 		if at < 0 {
 			out = append(out, group{key: brokerKey{to: common(*t)}, to: to[i : i+1 : i+1]})
 			at = len(out) - 1
 		} else {
 			out[at].to = append(out[at].to, *t)
 		}
-		if f := p.fixed[t.Controller]; out[at].key.fixed == nil {
+		if f := p.fixed[t.Controller]; out[at].key.fixed == nil && !t.Added {
 			out[at].key.fixed = f
 		}
 	}
