@@ -64,7 +64,6 @@ type awake struct {
 	operations []*operation               // commands that run at the CPE, the oldest first; nil: none
 	map098     atomic.Pointer[legacy.Map] // what the names of a TR-098 CPE become; nil: not looked up for its software yet
 	image      View                       // nil: the CPE has a table of its firmware images, or takes none
-	operated   bool                       // there have been some: a Device with a command's end to come is not put to sleep between its steps
 	pressing   bool                       // a session is worth asking for: one of them has not had its turn
 
 	queue    []*job

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -125,7 +126,7 @@ func (w *world) stop() {
 	if err := <-w.served; err != nil {
 		w.t.Errorf("Serve: %v", err)
 	}
-	if err := w.p.Close(ctx); err != nil {
+	if err := w.p.Close(ctx); err != nil && !errors.Is(err, errKilled) {
 		w.t.Errorf("Close: %v", err)
 	}
 	w.peer.reset()

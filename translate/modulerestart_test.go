@@ -128,7 +128,6 @@ func TestExecEnvRestartSurvivesKillAtAnyWrite(t *testing.T) {
 			case <-dead.killed:
 			default: // there are not that many writes
 			}
-			dead.buried.Store(true)
 			w.stop()
 			w.wrap = nil
 			w.start()

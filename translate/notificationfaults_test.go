@@ -143,7 +143,6 @@ func TestNotificationFaults(t *testing.T) {
 				dead.left.Store(int64(n))
 				r.tell(w, c, id)
 				w.until(dead.killed, func() bool { return w.peer.nth(1, r.ok) != nil })
-				dead.buried.Store(true)
 				w.stop()
 				w.wrap = nil
 				w.start()

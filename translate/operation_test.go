@@ -65,7 +65,6 @@ func TestOperationSurvivesKillAtAnyWrite(t *testing.T) {
 			case <-dead.killed:
 			case <-over: // there are not that many writes
 			}
-			dead.buried.Store(true)
 			w.stop()
 			w.wrap = nil
 			c.SetFaults(cpe.Faults{})

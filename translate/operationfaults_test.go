@@ -164,7 +164,6 @@ func TestOperationFaults(t *testing.T) {
 				dead.left.Store(int64(n))
 				c.Inform(cwmp.EventPeriodic)
 				w.until(dead.killed, func() bool { return w.peer.nth(1, completed("key")) != nil })
-				dead.buried.Store(true)
 				w.stop()
 				w.wrap = nil
 				w.start()

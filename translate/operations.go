@@ -100,7 +100,7 @@ func (d *Device) operation(request string) *operation {
 
 // addOperation puts an operation behind the older ones. d.mu is held.
 func (d *Device) addOperation(op *operation) {
-	d.operations, d.operated = append(d.operations, op), true
+	d.operations = append(d.operations, op)
 	slices.SortStableFunc(d.operations, func(a, b *operation) int { return a.Begun.Compare(b.Begun) })
 	d.p.mu.Lock()
 	d.p.operating[d] = struct{}{}

@@ -132,7 +132,6 @@ func TestProvisionSurvivesKillAtAnyWrite(t *testing.T) {
 				t.Errorf("written to the CPE: %v", has)
 			}
 			first := c.Value(server + "ConnectionRequestPassword")
-			dead.buried.Store(true)
 			w.stop()
 			w.wrap = nil
 			w.start()

@@ -308,7 +308,6 @@ func TestRelayedDownloadSurvivesKillAtAnyWrite(t *testing.T) {
 			case <-dead.killed:
 			case <-over: // there are not that many writes
 			}
-			dead.buried.Store(true)
 			w.wrap = nil
 			again()
 			c.SetFaults(cpe.Faults{})
