@@ -36,6 +36,8 @@ type Options struct {
 	Store store.Store
 	// LegacyTree shows CPE of older data models also as they are, below agent.LegacyRoot, to Controllers with Roles that name it.
 	LegacyTree bool
+	// Traced, unless nil, is given every Exchange that is over. It must not wait.
+	Traced func(agent usp.EndpointID, x Exchange)
 	// Agents are the settings that all Agents share; Observer is the Proxy's own.
 	Agents            agent.Options
 	ConnectionRequest ConnectionRequest

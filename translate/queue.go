@@ -24,6 +24,7 @@ type job struct {
 	known bool // the outcome is settled, and a success: what talk still does is for the cache
 	again bool // it has been put back once because its session was lost
 	state jobState
+	wait  Wait
 	err   error
 	done  chan struct{}
 }
@@ -44,7 +45,7 @@ var errShutdown = &usp.Error{Code: usp.Unreachable, Msg: "shutting down"}
 // do has a job run in a session and returns what talk returned. Where it did not run: 7800 with the reason, 7005 where too many
 // wait. Where ctx ends while a change is under way: 7801.
 func (d *Device) do(ctx context.Context, j *job) error {
-	j.ctx, j.done = ctx, make(chan struct{})
+	j.ctx, j.done, j.wait = ctx, make(chan struct{}), Wait{Queued: time.Now()}
 	d.mu.Lock()
 	switch {
 	case d.p.closing.Load():
@@ -70,15 +71,17 @@ func (d *Device) do(ctx context.Context, j *job) error {
 	}
 	select {
 	case <-j.done:
+		exchangeOf(ctx).waited(j.wait)
 		return j.err
 	case <-ctx.Done():
 	}
 	d.mu.Lock()
-	state, known, wrote := j.state, j.known, j.wrote
+	state, known, wrote, wait := j.state, j.known, j.wrote, j.wait
 	if state == queued {
 		d.unqueue(j)
 	}
 	d.mu.Unlock()
+	exchangeOf(ctx).waited(wait)
 	switch {
 	case state == finished:
 		<-j.done
@@ -143,13 +146,14 @@ func (d *Device) poke() {
 // use.
 func (d *Device) serve(ctx context.Context, s *cwmp.Session) bool {
 	for {
-		j := d.next(ctx)
+		j := d.next(ctx, s)
 		if j == nil {
 			return ctx.Err() == nil
 		}
-		c := &caller{d: d, next: s, job: j, ex: exchangeOf(j.ctx)}
+		c := &caller{d: d, next: s, job: j, session: s.ID, ex: exchangeOf(j.ctx)}
 		err := j.talk(j.ctx, c)
 		d.mu.Lock()
+		j.wait.Ended = time.Now()
 		d.served = d.served || !j.polls
 		lost := errors.Is(err, cwmp.ErrSessionClosed) || errors.Is(err, cwmp.ErrUnknownOutcome)
 		if lost && !j.wrote && !j.again && j.ctx.Err() == nil && !d.p.closing.Load() {
@@ -172,7 +176,7 @@ func (d *Device) serve(ctx context.Context, s *cwmp.Session) bool {
 }
 
 // next takes a job from the queue, waiting for one as long as the session is worth holding open; nil ends the session.
-func (d *Device) next(ctx context.Context) *job {
+func (d *Device) next(ctx context.Context, s *cwmp.Session) *job {
 	var linger <-chan time.Time
 	for {
 		d.mu.Lock()
@@ -184,6 +188,7 @@ func (d *Device) next(ctx context.Context) *job {
 				continue // its requester takes note of it
 			}
 			j.state = running
+			j.wait.Taken, j.wait.Session, j.wait.SessionBegan = time.Now(), s.ID, d.inform.at
 			d.mu.Unlock()
 			return j
 		}
@@ -225,6 +230,8 @@ type caller struct {
 	next cwmp.Caller
 	job  *job      // nil: work of isthmus's own
 	ex   *exchange // nil: nobody asked
+
+	session string // its ID, for ex
 }
 
 func (c *caller) Call(ctx context.Context, req cwmp.RPC) (cwmp.RPC, error) {
@@ -243,7 +250,7 @@ func (c *caller) Call(ctx context.Context, req cwmp.RPC) (cwmp.RPC, error) {
 	}
 	start := time.Now()
 	resp, err := c.next.Call(ctx, req)
-	c.ex.called(start, req.Name(), err)
+	c.ex.called(start, c.session, req.Name(), err)
 	c.d.note(req, err)
 	return resp, err
 }

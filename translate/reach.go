@@ -360,7 +360,7 @@ func (c *contact) promising() *attempt {
 // traceAttempt notes an attempt for the requests that wait for its session. d.mu is held.
 func (d *Device) traceAttempt(a *attempt) {
 	for _, j := range d.queue {
-		exchangeOf(j.ctx).called(a.at, a.title, a.err)
+		exchangeOf(j.ctx).called(a.at, "", a.title, a.err)
 	}
 }
 

@@ -3,8 +3,12 @@ package translate
 import (
 	"container/list"
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,20 +19,38 @@ import (
 
 // Exchange is one USP request of a Controller beside the CWMP RPCs it became. It holds paths, never values.
 type Exchange struct {
+	TraceID    TraceID
 	Time       time.Time
 	Controller usp.EndpointID
 	Message    string
+	MsgID      string
 	Paths      []string
 	Result     string
 	Duration   time.Duration
 	Why        string
+	Waits      []Wait
 	CWMP       []CWMPCall
 }
 
-// CWMPCall is one RPC of an Exchange.
+// TraceID names an Exchange: to metrics, logs and OpenTelemetry it is the trace of W3C Trace Context.
+type TraceID [16]byte
+
+func (t TraceID) String() string { return hex.EncodeToString(t[:]) }
+
+// Wait is how long an Exchange was in its CPE's queue, and in a CWMP session afterwards.
+type Wait struct {
+	Queued       time.Time
+	Taken        time.Time // zero: it never came to a session
+	Ended        time.Time // zero: nobody waited for that any more
+	Session      string    // its ID in logs
+	SessionBegan time.Time
+}
+
+// CWMPCall is one RPC of an Exchange, or a Connection Request made for it.
 type CWMPCall struct {
 	Time     time.Time
 	RPC      string
+	Session  string // "" of a Connection Request
 	Result   string
 	Duration time.Duration
 }
@@ -37,7 +59,8 @@ const (
 	traceLength  = 64   // exchanges kept of a device
 	tracedAgents = 4096 // devices whose exchanges are kept; the longest idle gives way
 	tracePaths   = 16   // paths kept of an exchange
-	traceCalls   = 64   // RPCs kept of an exchange
+	traceCalls   = 64   // RPCs kept of an exchange, and stays in the queue
+	traceMsgID   = 64   // bytes kept of a msg_id
 )
 
 // exchange is an Exchange in the making. A nil exchange takes everything and keeps nothing.
@@ -68,7 +91,20 @@ func (e *exchange) because(why string) {
 	}
 }
 
-func (e *exchange) called(start time.Time, rpc string, err error) {
+// waited notes a stay in the queue that is over.
+func (e *exchange) waited(w Wait) {
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.done && len(e.Waits) < traceCalls {
+		e.Waits = append(e.Waits, w)
+	}
+}
+
+// called notes an RPC, or a Connection Request if there is no session.
+func (e *exchange) called(start time.Time, session, rpc string, err error) {
 	if e == nil {
 		return
 	}
@@ -85,7 +121,7 @@ func (e *exchange) called(start time.Time, rpc string, err error) {
 	case err != nil:
 		result = err.Error()
 	}
-	e.CWMP = append(e.CWMP, CWMPCall{Time: start, RPC: rpc, Result: result, Duration: time.Since(start)})
+	e.CWMP = append(e.CWMP, CWMPCall{Time: start, RPC: rpc, Session: session, Result: result, Duration: time.Since(start)})
 }
 
 // traces keeps the last exchanges of the devices that had any.
@@ -147,19 +183,35 @@ func (t *traces) of(id usp.EndpointID) []Exchange {
 	return out
 }
 
-// Exchange implements agent.Observer.
-func (p *Proxy) Exchange(ctx context.Context, id, from usp.EndpointID, req *usppb.Msg) (context.Context, func(*usppb.Msg)) {
-	e := &exchange{Exchange: Exchange{Time: time.Now(), Controller: from, Message: usp.RequestType(req), Paths: pathsOf(req)}}
-	return context.WithValue(ctx, exchangeKey{}, e), func(resp *usppb.Msg) {
+// Exchange implements agent.Observer. The trace is that of what the cache did not answer alone: it is what somebody looks for.
+func (p *Proxy) Exchange(ctx context.Context, id, from usp.EndpointID, req *usppb.Msg) (context.Context, func(*usppb.Msg) string) {
+	msgID := req.GetHeader().GetMsgId()
+	e := &exchange{Exchange: Exchange{TraceID: newTraceID(), Time: time.Now(), Controller: from, Message: usp.RequestType(req),
+		MsgID: strings.ToValidUTF8(msgID[:min(len(msgID), traceMsgID)], ""), Paths: pathsOf(req)}}
+	return context.WithValue(ctx, exchangeKey{}, e), func(resp *usppb.Msg) (trace string) {
 		e.mu.Lock()
 		e.Duration, e.done = time.Since(e.Time), true
 		e.Result = resultOf(resp)
 		if e.Why == "" {
 			e.Why = "answered by isthmus"
 		}
+		x := e.Exchange
 		e.mu.Unlock()
 		p.traces.add(id, e)
+		if p.opts.Traced != nil {
+			p.opts.Traced(id, x)
+		}
+		if x.Why == fromCache {
+			return ""
+		}
+		return x.TraceID.String()
 	}
+}
+
+func newTraceID() (t TraceID) {
+	binary.NativeEndian.PutUint64(t[:8], rand.Uint64())
+	binary.NativeEndian.PutUint64(t[8:], rand.Uint64()|1) // a trace ID is never all zero
+	return t
 }
 
 func (t *traces) forget(id usp.EndpointID) {

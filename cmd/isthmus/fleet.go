@@ -64,10 +64,10 @@ func (f fleet) Trace(id string) ([]admin.Exchange, bool) {
 	list := make([]admin.Exchange, len(found))
 	for i := range found {
 		e := &found[i]
-		list[i] = admin.Exchange{Time: e.Time.UTC(), Controller: string(e.Controller), Message: e.Message, Paths: notNil(e.Paths),
+		list[i] = admin.Exchange{TraceID: e.TraceID.String(), Time: e.Time.UTC(), Controller: string(e.Controller), Message: e.Message, MsgID: e.MsgID, Paths: notNil(e.Paths),
 			Result: e.Result, DurationMS: milliseconds(e.Duration), Why: e.Why, CWMP: []admin.CWMPCall{}}
 		for _, c := range e.CWMP {
-			list[i].CWMP = append(list[i].CWMP, admin.CWMPCall{Time: c.Time.UTC(), RPC: c.RPC, Result: c.Result, DurationMS: milliseconds(c.Duration)})
+			list[i].CWMP = append(list[i].CWMP, admin.CWMPCall{Time: c.Time.UTC(), RPC: c.RPC, Session: c.Session, Result: c.Result, DurationMS: milliseconds(c.Duration)})
 		}
 	}
 	return list, ok

@@ -76,6 +76,7 @@ func TestImporters(t *testing.T) {
 	most := map[string]int{
 		"github.com/gorilla/websocket": 1, "github.com/dgraph-io/badger/v4": 1, "github.com/beevik/etree": 2,
 		"github.com/mochi-mqtt/server/v2": 1, "github.com/eclipse/paho.golang": 0, "github.com/eclipse/paho.mqtt.golang": 0,
+		"go.opentelemetry.io/otel": 1,
 	}
 	importers := map[string][]string{}
 	for _, p := range packages(t) {

@@ -16,6 +16,7 @@ import (
 
 	"isthmus/cmd/isthmus/admin"
 	"isthmus/cmd/isthmus/config"
+	"isthmus/cmd/isthmus/telemetry"
 	"isthmus/cwmp"
 	"isthmus/cwmp/connreq"
 	"isthmus/store/badger"
@@ -49,7 +50,8 @@ type instance struct {
 	pools     pools
 	ws        *websocket.Server
 	admin     *admin.Server
-	relay     *filerelay.Relay // nil: off
+	relay     *filerelay.Relay    // nil: off
+	telemetry *telemetry.Exporter // nil: off
 
 	stopping atomic.Bool
 	live     *liveConfig
@@ -120,7 +122,14 @@ func (i *instance) open(ctx context.Context, c *config.Config) (err error) {
 	if i.relay, err = i.newRelay(ctx, c, reg); err != nil {
 		return fmt.Errorf("transfers: %w", err)
 	}
-	if i.proxy, err = translate.New(ctx, i.proxyOptions(c, agents, cas, reg)); err != nil {
+	options := i.proxyOptions(c, agents, cas, reg)
+	if to := c.Telemetry.OTLPEndpoint; to != "" {
+		if i.telemetry, err = telemetry.New(ctx, telemetry.Options{Endpoint: to, Version: version, Logger: i.log, Registerer: reg}); err != nil {
+			return fmt.Errorf("telemetry: %w", err)
+		}
+		options.Traced = i.telemetry.Traced
+	}
+	if i.proxy, err = translate.New(ctx, options); err != nil {
 		return err
 	}
 	i.acs = cwmp.NewServer(i.proxy, &cwmp.ServerOptions{Logger: i.log, Registerer: reg, Secret: translate.Secret, SessionTimeout: time.Duration(c.CWMP.Session.Timeout),
@@ -216,6 +225,13 @@ func (i *instance) stop(ctx context.Context) error {
 		wg.Go(func() { i.pools.close(ctx) })
 		if i.ws != nil {
 			wg.Go(func() { i.ws.Shutdown(ctx) })
+		}
+		if i.telemetry != nil {
+			wg.Go(func() {
+				if err := i.telemetry.Shutdown(ctx); err != nil {
+					i.log.Info("some traces were not sent", "err", err)
+				}
+			})
 		}
 		wg.Wait()
 		return nil

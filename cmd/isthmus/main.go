@@ -54,7 +54,7 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stder
 // run runs one command line and returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ []string) int {
 	if len(args) > 0 && slices.Contains(later, args[0]) {
-		fmt.Fprintf(stderr, "isthmus: %s is %s: see isthmus --help for what is\n", args[0], config.NotInThisVersion)
+		fmt.Fprintf(stderr, "isthmus: %s is not in this version: see isthmus --help for what is\n", args[0])
 		return exitWrongUse
 	}
 	helped := false

@@ -44,6 +44,7 @@ func everything(t *testing.T) *bed {
 		c.CWMP.ConnectionRequest.UDPListen = "127.0.0.1:0"
 		c.CWMP.ConnectionRequest.XMPP = config.XMPP{Server: away, JID: "acs@example.net", Password: "secret"}
 		c.Transfers.Listen = "127.0.0.1:0"
+		c.Telemetry.OTLPEndpoint = "http://" + away
 		c.USP.Controllers = append(c.USP.Controllers,
 			config.Controller{EndpointID: "proto::mqtt", Profile: "strict", Role: "full_access", MQTT: mqttEntry("mqtt://" + away)},
 			config.Controller{EndpointID: "proto::stomp", Profile: "strict", Role: "full_access",

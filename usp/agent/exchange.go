@@ -63,7 +63,7 @@ func (x *exchange) answer(ctx context.Context, msg *usppb.Msg) (resp *usppb.Msg)
 	start, m := time.Now(), x.a.fleet.metrics
 	m.inFlight.Inc()
 	ctx = context.WithValue(ctx, exchangeKey{}, x)
-	done := func(*usppb.Msg) {}
+	done := func(*usppb.Msg) string { return "" }
 	if o := x.a.fleet.opts.Observer; o != nil {
 		ctx, done = o.Exchange(ctx, x.a.id.ID, x.from, msg)
 	}
@@ -77,8 +77,8 @@ func (x *exchange) answer(ctx context.Context, msg *usppb.Msg) (resp *usppb.Msg)
 		if x.waits {
 			return // this was but an attempt
 		}
-		m.done(msg, resp, time.Since(start))
-		done(resp)
+		took := time.Since(start)
+		m.done(msg, resp, took, done(resp))
 	}()
 	x.may = x.may.bind(ctx, x.a, false)
 	id := msg.GetHeader().GetMsgId()

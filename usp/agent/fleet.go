@@ -81,9 +81,9 @@ type ServerConfig struct {
 }
 
 // Observer is told of every request. It may put something in the context that the DataModel gets; the function it returns is called with the
-// response, nil if there is none.
+// response, nil if there is none, and gives the ID of the trace that the metrics are to point to, "" if to none.
 type Observer interface {
-	Exchange(ctx context.Context, agent, from usp.EndpointID, req *usppb.Msg) (context.Context, func(resp *usppb.Msg))
+	Exchange(ctx context.Context, agent, from usp.EndpointID, req *usppb.Msg) (context.Context, func(resp *usppb.Msg) (trace string))
 }
 
 const (

@@ -63,11 +63,16 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// done counts one request.
-func (m *metrics) done(req, resp *usppb.Msg, took time.Duration) {
+// done counts one request. Its trace, if it has one, becomes an exemplar.
+func (m *metrics) done(req, resp *usppb.Msg, took time.Duration, trace string) {
 	name := usp.RequestType(req)
 	m.requests.WithLabelValues(name, strconv.Itoa(int(errorCode(resp)))).Inc()
-	m.duration.WithLabelValues(name).Observe(took.Seconds())
+	duration := m.duration.WithLabelValues(name)
+	if e, ok := duration.(prometheus.ExemplarObserver); ok && trace != "" {
+		e.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": trace})
+		return
+	}
+	duration.Observe(took.Seconds())
 }
 
 func errorCode(resp *usppb.Msg) usp.ErrorCode {

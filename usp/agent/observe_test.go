@@ -14,9 +14,10 @@ import (
 
 type watcher struct{ seen []string }
 
-func (w *watcher) Exchange(ctx context.Context, agent, from usp.EndpointID, req *usppb.Msg) (context.Context, func(*usppb.Msg)) {
-	return ctx, func(resp *usppb.Msg) {
+func (w *watcher) Exchange(ctx context.Context, agent, from usp.EndpointID, req *usppb.Msg) (context.Context, func(*usppb.Msg) string) {
+	return ctx, func(resp *usppb.Msg) string {
 		w.seen = append(w.seen, string(from)+" "+usp.RequestType(req)+" "+resp.GetHeader().GetMsgType().String())
+		return "0af7651916cd43dd8448eb211c80319c"
 	}
 }
 

@@ -131,9 +131,11 @@ type Sessions struct {
 
 // Exchange is one USP message to an Agent beside the CWMP RPCs it became. It holds no values of parameters that may be secret.
 type Exchange struct {
+	TraceID    string     `json:"trace_id"` // of OpenTelemetry and of exemplars
 	Time       time.Time  `json:"time"`
 	Controller string     `json:"controller"`
 	Message    string     `json:"message"` // "GET", "SET", …
+	MsgID      string     `json:"msg_id"`
 	Paths      []string   `json:"paths"`
 	Result     string     `json:"result"` // "ok" or an error's code and text
 	DurationMS float64    `json:"duration_ms"`
@@ -145,6 +147,7 @@ type Exchange struct {
 type CWMPCall struct {
 	Time       time.Time `json:"time"`
 	RPC        string    `json:"rpc"`
+	Session    string    `json:"session"` // its ID in logs; "" of a Connection Request
 	Result     string    `json:"result"`
 	DurationMS float64   `json:"duration_ms"`
 }

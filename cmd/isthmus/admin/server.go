@@ -122,7 +122,7 @@ func (s *Server) routes() http.Handler {
 	route("POST", "/logout", s.logout)
 	route("GET", "/healthz", s.health)
 	route("GET", "/readyz", s.ready)
-	route("GET", "/metrics", promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{}).ServeHTTP)
+	route("GET", "/metrics", promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP)
 	route("GET", "/api/v1/devices", s.devices)
 	route("GET", "/api/v1/devices/{id}", s.device)
 	route("GET", "/api/v1/devices/{id}/trace", s.trace)

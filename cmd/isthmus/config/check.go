@@ -56,6 +56,7 @@ func (l *loader) check(c *Config) {
 	l.checkXMPP(&c.CWMP.ConnectionRequest.XMPP)
 	l.checkAdmin(&c.Admin)
 	l.checkTransfers(&c.Transfers)
+	l.checkTelemetry(&c.Telemetry)
 	l.checkIdentity(&c.USP.Identity)
 	l.checkRoles(c.USP.Roles)
 	first := map[string]int{}
@@ -72,6 +73,20 @@ func (l *loader) check(c *Config) {
 	l.checkConnections(c.USP.Controllers)
 	for i := range c.Cache.Rules {
 		l.checkRule(fmt.Sprintf("cache.rules[%d]", i), &c.Cache.Rules[i])
+	}
+}
+
+func (l *loader) checkTelemetry(t *Telemetry) {
+	if t.OTLPEndpoint == "" {
+		return
+	}
+	const key = "telemetry.otlp_endpoint"
+	u, err := url.Parse(t.OTLPEndpoint)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "":
+		l.add(key, "is no URL of a receiver of OTLP over HTTP: write it as http://collector:4318")
+	case u.User != nil:
+		l.add(key, "has a user name: give the receiver a header by the environment variable OTEL_EXPORTER_OTLP_HEADERS")
 	}
 }
 

@@ -2,8 +2,7 @@
 // strict: everything that is wrong is told at once, each with its place and what to do about it.
 //
 // The structs below are the configuration file. The comment of a field says what its key does: deploy/CONFIGURATION.md is made of them. The tag
-// oneof lists the values of a key, built those of them that this version has; a key tagged later belongs to a later version and is refused
-// unless it has its default.
+// oneof lists the values of a key.
 package config
 
 import (
@@ -32,7 +31,7 @@ type Config struct {
 	// How subscriptions are served.
 	Notifications Notifications `yaml:"notifications"`
 	// Where traces go.
-	Telemetry Telemetry `yaml:"telemetry" later:""`
+	Telemetry Telemetry `yaml:"telemetry"`
 	// The transfer relay: files for which CWMP has no room, or which a CPE cannot fetch or send itself.
 	Transfers Transfers `yaml:"transfers"`
 	// The administration address: metrics, health, pages, JSON API.
@@ -373,7 +372,9 @@ type Notifications struct {
 
 // Telemetry says where traces go.
 type Telemetry struct {
-	// URL of an OTLP receiver.
+	// URL of a receiver of OTLP over HTTP, such as http://collector:4318: each USP request becomes a trace, with the time in the queue, the CWMP session
+	// and its RPCs; paths, never values. Without a path /v1/traces follows. Headers and a CA are taken from OTEL_EXPORTER_OTLP_HEADERS and
+	// OTEL_EXPORTER_OTLP_CERTIFICATE. "" turns it off.
 	OTLPEndpoint string `yaml:"otlp_endpoint"`
 }
 

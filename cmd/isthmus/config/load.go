@@ -64,7 +64,6 @@ func Load(file string, environ []string) (c *Config, unknown []string, err error
 	c = Default()
 	l.parse(text, c)
 	unknown = l.overlay(c, environ)
-	l.refuseLater(reflect.ValueOf(c).Elem(), reflect.ValueOf(Default()).Elem(), "", false)
 	l.check(c)
 	if len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, func(a, b placed) int { return cmp.Compare(a.line, b.line) })

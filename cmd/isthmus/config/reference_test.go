@@ -124,12 +124,6 @@ func (r *reference) entries(v reflect.Value, path, reload string) (all []entry) 
 			if e.text == "" {
 				r.lacking = append(r.lacking, e.key)
 			}
-			if _, later := field.Tag.Lookup("later"); later {
-				e.text += " (" + NotInThisVersion + ")"
-			}
-			if built := field.Tag.Get("built"); built != "" {
-				e.text += " (" + NotInThisVersion + ": anything but " + built + ")"
-			}
 			all = append(all, e)
 		}
 	}

@@ -50,3 +50,11 @@ func scalars(list reflect.Value) bool {
 	_, is := reflect.New(list.Type().Elem()).Interface().(scalar)
 	return is
 }
+
+// same takes an empty list or map for one that is not there.
+func same(v, def reflect.Value) bool {
+	if k := v.Kind(); (k == reflect.Slice || k == reflect.Map) && v.Len() == 0 {
+		return def.Len() == 0
+	}
+	return reflect.DeepEqual(v.Interface(), def.Interface())
+}
