@@ -119,6 +119,13 @@ func (a *Agent) attach(ch mtp.Channel, reply mtp.Address) {
 	}
 }
 
+// elsewhere says that the Agent has come by another channel: what it sent before over this one may arrive later.
+func (a *Agent) elsewhere(than mtp.Channel) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ch != nil && a.ch != than
+}
+
 func (a *Agent) detach(ch mtp.Channel) {
 	a.change(func() {
 		if a.ch == ch {

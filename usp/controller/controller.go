@@ -161,7 +161,9 @@ func (c *Controller) Receive(ch mtp.Channel, record []byte, reply mtp.Address) e
 		return nil
 	}
 	a := c.Agent(usp.EndpointID(r.GetFromId()))
-	a.attach(ch, reply)
+	if connect := r.GetNoSessionContext() == nil && r.GetSessionContext() == nil && r.GetDisconnect() == nil; connect || !a.elsewhere(ch) {
+		a.attach(ch, reply)
+	}
 	switch {
 	case r.GetNoSessionContext() != nil:
 		c.take(&inbound{a, r, ch, reply}, r.GetNoSessionContext().GetPayload())
