@@ -64,7 +64,11 @@ func (a *Agent) rearrange(ctx context.Context, before, after *rowSet, changed ma
 	moved := a.retarget(after)
 	parted := a.part(ctx, before, after, dialled)
 	if moved && a.dials {
-		a.afterwards(nil, a.redial)
+		var sent <-chan struct{} // of an answer that leaves by what is about to change
+		if x := exchangeOf(ctx); x != nil && targetOf(x.from, dialled) != targetOf(x.from, a.wanted()) {
+			sent = x.sent
+		}
+		a.afterwards(sent, a.redial)
 	}
 	return parted
 }
