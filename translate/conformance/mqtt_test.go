@@ -210,8 +210,10 @@ func refuseID(pk *packets.Packet) {
 	}
 }
 
-// mqttClientID: an empty ClientID, and the assigned one in the table and in use after a restart (R-MQTT.8, R-MQTT.9).
+// mqttClientID: an empty ClientID, which a Controller has set or the broker wants, and the assigned one in the table and in use after a restart
+// (R-MQTT.8, R-MQTT.9).
 func mqttClientID(r *mqttRig) {
+	mqttClientIDSet(r)
 	e := r.agent(func(_ *atBroker, t *tap) { t.change(refuseID) })
 	ack := e.tap.next(e.eut, packets.Connack, true, func(s *seen) bool { return s.ReasonCode == 0 })
 	id := ack.Properties.AssignedClientID
@@ -226,6 +228,22 @@ func mqttClientID(r *mqttRig) {
 	}
 	e.back(2)
 	e.wantValue(activeClient+"ClientID", id)
+}
+
+func mqttClientIDSet(r *mqttRig) {
+	e := r.agent()
+	e.tap.skip()
+	e.change(activeClient+"ClientID", "")
+	if c := e.tap.next(e.eut, packets.Connect, false, nil); c.Connect.ClientIdentifier != "" {
+		e.Errorf("ClientID %q", c.Connect.ClientIdentifier)
+	}
+	id := e.tap.next(e.eut, packets.Connack, true, nil).Properties.AssignedClientID
+	e.back(2)
+	e.wantValue(activeClient+"ClientID", id)
+	e.restart()
+	if c := e.tap.next(e.eut, packets.Connect, false, nil); c.Connect.ClientIdentifier != id || id == "" {
+		e.Errorf("ClientID %q after a restart, want %q", c.Connect.ClientIdentifier, id)
+	}
 }
 
 func mqttClientIDKept(r *mqttRig) {

@@ -18,7 +18,7 @@ import (
 // stompCases are the cases of chapter 6.
 var stompCases = map[string]func(*stompRig){
 	"6.1": stompProfiles, "6.2": stompSession, "6.3": stompRetry, "6.4": stompHeaders, "6.5": stompSubscribeDest, "6.6": stompConfigured,
-	"6.7": stompNoDestination, "6.8": stompHeartbeat, "6.9": stompMalformed, "6.11": stompTLS, "6.12": stompConnectRecord,
+	"6.7": stompNoDestination, "6.8": stompHeartbeat, "6.9": stompMalformed, "6.10": stompChanged, "6.11": stompTLS, "6.12": stompConnectRecord,
 }
 
 func runSTOMP(t *testing.T, number string) {
@@ -59,6 +59,7 @@ func TestTP469_6_6_Configured(t *testing.T)     { runSTOMP(t, "6.6") }
 func TestTP469_6_7_NoDestination(t *testing.T)  { runSTOMP(t, "6.7") }
 func TestTP469_6_8_Heartbeat(t *testing.T)      { runSTOMP(t, "6.8") }
 func TestTP469_6_9_Malformed(t *testing.T)      { runSTOMP(t, "6.9") }
+func TestTP469_6_10_Changed(t *testing.T)       { runSTOMP(t, "6.10") }
 func TestTP469_6_11_TLS(t *testing.T)           { runSTOMP(t, "6.11") }
 func TestTP469_6_12_ConnectRecord(t *testing.T) { runSTOMP(t, "6.12") }
 
@@ -151,21 +152,24 @@ func stompSubscribeDest(r *stompRig) {
 	e.wantValue("Device.LocalAgent.MTP.1.STOMP.DestinationFromServer", given)
 }
 
-// stompConfigured: R-STOMP.15; the configuration says where Agents listen.
+const ownDestination = "Device.LocalAgent.MTP.1.STOMP.Destination"
+
+// stompConfigured: R-STOMP.15.
 func stompConfigured(r *stompRig) {
 	e := r.agent()
-	e.at.agentDestination = "/queue/another.{endpoint_id}"
-	e.restart()
 	want := "/queue/another." + string(e.w.id)
+	e.change(ownDestination, want)
+	e.restart()
 	e.subscribed(want)
-	e.wantValue("Device.LocalAgent.MTP.1.STOMP.Destination", want)
+	e.wantValue(ownDestination, want)
 }
 
 // stompNoDestination: R-STOMP.16.
 func stompNoDestination(r *stompRig) {
 	e := r.agent()
-	e.at.agentDestination = ""
+	e.change(ownDestination, "")
 	e.restart()
+	e.tap.next(e.eut, "STOMP", nil)
 	e.tap.next(e.eut, "DISCONNECT", nil)
 	e.tap.mu.Lock()
 	defer e.tap.mu.Unlock()
@@ -218,6 +222,23 @@ func stompMalformed(r *stompRig) {
 	if e.a.Connects() != 1 {
 		e.Error("the connection was made anew")
 	}
+}
+
+// stompChanged: R-STOMP.29, on the connection that there is.
+func stompChanged(r *stompRig) {
+	e := r.agent()
+	e.tap.skip()
+	want := "/queue/changed." + string(e.w.id)
+	e.change(ownDestination, want)
+	e.tap.next(e.eut, "UNSUBSCRIBE", nil)
+	if f := e.tap.next(e.eut, "SUBSCRIBE", nil); f.Get("destination") != want {
+		e.Errorf("%v", f.Headers)
+	}
+	if e.a.Connects() != 1 {
+		e.Error("the connection was made anew")
+	}
+	e.restart()
+	e.subscribed(want)
 }
 
 func stompTLS(r *stompRig) {
