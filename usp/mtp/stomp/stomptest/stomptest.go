@@ -18,7 +18,7 @@ type Options struct {
 	Refuse func(f *client.Frame) string
 	// Connected gives more headers of CONNECTED.
 	Connected func(f *client.Frame) []client.Header
-	// Observe sees each frame that comes in.
+	// Observe sees each frame that comes in: a subscription when it is in effect, whatever is answered before the answer.
 	Observe func(f *client.Frame)
 }
 
@@ -99,14 +99,19 @@ func (s *Server) serve(p *peer) {
 		if err != nil {
 			return
 		}
+		why := ""
+		if s.o.Refuse != nil {
+			why = s.o.Refuse(f)
+		}
+		if why == "" {
+			s.subscribe(p, f)
+		}
 		if s.o.Observe != nil {
 			s.o.Observe(f)
 		}
-		if s.o.Refuse != nil {
-			if why := s.o.Refuse(f); why != "" {
-				p.write(&client.Frame{Command: "ERROR", Headers: []client.Header{{Name: "message", Value: why}}})
-				return
-			}
+		if why != "" {
+			p.write(&client.Frame{Command: "ERROR", Headers: []client.Header{{Name: "message", Value: why}}})
+			return
 		}
 		switch f.Command {
 		case "STOMP", "CONNECT":
@@ -115,14 +120,6 @@ func (s *Server) serve(p *peer) {
 				c.Headers = append(c.Headers, s.o.Connected(f)...)
 			}
 			p.write(c)
-		case "SUBSCRIBE":
-			s.mu.Lock()
-			p.subs[f.Get("id")] = f.Get("destination")
-			s.mu.Unlock()
-		case "UNSUBSCRIBE":
-			s.mu.Lock()
-			delete(p.subs, f.Get("id"))
-			s.mu.Unlock()
 		case "SEND":
 			s.publish(f)
 		}
@@ -132,6 +129,18 @@ func (s *Server) serve(p *peer) {
 		if f.Command == "DISCONNECT" {
 			return
 		}
+	}
+}
+
+// subscribe has a peer's subscriptions be as a frame says.
+func (s *Server) subscribe(p *peer, f *client.Frame) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch f.Command {
+	case "SUBSCRIBE":
+		p.subs[f.Get("id")] = f.Get("destination")
+	case "UNSUBSCRIBE":
+		delete(p.subs, f.Get("id"))
 	}
 }
 
