@@ -20,22 +20,25 @@ func rules(m *Map) (all []*rule) {
 	return all
 }
 
-// TestTargets: what is shown is in Device:2, with what CWMP has there in place of commands.
-func TestTargets(t *testing.T) {
-	for name, m := range bothMaps() {
-		for _, r := range rules(m) {
-			if !r.reads {
-				continue
-			}
-			_, param := datamodel.LookupParam(r.target)
-			_, object := datamodel.LookupObject(r.target)
-			diagnostics := strings.Contains(r.target, "Diagnostics") // of CWMP's Device:2
-			if !param && !object && !diagnostics && !datamodel.Served(r.target) {
-				t.Errorf("%s: %s becomes %s, which is unknown", name, r.source, r.target)
-			}
-			if param && r.object || object && !r.object {
-				t.Errorf("%s: %s becomes %s", name, r.source, r.target)
-			}
+// TestStrict: a table with a row that cannot be right does not load.
+func TestStrict(t *testing.T) {
+	const ssid, channel = igd + "LANDevice.{i}.WLANConfiguration.{i}.SSID", "Device.WiFi.SSID.{i}.SSID"
+	const good = ssid + "\t" + channel + "\tsame-value\t\tx=a\trw\t\n"
+	for want, rows := range map[string]string{
+		"":                              good,
+		"becomes " + channel + " twice": good + good,
+		"is not below":                  strings.Replace(good, igd, "Device.", 1),
+		"is not in Device:2":            strings.Replace(good, channel, "Device.WiFi.SSID.{i}.Sssid", 1),
+		"is of another kind":            strings.Replace(good, channel, "Device.WiFi.SSID.{i}.", 1),
+		"which reads":                   igd + "X.{i}.A\tDevice.PPP.Interface.{i}.ConnectionTrigger\tenum-map\ta=OnDemand;a=Manual\tx=a\trw\t\n",
+		"can be written":                igd + "X.{i}.A\tDevice.PPP.Interface.{i}.ConnectionTrigger\tenum-map\ta=b\tx=a\trw\t\n",
+		"kind \"sane-value\"":           strings.Replace(good, "same", "sane", 1),
+		"direction \"wr\"":              strings.Replace(good, "rw", "wr", 1),
+		"cells, want":                   "x\n",
+	} {
+		err := parseTable("t.tsv", "tr098\ttr181\t"+strings.Join(columns, "\t")+"\n"+rows, newMap(igd).take)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "t.tsv:")) {
+			t.Errorf("%q: %v, want %q", rows, err, want)
 		}
 	}
 }

@@ -126,13 +126,8 @@ func mustLoad(root, table string) *Map {
 }
 
 func load(root, table string) (*Map, error) {
-	m := &Map{root: root, trie: &step{}, sources: map[string][]*rule{}, types: map[string]agent.ValueType{}, version: Version}
-	if err := readTable(table, func(c Rule) error {
-		if c.Own == "" || c.Target == "" || c.Kind == "none" || strings.HasPrefix(c.Target, firmwareImage) {
-			return nil
-		}
-		return m.add(c.Own, c.Target, c.Kind, c.Transform, c.Instance, c.Direction)
-	}); err != nil {
+	m := newMap(root)
+	if err := readTable(table, m.take); err != nil {
 		return nil, err
 	}
 	for target := range m.sources {
@@ -140,6 +135,18 @@ func load(root, table string) (*Map, error) {
 	}
 	slices.Sort(m.targets)
 	return m, nil
+}
+
+func newMap(root string) *Map {
+	return &Map{root: root, trie: &step{}, sources: map[string][]*rule{}, types: map[string]agent.ValueType{}, version: Version}
+}
+
+// take takes a row of a table. The error says why it must not be there.
+func (m *Map) take(c Rule) error {
+	if c.Own == "" || c.Target == "" || c.Kind == "none" || strings.HasPrefix(c.Target, firmwareImage) {
+		return nil
+	}
+	return m.add(c.Own, c.Target, c.Kind, c.Transform, c.Instance, c.Direction)
 }
 
 func (m *Map) add(source, target, kind, transform, instance, direction string) error {
@@ -170,6 +177,12 @@ func (m *Map) add(source, target, kind, transform, instance, direction string) e
 	if r.chosen = command && len(r.to) == 1 && len(r.from) > 1; r.chosen {
 		r.numbers, functional = nil, true
 	}
+	if !strings.HasPrefix(source, m.root) {
+		return fmt.Errorf("%s is not below %s", source, m.root)
+	}
+	if slices.ContainsFunc(m.sources[target], func(o *rule) bool { return o.source == source }) {
+		return fmt.Errorf("%s becomes %s twice", source, target)
+	}
 	m.sources[target] = append(m.sources[target], r)
 	at := m.step(source)
 	at.rules = append(at.rules, r)
@@ -196,6 +209,38 @@ func (m *Map) add(source, target, kind, transform, instance, direction string) e
 		r.reads = known
 	}
 	r.writes = r.reads && (strings.Contains(direction, "w") || strings.HasSuffix(target, diagnosticsState)) && (r.conv.to == nil || r.conv.back != nil || joint[target] != nil)
+	return r.sound()
+}
+
+// sound says what is wrong with a rule that is read: its place is not in Device:2 as CWMP has it, or what is written there does not read as it was
+// written.
+func (r *rule) sound() error {
+	p, param := datamodel.LookupParam(r.target)
+	_, object := datamodel.LookupObject(r.target)
+	diagnostics := strings.Contains(r.target, "Diagnostics") // CWMP has parameters in place of these commands
+	switch {
+	case !r.reads:
+		return nil
+	case !param && !object && !diagnostics && !datamodel.Served(r.target):
+		return fmt.Errorf("%s becomes %s, which is not in Device:2", r.source, r.target)
+	case param && r.object || object && !r.object:
+		return fmt.Errorf("%s becomes %s, which is of another kind", r.source, r.target)
+	case !r.writes || r.conv.back == nil || len(p.Enum) == 0:
+		return nil
+	}
+	kept := false
+	for _, v := range p.Enum {
+		own, ok := r.conv.back(v)
+		if !ok {
+			continue
+		}
+		if kept = true; r.conv.to(own) != v {
+			return fmt.Errorf("%s: %q of %s is %q, which reads %q", r.source, v, r.target, own, r.conv.to(own))
+		}
+	}
+	if !kept {
+		return fmt.Errorf("%s: nothing that %s may be can be written", r.source, r.target)
+	}
 	return nil
 }
 
