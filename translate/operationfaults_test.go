@@ -29,7 +29,7 @@ type operationRow struct {
 	prepare            func(w *world, id usp.EndpointID) // what has to be there; nil: nothing
 	event              func(*usppb.Notify) bool          // told beside OperationComplete; nil: none
 	kills              int                               // more writes than its end takes; 0: see above
-	blind              bool                              // the CPE cannot be asked whether it has begun: a lost RPC ends by TestOperationExpires
+	blind              bool                              // the CPE cannot be asked whether it has begun: a lost RPC ends by TestOperationExpires, or TestAsynchronousTrigger
 }
 
 func none(string) map[string]string { return nil }
@@ -80,7 +80,7 @@ var operationRows = []operationRow{
 	{name: "InstallDU", command: installCommand, rpc: "ChangeDUState", blind: true, args: unit, event: unitChange, kills: 12},
 	{name: "Update", command: unitRow + "Update()", rpc: "ChangeDUState", blind: true, args: none, prepare: installed, event: unitChange},
 	{name: "Uninstall", command: unitRow + "Uninstall()", rpc: "ChangeDUState", blind: true, args: none, prepare: installed, event: unitChange},
-	{name: "trigger", command: resetTrigger + "()", rpc: "SetParameterValues", args: none, kills: 8},
+	{name: "trigger", command: resetTrigger + "()", rpc: "SetParameterValues", blind: true, args: none, kills: 8},
 }
 
 const rpcLost = "RPC lost"
@@ -94,7 +94,7 @@ var operationFaults = []struct {
 }{
 	{name: "none"},
 	{name: "lost before the RPC", faults: func(operationRow) cpe.Faults { return cpe.Faults{CloseAfterPost: 1} }},
-	{name: rpcLost, faults: func(operationRow) cpe.Faults { return cpe.Faults{CloseAfterPost: 2} }},
+	{name: rpcLost, faults: func(r operationRow) cpe.Faults { return cpe.Faults{LoseOn: r.rpc} }},
 	{name: "answer lost", faults: func(r operationRow) cpe.Faults { return cpe.Faults{CloseOn: r.rpc} }},
 	{name: "CPE reboots before", then: func(w *world, c *cpe.CPE) { w.inform(c, cwmp.EventBoot) }},
 	{name: "answer lost, CPE reboots", faults: func(r operationRow) cpe.Faults { return cpe.Faults{CloseOn: r.rpc} },

@@ -271,8 +271,10 @@ func TestAsynchronousTrigger(t *testing.T) {
 		between func(w *world)
 		code    usp.ErrorCode
 		text    string
+		unheard bool // the CPE has not had the write
 	}{
 		"plain":       {},
+		"lost":        {faults: cpe.Faults{LoseOn: "SetParameterValues"}, code: usp.OutcomeUnknown, text: "outcome is unknown", unheard: true},
 		"refused":     {faults: cpe.Faults{RPCFault: map[string]cwmp.FaultCode{"SetParameterValues": cwmp.FaultInternalError}}, code: usp.CommandFailure, text: "CWMP fault 9002"},
 		"answer lost": {faults: cpe.Faults{CloseOn: "SetParameterValues"}},
 		"killed":      {faults: cpe.Faults{CloseOn: "SetParameterValues"}, between: func(w *world) { w.restart(func(*Options) {}) }},
@@ -299,7 +301,7 @@ func TestAsynchronousTrigger(t *testing.T) {
 			} else if out := w.notified(1, completed("reset")).GetOperComplete(); out.GetReqOutputArgs() == nil {
 				t.Errorf("%v", out)
 			}
-			if n := len(c.Calls("SetParameterValues")); n != 1 {
+			if n := len(c.Calls("SetParameterValues")); n > 1 || (n == 0) != test.unheard {
 				t.Errorf("%d writes", n)
 			}
 			w.idleOperations(id)

@@ -10,6 +10,7 @@ import (
 type Faults struct {
 	Delay          time.Duration // before every POST
 	CloseOn        string        // RPC that is carried out but not answered: the connection is closed instead; once
+	LoseOn         string        // RPC that is not carried out, as if it had never come in: the connection is closed instead; once
 	CloseAfterPost int           // POST of a session, 1 being the Inform, after which the connection is closed unread; once
 	DropCookies    bool
 	CloseEachPost  bool // a connection for every POST

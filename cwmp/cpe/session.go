@@ -293,6 +293,9 @@ func (c *CPE) settle(r *request) {
 
 // serve carries out one RPC of the ACS and posts its answer.
 func (s *session) serve(ctx context.Context, request *cwmp.Envelope) (*cwmp.Envelope, error) {
+	if s.loses(request.Body) {
+		return nil, errFault
+	}
 	response, drop := s.answer(request.Body)
 	empty := response == nil
 	s.record(request.Body, response)
@@ -311,6 +314,17 @@ func (s *session) serve(ctx context.Context, request *cwmp.Envelope) (*cwmp.Enve
 		return s.post(ctx, nil)
 	}
 	return s.post(ctx, &cwmp.Envelope{ID: request.ID, Body: response})
+}
+
+// loses says whether an RPC is taken for one that never came in.
+func (s *session) loses(req cwmp.RPC) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lost := s.faults.LoseOn == req.Name()
+	if lost {
+		s.faults.LoseOn = ""
+	}
+	return lost
 }
 
 // answer is what an RPC gets, nil for an empty POST; drop if it shall not be sent.

@@ -123,6 +123,22 @@ func TestLostAfterInformResponseForgetsEvents(t *testing.T) {
 	}
 }
 
+func TestLostRPCIsNotCarriedOut(t *testing.T) {
+	a := newACS(t)
+	c := run(t, Config{ACS: a.URL, Faults: Faults{LoseOn: "AddObject"}})
+	idle(t, c)
+	a.mu.Lock()
+	a.queue = []cwmp.RPC{&cwmp.AddObject{ObjectName: mapping}}
+	a.mu.Unlock()
+	c.Inform(cwmp.EventPeriodic)
+	if err := c.WaitSessions(timeout(t), 3); err != nil {
+		t.Fatal(err)
+	}
+	if c.Exists(mapping+"2.") || c.failures != 1 {
+		t.Errorf("LoseOn carried out the RPC, or the session did not fail (%d)", c.failures)
+	}
+}
+
 func TestConnectionRequestIsNotRetried(t *testing.T) {
 	a := newACS(t)
 	c := run(t, Config{ACS: a.URL})
