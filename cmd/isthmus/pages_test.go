@@ -66,6 +66,7 @@ func TestPages(t *testing.T) {
 	}
 	t.Run("Search", func(t *testing.T) { c.open(window{width: 1280, height: 800}).search(t, site) })
 	t.Run("Actions", func(t *testing.T) { c.open(window{width: 1280, height: 800}).actions(t, site) })
+	t.Run("Capture", func(t *testing.T) { c.open(window{width: 1280, height: 800}).capture(t, site) })
 	t.Run("Keyboard", func(t *testing.T) { c.open(window{width: 1280, height: 800, script: true}).keyboard(t, site) })
 	t.Run("Logout", func(t *testing.T) { c.open(window{width: 1280, height: 800}).logout(t, site) })
 }
@@ -114,7 +115,10 @@ func startSite(ctx context.Context, t *testing.T) *webSite {
 		t.Fatalf("%d devices", n)
 	}
 	s := &webSite{origin: "http://" + i.listeners.admin.Addr().String(), live: endpointID(demoID)}
-	// What a page about the CPE has to show.
+	// What pages about the CPE have to show.
+	if _, err := (captures{i.proxy, i.acs}).StartCapture(s.live, pagesTime); err != nil {
+		t.Fatal(err)
+	}
 	req := usp.NewRequest("pages", &usppb.Request{ReqType: &usppb.Request_Get{Get: &usppb.Get{ParamPaths: []string{"Device.WiFi.", "Device.DeviceInfo.UpTime"}}}})
 	if _, err := (fleet{i.proxy}).Do(ctx, s.live, req); err != nil {
 		t.Fatal(err)
@@ -237,6 +241,7 @@ func (p *tab) crawl(s *webSite, audit, name string) {
 		at := queue[0]
 		queue = queue[1:]
 		p.visit(s.origin + at)
+		p.eval(`document.querySelectorAll(".capture details").forEach(d => d.open = true)`, nil)
 		var wrong []string
 		if p.eval(audit, &wrong); len(wrong) > 0 {
 			p.t.Errorf("%s:\n  %s", at, strings.Join(wrong, "\n  "))
@@ -348,6 +353,31 @@ func (p *tab) actions(t *testing.T, s *webSite) {
 	if got := p.text(`document.querySelector("h1").textContent`); got != "Not Found" {
 		t.Errorf("a forgotten device is still there: %q", got)
 	}
+}
+
+// capture has the SOAP of the CPE that is there captured anew, without JavaScript.
+func (p *tab) capture(t *testing.T, s *webSite) {
+	p.t = t
+	press := func(action string) {
+		p.load(func() { p.eval(`document.querySelector("form[action$='/`+action+`'] button").click()`, nil) })
+		p.checkConsole(s.origin)
+	}
+	p.visit(s.origin + "/devices/" + admin.Segment(s.live))
+	p.load(func() { p.eval(`document.querySelector("main a[href$='/capture']").click()`, nil) })
+	press("capture/stop")
+	if got := p.text(`document.querySelector("main").textContent`); !strings.Contains(got, "Nothing is captured") {
+		t.Errorf("after the stop it shows %s", got)
+	}
+	press("capture/start")
+	press("connection-request")
+	if got := p.text(`document.querySelector(".capture")?.textContent ?? ""`); !strings.Contains(got, "InformResponse") || !strings.Contains(got, "6 CONNECTION REQUEST") {
+		t.Errorf("the capture shows %s", got)
+	}
+	p.eval(`document.querySelector(".capture summary").click()`, nil)
+	if !strings.Contains(p.text(`document.querySelector(".capture li").innerText`), "6 CONNECTION REQUEST") {
+		t.Error("a message that is opened is not seen")
+	}
+	shoot(p, "capture-opened")
 }
 
 // keyboard uses a page without a mouse.

@@ -60,19 +60,36 @@ func (s *Server) capture(mux *http.ServeMux) {
 	})
 }
 
-func (s *Server) startCapture(w http.ResponseWriter, r *http.Request) {
+var errCaptureTime = errors.New("for must be a duration such as 5m, of an hour at most")
+
+// beginCapture starts the capture of a request's device, for a time such as 5m, and writes it to the audit log.
+func (s *Server) beginCapture(r *http.Request, text string) (until time.Time, err error) {
 	d := defaultCapture
-	if text := r.URL.Query().Get("for"); text != "" {
-		var err error
+	if text != "" {
 		if d, err = time.ParseDuration(text); err != nil || d <= 0 || d > maxCapture {
-			fail(w, http.StatusBadRequest, "for must be a duration such as 5m, of an hour at most")
-			return
+			return until, errCaptureTime
 		}
 	}
 	id := r.PathValue("id")
-	until, err := s.opts.Captures.StartCapture(id, d)
+	until, err = s.opts.Captures.StartCapture(id, d)
 	s.audit(r, "start capture", id, err, "for", d)
-	switch {
+	return until, err
+}
+
+// endCapture ends the capture of a request's device and writes it to the audit log; false where there is none.
+func (s *Server) endCapture(r *http.Request) bool {
+	id := r.PathValue("id")
+	ended := s.opts.Captures.StopCapture(id)
+	if ended {
+		s.audit(r, "stop capture", id, nil)
+	}
+	return ended
+}
+
+func (s *Server) startCapture(w http.ResponseWriter, r *http.Request) {
+	switch until, err := s.beginCapture(r, r.URL.Query().Get("for")); {
+	case errors.Is(err, errCaptureTime):
+		fail(w, http.StatusBadRequest, err.Error())
 	case errors.Is(err, ErrNoDevice):
 		noDevice(w, r)
 	case err != nil:
@@ -82,14 +99,21 @@ func (s *Server) startCapture(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) captured(w http.ResponseWriter, r *http.Request) {
-	after := 0
+// afterMessage is the message after which a request wants those of a capture, 0 for all of them.
+func afterMessage(r *http.Request) (seq int, err error) {
 	if text := r.URL.Query().Get("after"); text != "" {
-		var err error
-		if after, err = strconv.Atoi(text); err != nil || after < 0 {
-			fail(w, http.StatusBadRequest, "after must be the seq of a message")
-			return
+		if seq, err = strconv.Atoi(text); err != nil || seq < 0 {
+			return 0, errors.New("after must be the seq of a message")
 		}
+	}
+	return seq, nil
+}
+
+func (s *Server) captured(w http.ResponseWriter, r *http.Request) {
+	after, err := afterMessage(r)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
 	}
 	c, ok := s.opts.Captures.Captured(r.PathValue("id"), after)
 	if !ok {
@@ -103,12 +127,10 @@ func (s *Server) captured(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) stopCapture(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	if !s.opts.Captures.StopCapture(id) {
+	if !s.endCapture(r) {
 		noCapture(w)
 		return
 	}
-	s.audit(r, "stop capture", id, nil)
 	answer(w, struct{}{})
 }
 

@@ -21,9 +21,9 @@ var files embed.FS
 
 var pages = func() map[string]*template.Template {
 	funcs := template.FuncMap{"segment": Segment, "ago": ago, "stamp": stamp, "ms": func(v float64) string { return fmt.Sprintf("%.1f", v) },
-		"seconds": func(t time.Time) string { return time.Since(t).Round(time.Second).String() }, "number": number}
+		"seconds": func(t time.Time) string { return time.Since(t).Round(time.Second).String() }, "number": number, "bodyName": bodyName, "lines": lines, "status": http.StatusText}
 	all := map[string]*template.Template{}
-	for _, name := range []string{"login.html", "fleet.html", "device.html", "sessions.html", "problems.html", "error.html"} {
+	for _, name := range []string{"login.html", "fleet.html", "device.html", "capture.html", "sessions.html", "problems.html", "error.html"} {
 		all[name] = template.Must(template.New("layout.html").Funcs(funcs).ParseFS(files, "pages/layout.html", "pages/"+name))
 	}
 	return all
@@ -188,6 +188,8 @@ func (s *Server) actPage(w http.ResponseWriter, r *http.Request, a Action) {
 		s.showDevice(w, r, http.StatusConflict, "", err.Error())
 	case a == Forget:
 		http.Redirect(w, r, "/", http.StatusSeeOther)
+	case r.PostFormValue("from") == "capture":
+		s.toCapture(w, r)
 	default:
 		http.Redirect(w, r, "/devices/"+Segment(r.PathValue("id"))+"?done="+string(a), http.StatusSeeOther)
 	}
@@ -215,7 +217,7 @@ func (s *Server) problemsPage(w http.ResponseWriter, r *http.Request) {
 	all := []problem{
 		{State: "quarantined", Title: "Quarantined, or informing without end", Advice: "Of two CPE under one DeviceId neither is written to: find the cloned one by its address and give it a serial number of its own, or give each CPE a row in cwmp.auth.credentials_file. One that informs every few seconds is served last in a storm."},
 		{State: "unreachable", Title: "Not reached by a Connection Request", Advice: "Requests wait for the next periodic Inform. A refused or timed out connection is a firewall or NAT: STUN (cwmp.connection_request.udp_listen) or XMPP helps. 401 is a wrong user name or password: cwmp.provision.connection_request gives each CPE its own."},
-		{State: "retrying", Title: "Sessions that fail at the CPE's end", Advice: "The CPE says in RetryCount that its sessions do not come to their end. Look at the trace for the RPC at which they stop, and capture what is said with isthmus trace ID --soap."},
+		{State: "retrying", Title: "Sessions that fail at the CPE's end", Advice: "The CPE says in RetryCount that its sessions do not come to their end. Look at the trace for the RPC at which they stop, and capture what is said."},
 	}
 	for i := range all {
 		l := s.list("", Filter{State: all[i].State}, problemsShown)

@@ -128,6 +128,9 @@ func (s *Server) routes() http.Handler {
 	route("GET", "/api/v1/devices/{id}/trace", s.trace)
 	route("POST", "/api/v1/devices/{id}/usp", s.usp)
 	s.capture(mux)
+	route("GET", "/devices/{id}/capture", s.capturePage)
+	route("POST", "/devices/{id}/capture/start", s.startCapturePage)
+	route("POST", "/devices/{id}/capture/stop", s.stopCapturePage)
 	for _, a := range []Action{Refresh, Ask, Quarantine, Release, Forget} {
 		route("POST", "/api/v1/devices/{id}/"+string(a), func(w http.ResponseWriter, r *http.Request) { s.act(w, r, a) })
 		route("POST", "/devices/{id}/"+string(a), func(w http.ResponseWriter, r *http.Request) { s.actPage(w, r, a) })
