@@ -100,6 +100,14 @@ func TestSecretsAreNotShown(t *testing.T) {
 				}
 				d.SetFaults(cpe.Faults{})
 				p.do(t, get(security))
+				broker := secret("broker's of " + own.DeviceID.SerialNumber)
+				p.do(t, add("Device.MQTT.Client.", "BrokerAddress", "broker.invalid", "Password", broker))
+				if _, err := p.try(set("Device.MQTT.Client.1.", "Password", broker+"\x00")); err == nil {
+					t.Error("a password that no packet can have is not refused")
+				}
+				if row := fmt.Sprint(p.do(t, get("Device.MQTT.Client.1."))); !strings.Contains(row, "broker.invalid") || strings.Contains(row, broker) {
+					t.Errorf("the row is %s", row)
+				}
 				// A file that isthmus is to fetch for it, from where it must not.
 				p.do(t, &usppb.Request{ReqType: &usppb.Request_Operate{Operate: &usppb.Operate{Command: "Device.DeviceInfo.FirmwareImage.1.Download()", SendResp: true,
 					InputArgs: map[string]string{"URL": "http://127.0.0.1:1/image?signature=" + secret("signature"), "Username": "u", "Password": secret("file server"),

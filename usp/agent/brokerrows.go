@@ -16,14 +16,14 @@ import (
 var brokerTables = [...]string{mqttClientTable, stompConnectionTable, ownMTPTable}
 
 // maxBrokerRows bounds each of brokerTables.
-const maxBrokerRows = 16
+const maxBrokerRows = 8
 
 // Keys of a row of brokerTables that are no parameters.
 const (
 	forKey         = ".for"         // the Controllers that the configuration made it for, separated by blanks: what it is known by whatever their order
 	atKey          = ".at"          // where the configuration has the broker
 	passwordKey    = ".password"    // the configuration's
-	ownPasswordKey = ".ownPassword" // that a Controller has set
+	ownPasswordKey = ".ownPassword" // that a Controller has set, which counts instead
 )
 
 // brokerReferences are the parameters that refer to brokerTables.
@@ -135,10 +135,12 @@ func (rs *rowSet) rename(row, name string) {
 	rs.put(row, names)
 }
 
+// leads says that a path has a part in how Controllers are reached.
+func leads(path string) bool { return brokerRow(path) != "" || mtpOf(path) != "" }
+
 // bindBrokers has the numbers of the configuration's brokers kept when something is that goes by them.
 func (t *tx) bindBrokers() {
-	goes := func(path string) bool { return brokerRow(path) != "" || mtpOf(path) != "" }
-	if !slices.ContainsFunc(slices.Collect(maps.Keys(t.changed)), goes) {
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(t.changed)), leads) {
 		return
 	}
 	for _, table := range brokerTables {
@@ -155,7 +157,7 @@ func at(transport, host, port string) string { return transport + " " + net.Join
 
 // password is what an Agent logs in with at the broker of a row. That of the configuration goes nowhere but where the configuration says.
 func (rs *rowSet) password(row string, added bool) mtp.Secret {
-	if p, ok := rs.values[row][ownPasswordKey]; ok || added {
+	if p := rs.values[row][ownPasswordKey]; p != "" || added {
 		return mtp.Secret(p)
 	}
 	return mtp.Secret(rs.values[row][passwordKey])
@@ -174,6 +176,11 @@ func (t *tx) checkBroker(row string) (bad usp.ParamError, ok bool) {
 		name = protocol + ".Reference"
 		at = t.rows.get(row+protocol+".", "Reference") + "."
 		table, _ = splitRow(at)
+		for _, other := range t.rows.instances(ownMTPTable) {
+			if other != row && t.exists(at) && t.rows.get(other, "Protocol") == protocol && t.rows.get(other+protocol+".", "Reference")+"." == at {
+				return usp.ParamError{Path: row + name, Code: usp.InvalidValue, Msg: other + " has this connection already, which listens at one place"}, false
+			}
+		}
 	}
 	switch {
 	case !t.exists(row) || !t.exists(at):

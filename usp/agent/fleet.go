@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -148,6 +149,13 @@ func NewFleet(opts Options) *Fleet {
 		}
 	}
 	f.targets = f.base.targets()
+	if d, ok := opts.Dialer.(mtp.Dialers); ok { // by which Controllers can be added
+		for _, p := range slices.Sorted(maps.Keys(d)) {
+			if !slices.Contains(protocols, p) {
+				protocols = append(protocols, p)
+			}
+		}
+	}
 	f.protocols = strings.Join(protocols, ",")
 	return f
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -66,8 +67,10 @@ func (t *tx) set(writes []Write) ([]Write, *usp.Error) {
 	if len(failed) == 0 {
 		failed = t.check(touched(writes))
 	}
-	if err := t.cutOff(); len(failed) == 0 && err != nil {
-		failed = []usp.ParamError{{Path: writes[0].Path, Code: err.Code, Msg: err.Msg}}
+	if i := slices.IndexFunc(writes, func(w Write) bool { return leads(w.Path) }); len(failed) == 0 && i >= 0 {
+		if err := t.cutOff(); err != nil {
+			failed = []usp.ParamError{{Path: writes[i].Path, Code: err.Code, Msg: err.Msg}}
+		}
 	}
 	if len(failed) == 0 {
 		return done, nil

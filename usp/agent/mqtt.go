@@ -66,8 +66,8 @@ var mqttTables = []*table{
 			enabled("CleanSession"),
 			enabled("CleanStart"),
 			number("KeepAliveTime", "60", 0, 65535),
-			shownAs(checked(text("ClientID", "", maxTopic), checkMQTTString), clientID),
-			expanded(checked(text("Username", "", 256), checkMQTTString)),
+			shownAs(checked(text("ClientID", "", maxTopic), noNull), clientID),
+			expanded(checked(text("Username", "", 256), noNull)),
 			brokerPassword(),
 			number("ConnectRetryTime", "5", 1, 65535),
 			number("ConnectRetryIntervalMultiplier", "2000", 1000, 65535),
@@ -122,10 +122,10 @@ func checkTopic(s string) error {
 	return nil
 }
 
-// checkMQTTString refuses what no packet can have (MQTT 5.0, section 1.5.4).
-func checkMQTTString(s string) error {
+// noNull refuses what neither a packet (MQTT 5.0, section 1.5.4) nor a frame can have. It does not quote what may be a password.
+func noNull(s string) error {
 	if strings.ContainsRune(s, 0) {
-		return usp.Errorf(usp.InvalidValue, "%q has a null character", s)
+		return usp.Errorf(usp.InvalidValue, "there is a null character in it")
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func expanded(c column) column {
 
 // brokerPassword is what an Agent logs in with at a broker.
 func brokerPassword() column {
-	c := shownAs(text("Password", "", 256), func(*view, string) string { return "" })
+	c := shownAs(checked(text("Password", "", 256), noNull), func(*view, string) string { return "" })
 	c.Secured, c.hidden = true, ownPasswordKey
 	return c
 }
@@ -209,10 +209,11 @@ func (rs *rowSet) mqttBroker(client string, to mtp.Target) mtp.Target {
 	to.Host, to.Port, to.Encrypted = rs.get(client, "BrokerAddress"), int(rs.number(client, "BrokerPort")), strings.HasSuffix(transport, "TLS")
 	to.Added = values[atKey] != at(transport, to.Host, rs.get(client, "BrokerPort"))
 	webSocket := strings.HasPrefix(transport, webSocket)
-	if path, ok := values[brokerPath]; webSocket && ok {
-		to.Path = path
-	} else if webSocket {
+	switch {
+	case webSocket && to.Added:
 		to.Path = defaultBrokerPath
+	case webSocket:
+		to.Path = values[brokerPath]
 	}
 	clean := "CleanStart"
 	if rs.get(client, "ProtocolVersion") == "3.1.1" {

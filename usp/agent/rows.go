@@ -182,7 +182,7 @@ func (rs *rowSet) record(path string, base *rowSet) (Record, error) {
 	if of := rs.configured(path, base); of != nil {
 		kept := map[string]string{}
 		for k, v := range values {
-			if was, ok := of[k]; !ok || was != v || k == forKey {
+			if of[k] != v || k == forKey {
 				kept[k] = v
 			}
 		}
