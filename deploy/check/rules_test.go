@@ -48,7 +48,11 @@ func known(t *testing.T, names map[string]bool, where, query string) {
 	})
 }
 
-// TestRules: the rules are valid and ask for metrics that there are, and each alert has its section in the runbook, and no section is of none.
+// fires finds the alerts that promtool's tests expect to fire.
+var fires = regexp.MustCompile(`(?m)^ +alertname: (\w+)\n +exp_alerts:\n`)
+
+// TestRules: the rules are valid and ask for metrics that there are, and each alert has its section in the runbook and a test in which it fires, and no
+// section is of none.
 func TestRules(t *testing.T) {
 	groups, errs := rulefmt.ParseFile("../prometheus-rules.yml", false, model.LegacyValidation, queries, slog.New(slog.DiscardHandler))
 	if errs != nil {
@@ -57,6 +61,14 @@ func TestRules(t *testing.T) {
 	book, err := os.ReadFile("../RUNBOOK.md")
 	if err != nil {
 		t.Fatal(err)
+	}
+	tests, err := os.ReadFile("../prometheus-rules.test.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tested := map[string]bool{}
+	for _, m := range fires.FindAllStringSubmatch(string(tests), -1) {
+		tested[m[1]] = true
 	}
 	var sections []string
 	for _, part := range strings.Split(string(book), "\n## ")[1:] {
@@ -89,6 +101,9 @@ func TestRules(t *testing.T) {
 				continue
 			}
 			alerts = append(alerts, r.Alert)
+			if !tested[r.Alert] {
+				t.Errorf("%s: prometheus-rules.test.yml has no test in which it fires", r.Alert)
+			}
 			if want := "RUNBOOK.md#" + strings.ToLower(r.Alert); r.Annotations["runbook"] != want || !slices.Contains(sections, r.Alert) {
 				t.Errorf("%s: runbook %q, want %q and a section", r.Alert, r.Annotations["runbook"], want)
 			}
