@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"isthmus/cwmp"
 	"isthmus/cwmp/connreq"
@@ -135,7 +135,7 @@ func TestRequestBetweenSessionAndAnswerToConnectionRequest(t *testing.T) {
 		second <- err
 	}()
 	d := w.device(id)
-	for waiting := false; !waiting && w.ctx.Err() == nil; runtime.Gosched() {
+	for waiting := false; !waiting && w.ctx.Err() == nil; time.Sleep(time.Millisecond) {
 		d.mu.RLock()
 		waiting = len(d.queue) == 1
 		d.mu.RUnlock()

@@ -4,9 +4,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"isthmus/cwmp"
 	"isthmus/cwmp/cpe"
@@ -140,7 +140,7 @@ func TestDownload(t *testing.T) {
 func (w *world) idleOperations(id usp.EndpointID) {
 	w.t.Helper()
 	d := w.device(id)
-	for over := false; !over && w.ctx.Err() == nil; runtime.Gosched() {
+	for over := false; !over && w.ctx.Err() == nil; time.Sleep(time.Millisecond) {
 		d.mu.RLock()
 		over = len(d.operations) == 0
 		d.mu.RUnlock()

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -194,7 +193,7 @@ func (w *world) discovered(id usp.EndpointID) {
 func (w *world) over(id usp.EndpointID) {
 	w.t.Helper()
 	for d := w.device(id); d.busy() && w.ctx.Err() == nil; {
-		runtime.Gosched()
+		time.Sleep(time.Millisecond)
 	}
 }
 

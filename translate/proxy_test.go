@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -645,7 +644,7 @@ func TestBusyCPEIsAskedAgain(t *testing.T) {
 		answer <- err
 	}()
 	d := w.device(id)
-	for asked := false; !asked && w.ctx.Err() == nil; runtime.Gosched() {
+	for asked := false; !asked && w.ctx.Err() == nil; time.Sleep(time.Millisecond) {
 		d.mu.RLock()
 		asked = d.asking
 		d.mu.RUnlock()
