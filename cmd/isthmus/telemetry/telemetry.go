@@ -60,6 +60,7 @@ func New(ctx context.Context, o Options) (*Exporter, error) {
 	}
 	s := &sender{SpanExporter: client, log: o.Logger, endpoint: u.Redacted(), spans: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_trace_spans_total",
 		Help: "Spans for the OTLP receiver by what became of them; dropped: too many waited."}, []string{"outcome"})}
+	s.done = make(chan struct{})
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, outcome := range []string{sent, failed, dropped} {
 		s.spans.WithLabelValues(outcome)
@@ -74,6 +75,7 @@ func New(ctx context.Context, o Options) (*Exporter, error) {
 func (e *Exporter) Shutdown(ctx context.Context) error {
 	err := e.provider.Shutdown(ctx)
 	e.sender.cancel()
+	<-e.sender.done
 	if err != nil {
 		return fmt.Errorf("sending the last spans: %w", err)
 	}
@@ -96,8 +98,9 @@ type sender struct {
 	waiting  atomic.Int64
 	away     bool // of ExportSpans, which is not called twice at a time
 
-	ctx    context.Context
+	ctx    context.Context // ends when what waits is to be dropped
 	cancel context.CancelFunc
+	done   chan struct{} // closed when all is sent or dropped
 }
 
 // room takes room for n spans, or says that there is none.
@@ -112,6 +115,10 @@ func (s *sender) room(n int) bool {
 
 // ExportSpans implements sdk.SpanExporter. An error is told here: the library's own handler would tell each.
 func (s *sender) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	if s.ctx.Err() != nil {
+		s.spans.WithLabelValues(dropped).Add(float64(len(spans)))
+		return nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
@@ -131,4 +138,10 @@ func (s *sender) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) erro
 		s.away = false
 	}
 	return nil
+}
+
+// Shutdown implements sdk.SpanExporter. It is called once, after the last batch.
+func (s *sender) Shutdown(ctx context.Context) error {
+	defer close(s.done)
+	return s.SpanExporter.Shutdown(ctx)
 }
