@@ -320,7 +320,7 @@ func (d *Device) waitDiscovery(ctx context.Context) error {
 		return nil
 	default:
 	}
-	exchangeOf(ctx).because("waited for discovery")
+	exchangeOf(ctx).because(byDiscovery)
 	if err := d.do(ctx, &job{talk: func(context.Context, cwmp.Caller) error { return nil }}); err != nil {
 		return uspError(err, reading)
 	}

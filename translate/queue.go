@@ -60,13 +60,17 @@ func (d *Device) do(ctx context.Context, j *job) error {
 	}
 	d.queue = append(d.queue, j)
 	d.p.m.queued.Inc()
-	open := d.session != nil
+	open, asking := d.session != nil, d.asking
 	d.mu.Unlock()
-	if open {
-		exchangeOf(ctx).because("session open")
+	switch {
+	case open:
+		exchangeOf(ctx).because(bySession)
 		d.poke()
-	} else {
-		exchangeOf(ctx).because("connection request")
+	case asking:
+		exchangeOf(ctx).because(bySharedRequest)
+		d.ask()
+	default:
+		exchangeOf(ctx).because(byRequest)
 		d.ask()
 	}
 	select {
@@ -158,7 +162,8 @@ func (d *Device) serve(ctx context.Context, s *cwmp.Session) bool {
 		lost := errors.Is(err, cwmp.ErrSessionClosed) || errors.Is(err, cwmp.ErrUnknownOutcome)
 		if lost && !j.wrote && !j.again && j.ctx.Err() == nil && !d.p.closing.Load() {
 			// Nothing was changed, so nothing is lost by asking once more in the next session.
-			j.again, j.state = true, queued
+			exchangeOf(j.ctx).waited(j.wait)
+			j.again, j.state, j.wait = true, queued, Wait{Queued: j.wait.Ended}
 			d.queue = slices.Insert(d.queue, 0, j)
 			d.p.m.queued.Inc()
 			d.mu.Unlock()
@@ -248,9 +253,9 @@ func (c *caller) Call(ctx context.Context, req cwmp.RPC) (cwmp.RPC, error) {
 		c.job.wrote = true
 		c.d.mu.Unlock()
 	}
-	start := time.Now()
+	n := c.ex.called(time.Now(), c.session, req.Name())
 	resp, err := c.next.Call(ctx, req)
-	c.ex.called(start, c.session, req.Name(), err)
+	c.ex.answered(n, err)
 	c.d.note(req, err)
 	return resp, err
 }

@@ -156,6 +156,9 @@ func (r *round) run() {
 		d.opened = nil
 	}
 	open, waiting, came := d.session != nil, d.waits(), r.came()
+	if a := d.contact.promising(); a != nil && !came {
+		d.traceAttempt(a)
+	}
 	d.conclude(came)
 	d.mu.Unlock()
 	d.p.m.connectionRequests.WithLabelValues(outcomeOf(err, came || open)).Inc()
@@ -360,7 +363,8 @@ func (c *contact) promising() *attempt {
 // traceAttempt notes an attempt for the requests that wait for its session. d.mu is held.
 func (d *Device) traceAttempt(a *attempt) {
 	for _, j := range d.queue {
-		exchangeOf(j.ctx).called(a.at, "", a.title, a.err)
+		ex := exchangeOf(j.ctx)
+		ex.answered(ex.called(a.at, "", a.title), a.err)
 	}
 }
 

@@ -188,6 +188,9 @@ func (d *Device) fetch(ctx context.Context, c cwmp.Caller, queries []agent.Query
 	}
 	var news news
 	p := d.plan(queries, floor)
+	if p.empty() && d.warm() {
+		exchangeOf(ctx).merge()
+	}
 	slices.Sort(p.lists)
 	done := "\x00"
 	for _, object := range p.lists {

@@ -77,7 +77,19 @@ func exchangeOf(ctx context.Context) *exchange {
 	return e
 }
 
-const fromCache = "cache"
+// Why an exchange went as it did.
+const (
+	fromCache       = "cache"
+	bySession       = "session open"
+	byRequest       = "connection request"
+	bySharedRequest = "connection request made for another"
+	byDiscovery     = "waited for discovery"
+	byItself        = "answered by isthmus"
+
+	merged = ", merged with another" // ends the reason
+)
+
+const unanswered = "not answered" // the result of an RPC that was under way when the exchange ended
 
 // because notes why the exchange went as it did; the first reason stays, but for the cache having answered a part of it.
 func (e *exchange) because(why string) {
@@ -88,6 +100,18 @@ func (e *exchange) because(why string) {
 	defer e.mu.Unlock()
 	if e.Why == "" || e.Why == fromCache {
 		e.Why = why
+	}
+}
+
+// merge notes that what the exchange had to ask the CPE was asked for another, while it waited.
+func (e *exchange) merge() {
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.done && !strings.HasSuffix(e.Why, merged) {
+		e.Why += merged
 	}
 }
 
@@ -103,14 +127,28 @@ func (e *exchange) waited(w Wait) {
 	}
 }
 
-// called notes an RPC, or a Connection Request if there is no session.
-func (e *exchange) called(start time.Time, session, rpc string, err error) {
+// called notes an RPC that leaves, or a Connection Request if there is no session. The number is for answered.
+func (e *exchange) called(start time.Time, session, rpc string) (n int) {
+	if e == nil {
+		return traceCalls
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.done || len(e.CWMP) >= traceCalls {
+		return traceCalls
+	}
+	e.CWMP = append(e.CWMP, CWMPCall{Time: start, RPC: rpc, Session: session, Result: unanswered})
+	return len(e.CWMP) - 1
+}
+
+// answered notes what became of an RPC.
+func (e *exchange) answered(n int, err error) {
 	if e == nil {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.done || len(e.CWMP) >= traceCalls {
+	if e.done || n >= len(e.CWMP) {
 		return
 	}
 	result := "ok"
@@ -121,7 +159,8 @@ func (e *exchange) called(start time.Time, session, rpc string, err error) {
 	case err != nil:
 		result = err.Error()
 	}
-	e.CWMP = append(e.CWMP, CWMPCall{Time: start, RPC: rpc, Session: session, Result: result, Duration: time.Since(start)})
+	c := &e.CWMP[n]
+	c.Result, c.Duration = result, time.Since(c.Time)
 }
 
 // traces keeps the last exchanges of the devices that had any.
@@ -190,10 +229,16 @@ func (p *Proxy) Exchange(ctx context.Context, id, from usp.EndpointID, req *uspp
 		MsgID: strings.ToValidUTF8(msgID[:min(len(msgID), traceMsgID)], ""), Paths: pathsOf(req)}}
 	return context.WithValue(ctx, exchangeKey{}, e), func(resp *usppb.Msg) (trace string) {
 		e.mu.Lock()
-		e.Duration, e.done = time.Since(e.Time), true
+		end := time.Now()
+		e.Duration, e.done = end.Sub(e.Time), true
 		e.Result = resultOf(resp)
 		if e.Why == "" {
-			e.Why = "answered by isthmus"
+			e.Why = byItself
+		}
+		for i := range e.CWMP {
+			if c := &e.CWMP[i]; c.Result == unanswered {
+				c.Duration = end.Sub(c.Time)
+			}
 		}
 		x := e.Exchange
 		e.mu.Unlock()
