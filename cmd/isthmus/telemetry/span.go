@@ -90,8 +90,8 @@ func (s span) wait(ctx context.Context, w translate.Wait, calls []translate.CWMP
 
 func (s span) calls(ctx context.Context, calls []translate.CWMPCall) {
 	for _, c := range calls {
-		s.begin, s.end = c.Time, c.Time.Add(c.Duration)
-		_, end := s.start(ctx, c.RPC, trace.SpanKindClient, c.Result, attribute.String("cwmp.session", c.Session))
+		call := s.fit(c.Time, c.Time.Add(c.Duration)) // a Connection Request may have been made for another, before
+		_, end := call.start(ctx, c.RPC, trace.SpanKindClient, c.Result, attribute.String("cwmp.session", c.Session))
 		end()
 	}
 }

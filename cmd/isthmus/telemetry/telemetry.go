@@ -4,13 +4,16 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -20,6 +23,7 @@ import (
 
 const (
 	maxSpans      = 8192 // that wait to be sent; a request has up to 200
+	maxBatch      = 512  // spans of a message
 	sendEvery     = 2 * time.Second
 	exportTimeout = 10 * time.Second
 	tracesPath    = "/v1/traces" // of a receiver (OTLP 1.3, 3.3)
@@ -40,8 +44,15 @@ type Exporter struct {
 	sender   *sender
 }
 
-// New starts an Exporter, which needs no receiver to be there. Headers and a CA come from OpenTelemetry's own environment variables.
+// New starts an Exporter, which needs no receiver to be there. Headers and a CA come from OpenTelemetry's own environment variables; what is wrong
+// there is logged. What the library says of itself goes to the Logger of the last Exporter.
 func New(ctx context.Context, o Options) (*Exporter, error) {
+	otel.SetLogger(logr.FromSlogHandler(messages{o.Logger.Handler()}))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		if !errors.Is(err, resource.ErrPartialResource) { // which is told below
+			o.Logger.Warn("OpenTelemetry", "err", err)
+		}
+	}))
 	u, err := url.Parse(o.Endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("OTLP receiver: %w", err)
@@ -54,9 +65,9 @@ func New(ctx context.Context, o Options) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("OTLP receiver: %w", err)
 	}
-	res, err := resource.New(ctx, resource.WithFromEnv(), resource.WithAttributes(attribute.String("service.name", "isthmus"), attribute.String("service.version", o.Version)))
-	if err != nil {
-		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	res, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "isthmus"), attribute.String("service.version", o.Version)), resource.WithFromEnv())
+	if err != nil { // which has what is written there
+		o.Logger.Warn("OTEL_RESOURCE_ATTRIBUTES is no list of name=value: what is wrong there is left out")
 	}
 	s := &sender{SpanExporter: client, log: o.Logger, endpoint: u.Redacted(), spans: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_trace_spans_total",
 		Help: "Spans for the OTLP receiver by what became of them; dropped: too many waited."}, []string{"outcome"})}
@@ -67,7 +78,7 @@ func New(ctx context.Context, o Options) (*Exporter, error) {
 	}
 	o.Registerer.MustRegister(s.spans)
 	p := sdk.NewTracerProvider(sdk.WithResource(res), sdk.WithIDGenerator(ids{}), sdk.WithSampler(sdk.AlwaysSample()),
-		sdk.WithBatcher(s, sdk.WithMaxQueueSize(maxSpans), sdk.WithBatchTimeout(sendEvery), sdk.WithExportTimeout(exportTimeout)))
+		sdk.WithBatcher(s, sdk.WithMaxQueueSize(maxSpans), sdk.WithMaxExportBatchSize(maxBatch), sdk.WithBatchTimeout(sendEvery), sdk.WithExportTimeout(exportTimeout)))
 	return &Exporter{provider: p, tracer: p.Tracer("isthmus"), sender: s}, nil
 }
 
@@ -145,3 +156,17 @@ func (s *sender) Shutdown(ctx context.Context) error {
 	defer close(s.done)
 	return s.SpanExporter.Shutdown(ctx)
 }
+
+// messages logs what the library has to say without its attributes: they are what environment variables hold, secrets among it.
+type messages struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (m messages) Handle(ctx context.Context, r slog.Record) error {
+	return m.Handler.Handle(ctx, slog.NewRecord(r.Time, r.Level, "OpenTelemetry, by its environment variables: "+r.Message, r.PC))
+}
+
+// WithAttrs implements slog.Handler.
+func (m messages) WithAttrs([]slog.Attr) slog.Handler { return m }
+
+// WithGroup implements slog.Handler.
+func (m messages) WithGroup(string) slog.Handler { return m }
