@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -339,7 +340,8 @@ type peer struct {
 	channels map[usp.EndpointID]*channel
 	signal   chan struct{}
 	notes    []note
-	mute     bool // NotifyResp is withheld
+	mute     bool        // NotifyResp is withheld
+	stuck    atomic.Bool // Disconnect Records do not get through
 }
 
 type note struct {
@@ -472,11 +474,15 @@ func (c *channel) ConnectRecord() *usppb.Record {
 	return &usppb.Record{RecordType: &usppb.Record_WebsocketConnect{WebsocketConnect: &usppb.WebSocketConnectRecord{}}}
 }
 
-func (c *channel) Send(_ context.Context, record []byte, _ mtp.Address) error {
+func (c *channel) Send(ctx context.Context, record []byte, _ mtp.Address) error {
 	var r usppb.Record
 	var m usppb.Msg
 	if err := proto.Unmarshal(record, &r); err != nil {
 		return err
+	}
+	if r.GetDisconnect() != nil && c.p.stuck.Load() {
+		<-ctx.Done()
+		return ctx.Err()
 	}
 	if r.GetNoSessionContext() == nil {
 		return nil

@@ -465,16 +465,27 @@ func (p *Proxy) Stop() {
 // Close ends the Agents and puts everything on disk. The CWMP server must be shut down before it, the store closed after.
 func (p *Proxy) Close(ctx context.Context) error {
 	p.Stop()
+	errs := []error{p.saveAll(ctx)} // before the Agents say good-bye: of a large fleet that may take all the time there is
+	if errs[0] == nil {
+		errs = append(errs, p.setRun(ctx, func(s *runState) { s.Clean = true }))
+	}
 	for _, d := range p.all() {
 		d.agent.Close(ctx)
 	}
 	p.cancel()
 	p.wg.Wait()
+	if err := p.saveAll(ctx); err != nil { // what the Agents' last requests have changed
+		errs = append(errs, err, p.setRun(context.WithoutCancel(ctx), func(s *runState) { s.Clean = false }))
+	}
+	return errors.Join(errs...)
+}
+
+// saveAll puts the trees on disk that have changed.
+func (p *Proxy) saveAll(ctx context.Context) error {
 	var errs []error
 	for _, d := range p.warmDevices() {
 		errs = append(errs, d.save(ctx))
 	}
-	errs = append(errs, p.setRun(ctx, func(s *runState) { s.Clean = true }))
 	return errors.Join(errs...)
 }
 

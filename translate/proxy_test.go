@@ -2,6 +2,7 @@ package translate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"strings"
@@ -576,6 +577,33 @@ func TestRestartBringsBackWhatWasPromised(t *testing.T) {
 	}
 	w.must(c.SetValue(ssid, "after the restart"))
 	w.notified(1, changeOf(ssid))
+}
+
+// TestEndIsCleanWithoutTime: what is known is on disk, and the next start told so, though the Agents' good-byes take all the time there is.
+func TestEndIsCleanWithoutTime(t *testing.T) {
+	w := newWorld(t, nil)
+	_, id := w.boot(nil)
+	w.over(id)
+	w.peer.stuck.Store(true)
+	w.must(w.server.Shutdown(w.ctx))
+	w.must(<-w.served)
+	w.up = false
+	defer func() {
+		w.peer.reset()
+		w.must(w.st.Close())
+	}()
+	ctx, cancel := context.WithTimeout(w.ctx, 100*time.Millisecond)
+	defer cancel()
+	w.must(w.p.Close(ctx))
+	if ctx.Err() == nil {
+		t.Fatal("nothing took the time")
+	}
+	var s runState
+	b, err := w.st.Fleet(w.ctx, runRecord)
+	w.must(errors.Join(err, json.Unmarshal(b, &s)))
+	if !s.Clean {
+		t.Error("the run record does not say clean")
+	}
 }
 
 // After a crash nothing in the cache is trusted: it may lack the last write.

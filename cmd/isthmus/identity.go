@@ -12,7 +12,7 @@ import (
 // issuer gives an Agent its certificate; nil where the configuration names no CA.
 type issuer func(usp.EndpointID) (*tls.Certificate, error)
 
-func newIssuer(c *config.Identity) (issuer, error) {
+func identityCA(c *config.Identity) (*identity.CA, error) {
 	if c.CACertFile == "" {
 		return nil, nil
 	}
@@ -24,9 +24,5 @@ func newIssuer(c *config.Identity) (issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	ca, err := identity.New(cert, key)
-	if err != nil {
-		return nil, err
-	}
-	return ca.Certificate, nil
+	return identity.New(cert, key)
 }

@@ -51,6 +51,9 @@ func (e certificateExpiry) Collect(ch chan<- prometheus.Metric) {
 	if first != 0 {
 		tell("usp.controllers", first)
 	}
+	if ca := e.live.identity.Load(); ca != nil {
+		tell("usp.identity", float64(ca.NotAfter().Unix()))
+	}
 }
 
 // expiry is in seconds since 1970. What tls.LoadX509KeyPair gives has its Leaf.

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"isthmus/cmd/isthmus/config"
@@ -179,4 +180,18 @@ func metricUses(t *testing.T) map[string]string {
 		}
 	}
 	return uses
+}
+
+// TestExpiryOfIdentityCA: the CA of the Agents' certificates is among those that are watched.
+func TestExpiryOfIdentityCA(t *testing.T) {
+	c := config.Default()
+	ca := identitytest.Root(t, "ca")
+	c.USP.Identity.CACertFile, c.USP.Identity.CAKeyFile = identitytest.Files(t, t.TempDir(), "ca", ca.Cert, ca.Key)
+	l := newLive(c)
+	if _, err := l.issuer(&c.USP.Identity); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := testutil.ToFloat64(certificateExpiry{l}), float64(ca.Cert.NotAfter.Unix()); got != want {
+		t.Errorf("expires at %v, want %v", got, want)
+	}
 }

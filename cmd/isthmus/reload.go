@@ -14,6 +14,7 @@ import (
 	"isthmus/cmd/isthmus/config"
 	"isthmus/translate"
 	"isthmus/usp"
+	"isthmus/usp/identity"
 	"isthmus/usp/mtp"
 )
 
@@ -23,7 +24,7 @@ type liveConfig struct {
 	started     *config.Config // of what needs a restart
 	now         atomic.Pointer[config.Config]
 	credentials atomic.Pointer[credentials]
-	issue       atomic.Pointer[issuer]
+	identity    atomic.Pointer[identity.CA]
 	listeners   []*liveTLS
 	clients     []*liveCertificate
 
@@ -114,12 +115,12 @@ func (l *liveConfig) dial(n int, c *config.ClientTLS) (*tls.Config, error) {
 
 // issuer gives Agents certificates by the CA that is configured now, nil where none is.
 func (l *liveConfig) issuer(c *config.Identity) (issuer, error) {
-	issue, err := newIssuer(c)
-	if issue == nil || err != nil {
+	ca, err := identityCA(c)
+	if ca == nil || err != nil {
 		return nil, err
 	}
-	l.issue.Store(&issue)
-	return func(id usp.EndpointID) (*tls.Certificate, error) { return (*l.issue.Load())(id) }, nil
+	l.identity.Store(ca)
+	return func(id usp.EndpointID) (*tls.Certificate, error) { return l.identity.Load().Certificate(id) }, nil
 }
 
 // reload puts a configuration into force as far as that needs no restart. After an error nothing has changed.
@@ -154,12 +155,12 @@ func (i *instance) reload(c *config.Config) (err error) {
 			swap = append(swap, func() { own.now.Store(&t.Certificates[0]) })
 		}
 	}
-	issue, err := newIssuer(&c.USP.Identity)
+	ca, err := identityCA(&c.USP.Identity)
 	if err != nil {
 		return fmt.Errorf("usp.identity: %w", err)
 	}
-	if issue != nil && l.issue.Load() != nil {
-		swap = append(swap, func() { l.issue.Store(&issue) })
+	if ca != nil && l.identity.Load() != nil {
+		swap = append(swap, func() { l.identity.Store(ca) })
 	}
 	for _, f := range swap {
 		f()

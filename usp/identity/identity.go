@@ -46,6 +46,9 @@ type CA struct {
 	young, old map[usp.EndpointID]*tls.Certificate
 }
 
+// NotAfter is when the CA, and with it every certificate that it issues, expires.
+func (c *CA) NotAfter() time.Time { return c.cert.NotAfter }
+
 // New makes a CA of its certificate, which those of the CAs above it may follow, and its key, both in PEM.
 func New(certPEM, keyPEM []byte) (*CA, error) {
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
