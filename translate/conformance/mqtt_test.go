@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -98,12 +99,14 @@ func mqttProfiles(r *mqttRig) {
 	e := r.agent()
 	res := e.model(&usppb.GetSupportedDM{ReturnParams: true}, "Device.MQTT.", "Device.LocalAgent.")
 	for path, params := range map[string][]string{
-		"Device.MQTT.Capabilities.":                      {"ProtocolVersionsSupported", "TransportProtocolSupported"},
-		"Device.MQTT.":                                   {"ClientNumberOfEntries"},
-		"Device.MQTT.Client.{i}.":                        {"Alias", "Name", "Enable", "Status", "ProtocolVersion", "BrokerAddress", "BrokerPort", "CleanSession", "KeepAliveTime", "ClientID", "Username", "Password"},
+		"Device.MQTT.Capabilities.": {"ProtocolVersionsSupported", "TransportProtocolSupported"},
+		"Device.MQTT.":              {"ClientNumberOfEntries"},
+		"Device.MQTT.Client.{i}.": {"Alias", "Name", "Enable", "Status", "ProtocolVersion", "BrokerAddress", "BrokerPort", "CleanSession", "KeepAliveTime", "ClientID", "Username", "Password",
+			"TransportProtocol", "MessageRetryTime", "ConnectRetryTime", "ConnectRetryIntervalMultiplier", "ConnectRetryMaxInterval", "ResponseInformation", "SubscriptionNumberOfEntries"},
+		"Device.MQTT.Client.{i}.Stats.":                  {"BrokerConnectionEstablished", "MQTTMessagesSent", "MQTTMessagesReceived", "ConnectionErrors"},
 		"Device.MQTT.Client.{i}.Subscription.{i}.":       {"Alias", "Enable", "Status", "Topic", "QoS"},
 		"Device.LocalAgent.MTP.{i}.MQTT.":                {"Reference", "ResponseTopicConfigured", "ResponseTopicDiscovered"},
-		"Device.LocalAgent.Controller.{i}.MTP.{i}.MQTT.": {"Topic"},
+		"Device.LocalAgent.Controller.{i}.MTP.{i}.MQTT.": {"AgentMTPReference", "Topic"},
 	} {
 		q := res[0]
 		if strings.HasPrefix(path, "Device.LocalAgent.") {
@@ -113,6 +116,42 @@ func mqttProfiles(r *mqttRig) {
 	}
 	if got := e.values("Device.MQTT.Client.")[activeClient]; got["Status"] != "Connected" || got["ProtocolVersion"] != r.version || got["Username"] != "fleet" || got["Password"] != "" {
 		e.Errorf("%s is %v", activeClient, got)
+	}
+}
+
+// TestMQTTStats: MQTTClientBase:1: what crosses the connection is counted, over all the times it is made anew.
+func TestMQTTStats(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		e := (&mqttRig{t, newMochi, "5.0", shared}).agent()
+		_, err := e.set(false, obj{activeClient, []param{req("ConnectRetryTime", "1")}}) // which begins a new connection, and the counts with it
+		e.must(err)
+		e.back(2)
+		stats := func() (sent, received, errs uint64, since time.Time) {
+			t.Helper()
+			v := e.values(activeClient + "Stats.")[activeClient+"Stats."]
+			for name, to := range map[string]*uint64{"MQTTMessagesSent": &sent, "MQTTMessagesReceived": &received, "ConnectionErrors": &errs} {
+				var err error
+				if *to, err = strconv.ParseUint(v[name], 10, 64); err != nil {
+					t.Error(err)
+				}
+			}
+			since, err := time.Parse(time.RFC3339, v["BrokerConnectionEstablished"])
+			e.must(err)
+			return sent, received, errs, since
+		}
+		sent, received, errs, since := stats()
+		if sent < 2 || received < 2 || errs != 0 || time.Since(since) > time.Minute {
+			t.Errorf("%d sent, %d received, %d errors, since %v", sent, received, errs, since)
+		}
+		sentMore, receivedMore, _, _ := stats()
+		if sentMore <= sent || receivedMore <= received {
+			t.Errorf("%d sent after %d, %d received after %d", sentMore, sent, receivedMore, received)
+		}
+		e.tap.cut()
+		e.back(3)
+		if s, r, errs, _ := stats(); s <= sentMore || r <= receivedMore || errs == 0 {
+			t.Errorf("%d sent, %d received, %d errors after the connection was lost", s, r, errs)
+		}
 	}
 }
 

@@ -69,12 +69,15 @@ var mqttTables = []*table{
 			shownAs(checked(text("ClientID", "", maxTopic), noNull), clientID),
 			expanded(checked(text("Username", "", 256), noNull)),
 			brokerPassword(),
+			// The data model has a meaning for it with MQTT 3.1 alone, and demands it where there is a version before 5.0.
+			number("MessageRetryTime", "5", 1, maxUint32),
 			number("ConnectRetryTime", "5", 1, 65535),
 			number("ConnectRetryIntervalMultiplier", "2000", 1000, 65535),
 			number("ConnectRetryMaxInterval", "30720", 1, maxUint32),
 			quiet(computed("ResponseInformation", TypeString, func(v *view, row string) string { return v.wayState(row).ResponseInformation })),
 			counts("Subscription"),
 		}},
+	mqttStats,
 	{ObjectDef: ObjectDef{Path: mqttClientTable + "{i}.Subscription.{i}.", Multi: true, Access: AddDelete, Keys: [][]string{{"Alias"}, {"Topic"}}},
 		limit: maxBrokerSubscriptions, count: "SubscriptionNumberOfEntries", columns: []column{
 			alias(),

@@ -97,6 +97,18 @@ type State struct {
 	Listens             string
 }
 
+// Counts are of the connection of a row of Device.MQTT.Client.: since it leads where it does, over all the times it was made anew.
+type Counts struct {
+	Sent, Received uint64 // packets
+	Errors         uint32 // attempts that have failed, and connections that were lost
+}
+
+// Counter is implemented by Dialers that count what crosses their connections.
+type Counter interface {
+	// Counts are those of the connection with one Controller.
+	Counts(e, controller usp.EndpointID) Counts
+}
+
 // Learner is implemented by Endpoints that keep what a broker assigns (R-MQTT.9, R-STOMP.14).
 type Learner interface {
 	// Learnt tells it before the Channel comes up. It must not block. A Target that then differs from the one in use only by what was assigned

@@ -71,3 +71,13 @@ func (d Dialers) State(e, controller usp.EndpointID) State {
 	}
 	return State{}
 }
+
+// Counts implements Counter.
+func (d Dialers) Counts(e, controller usp.EndpointID) Counts {
+	for _, one := range d {
+		if c, ok := one.(Counter); ok && one.State(e, controller).Status != Disabled {
+			return c.Counts(e, controller)
+		}
+	}
+	return Counts{}
+}

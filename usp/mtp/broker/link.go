@@ -25,8 +25,9 @@ type link struct {
 	state    mtp.State // Failures counts for the back-off, too
 	timer    *time.Timer
 	live     *live
-	anew     bool // dial at once when the connection has ended
-	gone     bool // nobody wants it any more
+	counts   mtp.Counts // of the connections that have ended
+	anew     bool       // dial at once when the connection has ended
+	gone     bool       // nobody wants it any more
 }
 
 type place int
@@ -107,6 +108,7 @@ func (p *Pool) again(l *link) func() {
 // later dials again after the back-off, or not where that is of no use.
 func (p *Pool) later(l *link, why mtp.Status) {
 	l.at = waiting
+	l.counts.Errors++
 	l.is(why)
 	if why == mtp.Misconfigured {
 		return
@@ -256,6 +258,7 @@ func (p *Pool) ended(l *link, v *live, err error) {
 	defer p.wg.Done()
 	p.meter.Connections.Dec()
 	p.meter.Closed(v.reason())
+	l.counts = l.count()
 	l.live, l.at = nil, waiting
 	anew := l.anew
 	l.anew = false

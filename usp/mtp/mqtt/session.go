@@ -364,6 +364,9 @@ func (x *session) State() mtp.State {
 	return x.state
 }
 
+// Packets are how many have crossed the connection.
+func (x *session) Packets() (sent, received uint64) { return x.c.Packets() }
+
 // Close implements broker.Session.
 func (x *session) Close(ctx context.Context) {
 	if ctx.Err() != nil {

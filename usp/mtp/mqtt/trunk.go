@@ -23,7 +23,8 @@ type trunkConn struct {
 type member struct {
 	session
 	broker.Share
-	t *trunk
+	t              *trunk
+	sent, received uint64 // packets before the Agent came
 }
 
 // join gives an Agent its share of a connection.
@@ -39,6 +40,7 @@ func (p *Pool) join(ctx context.Context, s *broker.Setup) (broker.Session, error
 	m := &member{t: t, Share: broker.NewShare(s)}
 	m.c, m.v5, m.template = t.Conn.Conn, first.MQTT.Version != version311, first.MQTT.ResponseTopic
 	m.state.ClientID = t.Conn.ack.AssignedClientID
+	m.sent, m.received = m.c.Packets()
 	if err := t.Add(m); err != nil {
 		return nil, err
 	}
@@ -110,6 +112,12 @@ func (m *member) Send(ctx context.Context, record []byte, t *mtp.Target, to mtp.
 // Resubscribe implements broker.Session (R-MQTT.34).
 func (m *member) Resubscribe(ctx context.Context, to []mtp.Target) error {
 	return m.resubscribe(ctx, to, m.needed)
+}
+
+// Packets are how many have crossed the connection, whoever's, since the Agent has a share of it.
+func (m *member) Packets() (sent, received uint64) {
+	sent, received = m.c.Packets()
+	return sent - m.sent, received - m.received
 }
 
 // needed says whether another Agent listens to a topic filter.

@@ -37,6 +37,8 @@ type Conn struct {
 	pending map[uint16]*exchange
 	lastID  uint16
 
+	sent, received atomic.Uint64 // packets
+
 	wheel *Wheel
 	beat
 }
@@ -157,12 +159,16 @@ func (c *Conn) put(packet []byte) error {
 		return c.gone()
 	}
 	_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	c.sent.Add(1) // before anybody can know that it was
 	if _, err := c.nc.Write(packet); err != nil {
 		c.abort(err)
 		return c.gone()
 	}
 	return nil
 }
+
+// Packets are how many were sent and received, CONNECT and CONNACK included.
+func (c *Conn) Packets() (sent, received uint64) { return c.sent.Load(), c.received.Load() }
 
 // gone is the error of what comes too late.
 func (c *Conn) gone() error {

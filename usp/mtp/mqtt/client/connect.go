@@ -101,6 +101,7 @@ func (c *Conn) handshake(o *Options) (*Connack, error) {
 	if _, err := c.nc.Write(seal(appendConnect(make([]byte, headroom, 256), o), connect<<4)); err != nil {
 		return nil, fmt.Errorf("mqtt: sending CONNECT: %w", err)
 	}
+	c.sent.Add(1)
 	p, err := c.next()
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: waiting for CONNACK: %w", err)

@@ -25,6 +25,7 @@ func (c *Conn) next() (p inbound, err error) {
 		return p, err
 	}
 	c.heard.Store(true)
+	c.received.Add(1)
 	kind := p.first >> 4
 	if kind != publish && p.first&0x0F != 0 {
 		return p, malformed("a packet has reserved flags")

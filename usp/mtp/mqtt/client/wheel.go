@@ -133,5 +133,6 @@ func (c *Conn) keep() int {
 		c.abort(err)
 		return 0
 	}
+	c.sent.Add(1)
 	return wait
 }
