@@ -10,6 +10,8 @@ import (
 
 	"isthmus/cmd/isthmus/config"
 	"isthmus/usp/mtp"
+	"isthmus/usp/mtp/broker"
+	"isthmus/usp/mtp/mqtt"
 	"isthmus/usp/mtp/websocket"
 )
 
@@ -54,17 +56,24 @@ func TestAddedControllersAreGuarded(t *testing.T) {
 			t.Error("a descriptor is not given back")
 		}
 		pool := websocket.NewPool(context.Background(), websocket.PoolOptions{Guard: guard})
+		brokers := mqtt.NewPool(context.Background(), broker.Options{Guard: guard})
 		host, _, err := net.SplitHostPort(c.to)
 		if err != nil {
 			t.Fatal(err)
 		}
 		a, err := netip.ParseAddrPort(c.to)
 		if err != nil {
+			pool.Close(context.Background())
+			brokers.Close(context.Background())
 			continue // a name is looked at when it is dialled
 		}
 		if err := pool.Check(mtp.Target{Host: host, Port: int(a.Port())}); (err != nil) != c.denied {
 			t.Errorf("%s with allow %q: %v", c.to, c.allow, err)
 		}
+		if err := brokers.Check(mtp.Target{Added: true, Host: host, Port: int(a.Port())}); (err != nil) != c.denied {
+			t.Errorf("a broker at %s with allow %q: %v", c.to, c.allow, err)
+		}
 		pool.Close(context.Background())
+		brokers.Close(context.Background())
 	}
 }
