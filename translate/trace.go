@@ -61,6 +61,7 @@ const (
 	tracePaths   = 16   // paths kept of an exchange
 	traceCalls   = 64   // RPCs kept of an exchange, and stays in the queue
 	traceMsgID   = 64   // bytes kept of a msg_id
+	traceText    = 512  // bytes kept of a path, and of what went wrong
 )
 
 // exchange is an Exchange in the making. A nil exchange takes everything and keeps nothing.
@@ -157,7 +158,7 @@ func (e *exchange) answered(n int, err error) {
 	case errors.As(err, &f):
 		result = fmt.Sprintf("fault %d %s", f.Code, f.Code.Text()) // the CPE's own text may quote a value
 	case err != nil:
-		result = err.Error()
+		result = beginning(err.Error(), traceText)
 	}
 	c := &e.CWMP[n]
 	c.Result, c.Duration = result, time.Since(c.Time)
@@ -224,9 +225,8 @@ func (t *traces) of(id usp.EndpointID) []Exchange {
 
 // Exchange implements agent.Observer. The trace is that of what the cache did not answer alone: it is what somebody looks for.
 func (p *Proxy) Exchange(ctx context.Context, id, from usp.EndpointID, req *usppb.Msg) (context.Context, func(*usppb.Msg) string) {
-	msgID := req.GetHeader().GetMsgId()
 	e := &exchange{Exchange: Exchange{TraceID: newTraceID(), Time: time.Now(), Controller: from, Message: usp.RequestType(req),
-		MsgID: strings.ToValidUTF8(msgID[:min(len(msgID), traceMsgID)], ""), Paths: pathsOf(req)}}
+		MsgID: beginning(req.GetHeader().GetMsgId(), traceMsgID), Paths: pathsOf(req)}}
 	return context.WithValue(ctx, exchangeKey{}, e), func(resp *usppb.Msg) (trace string) {
 		e.mu.Lock()
 		end := time.Now()

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"isthmus/cwmp"
 	"isthmus/cwmp/cpe"
@@ -140,5 +141,21 @@ func TestTraceOfSharedRequest(t *testing.T) {
 	}
 	if !whys[byRequest] || !whys[bySharedRequest] {
 		t.Error(whys)
+	}
+}
+
+// TestTraceIsBounded: what a Controller or CPE says at length is kept in part, and of literals nothing, wherever the cut is.
+func TestTraceIsBounded(t *testing.T) {
+	long := "Device." + strings.Repeat("é", traceText)
+	paths := pathsOf(&usppb.Msg{Body: &usppb.Body{MsgBody: &usppb.Body_Request{Request: &usppb.Request{ReqType: &usppb.Request_Get{Get: &usppb.Get{
+		ParamPaths: []string{long, `Device.WiFi.SSID.[SSID=="` + long}}}}}}})
+	result := resultOf(usp.ErrorMsg("m", usp.Errorf(usp.InvalidPath, "%s is unknown", long)))
+	for _, s := range append(paths, result) {
+		if len(s) > traceText+len("7026 …") || !utf8.ValidString(s) || len(s) < len(`Device.WiFi`) {
+			t.Errorf("%d bytes are kept: %q", len(s), s)
+		}
+	}
+	if strings.Contains(paths[1], "é") {
+		t.Errorf("a literal is kept: %q", paths[1])
 	}
 }

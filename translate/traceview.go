@@ -19,6 +19,14 @@ func withoutLiterals(path string) string {
 	return strings.Join(parts, `"`)
 }
 
+// beginning is a text of up to n bytes, and more is not held in memory: the beginning of a longer one is a copy.
+func beginning(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
 // pathsOf lists what a request is about, without values.
 func pathsOf(m *usppb.Msg) []string {
 	var paths []string
@@ -27,7 +35,7 @@ func pathsOf(m *usppb.Msg) []string {
 			p = p[:room]
 		}
 		for _, path := range p {
-			paths = append(paths, withoutLiterals(path))
+			paths = append(paths, withoutLiterals(beginning(path, traceText)))
 		}
 	}
 	switch r := m.GetBody().GetRequest().GetReqType().(type) {
@@ -116,5 +124,5 @@ func problem(code uint32, msg string) string {
 		number, _, _ := strings.Cut(msg[i+len(cwmpFault):], " ")
 		msg = msg[:i+len(cwmpFault)] + number
 	}
-	return fmt.Sprintf("%d %s", code, withoutLiterals(msg))
+	return fmt.Sprintf("%d %s", code, withoutLiterals(beginning(msg, traceText)))
 }
