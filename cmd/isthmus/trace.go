@@ -39,16 +39,16 @@ func (c *traceCmd) Run(a *app) error {
 	if c.JSON && !c.Follow {
 		return printJSON(a, t)
 	}
-	var last time.Time
-	for {
-		slices.Reverse(t.Exchanges) // they come newest first
-		for i := range t.Exchanges {
-			if e := &t.Exchanges[i]; e.Time.After(last) {
-				if err := c.print(a, e); err != nil {
-					return err
-				}
-				last = e.Time
+	for last := ""; ; {
+		fresh := t.Exchanges // the last that ended first
+		if i := slices.IndexFunc(fresh, func(e admin.Exchange) bool { return e.TraceID == last }); i >= 0 {
+			fresh = fresh[:i]
+		}
+		for _, e := range slices.Backward(fresh) {
+			if err := c.print(a, &e); err != nil {
+				return err
 			}
+			last = e.TraceID
 		}
 		if !c.Follow {
 			return nil
@@ -77,14 +77,20 @@ func (c *traceCmd) print(a *app, e *admin.Exchange) error {
 	if c.JSON {
 		return json.NewEncoder(a.stdout).Encode(e)
 	}
-	fmt.Fprintf(a.stdout, "%s  %-14s  %s  %s  %.1f ms  %s\n", clock(e.Time), e.Message, e.Controller, e.Result, e.DurationMS, e.Why)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %-14s  %s  %s  %.1f ms  %s  %s\n", clock(e.Time), e.Message, e.Controller, e.Result, e.DurationMS, e.Why, e.TraceID)
 	if len(e.Paths) > 0 {
-		fmt.Fprintf(a.stdout, "    %s\n", strings.Join(e.Paths, "\n    "))
+		fmt.Fprintf(&b, "    %s\n", strings.Join(e.Paths, "\n    "))
 	}
 	for _, r := range e.CWMP {
-		fmt.Fprintf(a.stdout, "    %s  %s  %s  %.1f ms\n", clock(r.Time), r.RPC, r.Result, r.DurationMS)
+		fmt.Fprintf(&b, "    %s  %s  %s  %.1f ms", clock(r.Time), r.RPC, r.Result, r.DurationMS)
+		if r.Session != "" {
+			fmt.Fprintf(&b, "  session %s", r.Session)
+		}
+		b.WriteByte('\n')
 	}
-	return nil
+	_, err := fmt.Fprint(a.stdout, printable(b.String()))
+	return err
 }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

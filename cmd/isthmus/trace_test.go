@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -27,8 +28,8 @@ func TestTraceFollow(t *testing.T) {
 			return
 		}
 		var trace admin.Trace
-		for n := asked; n >= 0; n-- { // newest first
-			trace.Exchanges = append(trace.Exchanges, admin.Exchange{Time: time.Unix(int64(n), 0), Message: "Get", Paths: []string{"Device." + strings.Repeat("x", n+1)},
+		for n := asked; n >= 0; n-- { // the last that ended first; it began before the others
+			trace.Exchanges = append(trace.Exchanges, admin.Exchange{TraceID: fmt.Sprint("t", n), Time: time.Unix(int64(-n), 0), Message: "Get", Paths: []string{"Device." + strings.Repeat("x", n+1) + "\x1b"},
 				CWMP: []admin.CWMPCall{{Time: time.Unix(int64(n), 0), RPC: "GetParameterValues", Result: "ok"}}})
 		}
 		_ = json.NewEncoder(w).Encode(trace)
@@ -40,11 +41,11 @@ func TestTraceFollow(t *testing.T) {
 	}
 	var paths []string
 	for line := range strings.Lines(stdout.String()) {
-		if p := strings.TrimSpace(line); strings.HasPrefix(p, "Device.") {
+		if p := strings.Trim(line, " \n\ufffd"); strings.HasPrefix(p, "Device.") {
 			paths = append(paths, p)
 		}
 	}
-	if got := strings.Join(paths, " "); got != "Device.x Device.xx Device.xxx" || strings.Count(stdout.String(), "GetParameterValues") != 3 {
+	if got := strings.Join(paths, " "); got != "Device.x Device.xx Device.xxx" || strings.Count(stdout.String(), "GetParameterValues") != 3 || strings.Count(stdout.String(), "  t2\n") != 1 {
 		t.Errorf("%s", stdout.String())
 	}
 }
