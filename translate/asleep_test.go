@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"isthmus/cwmp"
 	"isthmus/usp"
 	"isthmus/usp/agent"
 )
@@ -71,6 +72,30 @@ func TestSleepForgetsNothing(t *testing.T) {
 	}
 	if rich < 30 {
 		t.Errorf("only %d fields of a Device let it sleep", rich)
+	}
+}
+
+// A Device that has carried out a command falls asleep like any other, and another command wakes it.
+func TestSleepAfterCommand(t *testing.T) {
+	w := newWorld(t, nil)
+	url, _ := files(t)
+	c, id := w.boot(nil)
+	w.watch(id)
+	d := w.device(id)
+	for _, key := range []string{"one", "two"} {
+		w.begin(id, logCommand, key, upload(url))
+		w.notified(1, completed(key))
+		w.idleOperations(id)
+		w.inform(c, cwmp.EventPeriodic)
+		w.over(id)
+		d.unload(w.ctx, 0)
+		d.mu.Lock()
+		d.doze(time.Now().Add(time.Hour)) // it is calm by then
+		asleep := d.awake == nil
+		d.mu.RWMutex.Unlock()
+		if !asleep {
+			t.Errorf("awake after the command %s", key)
+		}
 	}
 }
 

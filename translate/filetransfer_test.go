@@ -140,10 +140,13 @@ func TestDownload(t *testing.T) {
 func (w *world) idleOperations(id usp.EndpointID) {
 	w.t.Helper()
 	d := w.device(id)
-	for over := false; !over && w.ctx.Err() == nil; time.Sleep(time.Millisecond) {
+	for ctx, over := w.in(deadline), false; !over; time.Sleep(time.Millisecond) {
 		d.mu.RLock()
 		over = len(d.operations) == 0
 		d.mu.RUnlock()
+		if !over && ctx.Err() != nil {
+			w.t.Fatal("an operation does not end")
+		}
 	}
 	for item, err := range w.st.List(w.ctx, string(id), 'o') {
 		w.t.Errorf("record %q is left (%v)", item.Key.ID, err)
