@@ -1,10 +1,13 @@
 package translate
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
 	"isthmus/usp"
 )
@@ -172,38 +175,54 @@ func (d *Device) summaryLocked() Summary {
 func (p *Proxy) Devices(after string, f Filter, limit int) []Summary {
 	p.mu.Lock()
 	if p.order == nil {
-		p.order = make([]usp.EndpointID, 0, len(p.devices))
-		for id := range p.devices {
-			p.order = append(p.order, id)
-		}
-		slices.Sort(p.order)
+		p.order = slices.SortedFunc(maps.Values(p.devices), func(a, b *Device) int { return cmp.Compare(a.id, b.id) })
 	}
 	order := p.order
 	p.mu.Unlock()
-	i, found := slices.BinarySearch(order, usp.EndpointID(after))
+	i, found := slices.BinarySearchFunc(order, usp.EndpointID(after), func(d *Device, id usp.EndpointID) int { return cmp.Compare(d.id, id) })
 	if found {
 		i++
 	}
-	f.Text = strings.ToLower(f.Text)
+	judged := map[unique.Handle[common]]bool{}
 	var out []Summary
 	for ; i < len(order) && len(out) < limit; i++ {
-		p.mu.RLock()
-		d := p.devices[order[i]]
-		p.mu.RUnlock()
-		if d == nil {
-			continue
-		}
-		if s := d.summary(); f.takes(&s) {
-			out = append(out, s)
+		if d := order[i]; !d.erased.Load() && d.mayPass(&f, judged) {
+			if s := d.summary(); f.takes(&s) {
+				out = append(out, s)
+			}
 		}
 	}
 	return out
 }
 
+// mayPass is false of a Device that a Filter does not take, at little cost where it is asleep: what many Devices have in common is judged once.
+func (d *Device) mayPass(f *Filter, judged map[unique.Handle[common]]bool) bool {
+	d.mu.RWMutex.RLock()
+	defer d.mu.RWMutex.RUnlock()
+	if d.awake != nil || f.Text == "" {
+		return true
+	}
+	passes, known := judged[d.asleep.common]
+	if !known {
+		c := d.asleep.common.Value()
+		passes = contain(f.Text, c.manufacturer, c.oui, c.productClass, c.software)
+		judged[d.asleep.common] = passes
+	}
+	serial, _, _ := strings.Cut(d.asleep.own, between)
+	return passes || contain(f.Text, string(d.id), serial)
+}
+
 func (s *Summary) contains(q string) bool {
-	for _, f := range []string{string(s.ID), s.Manufacturer, s.OUI, s.ProductClass, s.SerialNumber, s.SoftwareVersion} {
-		if strings.Contains(strings.ToLower(f), q) {
-			return true
+	return contain(q, string(s.ID), s.Manufacturer, s.OUI, s.ProductClass, s.SerialNumber, s.SoftwareVersion)
+}
+
+// contain says whether one of the texts has q in it, in any case.
+func contain(q string, texts ...string) bool {
+	for _, t := range texts {
+		for i := range len(t) - len(q) + 1 {
+			if strings.EqualFold(t[i:i+len(q)], q) {
+				return true
+			}
 		}
 	}
 	return false

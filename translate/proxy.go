@@ -117,7 +117,7 @@ type Proxy struct {
 	mu        sync.RWMutex
 	byCPE     map[cpeKey]*Device
 	devices   map[usp.EndpointID]*Device
-	order     []usp.EndpointID // sorted; nil after a change
+	order     []*Device // sorted; nil after a change
 	warm      map[*Device]struct{}
 	operating map[*Device]struct{}  // those with operations
 	methods   map[string][]string   // lists of RPC methods that devices share
