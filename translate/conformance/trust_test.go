@@ -148,9 +148,9 @@ func TestTP469_2_17_OperationAllowed(t *testing.T) {
 	}
 }
 
-// Without send_resp, too, the Controller is told what it was denied, and of nothing else.
+// Without send_resp, too, the Controller is told what it was denied, and of nothing else. What is allowed runs on when the test is over.
 func TestTP469_2_18_OperationDenied(t *testing.T) {
-	e := shared(t)
+	e := fresh(t, options{})
 	g, role := e.invite(on("Device.", "CommandEvent", "r-x-"), on("Device.Reboot(),"+controllerTable, "CommandEvent", "r---"))
 	commands := []string{"Device.Reboot()", e.own() + "SendOnBoardRequest()"}
 	for _, command := range commands {
