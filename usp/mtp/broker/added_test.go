@@ -56,3 +56,24 @@ func TestAdded(t *testing.T) {
 		}
 	})
 }
+
+// TestFirstLeaves: a connection with a broker of the configuration goes on whichever of its Controllers there is the first.
+func TestFirstLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := &protocol{}
+		p := New(t.Context(), Options{Protocol: "TEST", Open: x.open})
+		defer p.Close(t.Context())
+		one, two := target, target
+		two.Controller = "proto::two"
+		p.Fix(one.Controller, Fixed{})
+		p.Fix(two.Controller, Fixed{})
+		e := &endpoint{id: "os::1"}
+		for _, to := range [][]mtp.Target{{one, two}, {two}, {one, two}} {
+			p.Connect(e, to)
+			synctest.Wait()
+		}
+		if len(x.at) != 1 || e.ups != 3 || e.ends != 1 {
+			t.Errorf("%d connections, %d Channels of which %d ended", len(x.at), e.ups, e.ends)
+		}
+	})
+}

@@ -86,6 +86,11 @@ type brokerKey struct {
 	fixed *Fixed
 }
 
+// serves says whether a connection that was made for one key is good for another: whichever of the configuration's Controllers behind it was the first.
+func (k *brokerKey) serves(o *brokerKey) bool {
+	return k.to == o.to && (k.fixed == o.fixed || k.fixed != nil && o.fixed != nil)
+}
+
 // broker is one that is dialled for at least one Agent. The Pool's mu guards it.
 type broker struct {
 	key      brokerKey
@@ -144,7 +149,7 @@ func (p *Pool) Connect(e mtp.Endpoint, to []mtp.Target) {
 	var have []*link
 	var after []func() // what needs no lock
 	for _, g := range p.groups(to) {
-		i := slices.IndexFunc(had, func(l *link) bool { return l.b.key == g.key })
+		i := slices.IndexFunc(had, func(l *link) bool { return l.b.key.serves(&g.key) })
 		if i < 0 {
 			have = append(have, p.take(e, g))
 			continue
