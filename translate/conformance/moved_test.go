@@ -1,11 +1,18 @@
 package conformance_test
 
 import (
+	"context"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"isthmus/usp"
+	"isthmus/usp/controller"
+	"isthmus/usp/mtp/mqtt"
 )
 
 const secondClient = "Device.MQTT.Client.2."
@@ -88,6 +95,43 @@ func movedMQTT(t *testing.T, start func(*testing.T, brokerSetup) anyBroker) {
 			e.change("Device.LocalAgent.Controller.1.MTP.1.MQTT.AgentMTPReference", "Device.LocalAgent.MTP.1")
 			arrives(e.tap)
 		})
+	}
+}
+
+// atSame is a second Controller behind a broker.
+type atSame struct{ *atBroker }
+
+func (b *atSame) listen(c *controller.Controller) error {
+	return c.MQTT(mqtt.ControllerOptions{ClientID: "second", Topic: controllerTopic, AgentTopic: agentTopic, Again: 50 * time.Millisecond, Logger: quiet(),
+		Dial: func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", b.broker) }})
+}
+
+// TestMovedTogether: Controllers behind one row go together: who asks is answered first, and another that asks meanwhile is answered, too.
+func TestMovedTogether(t *testing.T) {
+	var plain [2]string
+	for i := range plain {
+		plain[i], _ = newMochi(t, brokerSetup{}).addresses()
+	}
+	at := func(i int) *atBroker {
+		return &atBroker{broker: plain[i], addr: plain[i], version: "5.0", agentTopic: agentTopic}
+	}
+	e := fresh(t, options{at: at(0), others: map[usp.EndpointID]reachable{mqttController: &atSame{at(0)}}})
+	second := &eut{T: t, w: e.w, a: e.w.others[mqttController].Agent(e.w.id)}
+	e.must(second.a.WaitConnects(e.deadline(), 1))
+	e.wantRows("Device.MQTT.Client.", activeClient)
+	e.must(at(1).listen(e.w.ctl))
+	e.must((&atSame{at(1)}).listen(e.w.others[mqttController]))
+	for n := 2; n < 6; n++ {
+		_, port := hostPort(t, plain[(n-1)%2])
+		from := []*eut{e, second}[n/2%2]
+		from.change(activeClient+"BrokerPort", port)
+		for _, c := range []*eut{e, second} {
+			c.must(c.a.WaitConnects(c.deadline(), n))
+			c.wantValue(activeClient+"BrokerPort", port)
+			if c.a.Connects() != n {
+				t.Errorf("%d Connect Records, want %d", c.a.Connects(), n)
+			}
+		}
 	}
 }
 

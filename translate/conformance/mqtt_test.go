@@ -16,6 +16,7 @@ import (
 
 	"isthmus/usp"
 	"isthmus/usp/identity/identitytest"
+	"isthmus/usp/mtp"
 	"isthmus/usp/usppb"
 )
 
@@ -123,9 +124,6 @@ func mqttProfiles(r *mqttRig) {
 func TestMQTTStats(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		e := (&mqttRig{t, newMochi, "5.0", shared}).agent()
-		_, err := e.set(false, obj{activeClient, []param{req("ConnectRetryTime", "1")}}) // which begins a new connection, and the counts with it
-		e.must(err)
-		e.back(2)
 		stats := func() (sent, received, errs uint64, since time.Time) {
 			t.Helper()
 			v := e.values(activeClient + "Stats.")[activeClient+"Stats."]
@@ -148,7 +146,11 @@ func TestMQTTStats(t *testing.T) {
 			t.Errorf("%d sent after %d, %d received after %d", sentMore, sent, receivedMore, received)
 		}
 		e.tap.cut()
-		e.back(3)
+		for e.w.behind.State(e.w.id, controllerID).Status == mtp.Connected { // nothing here tells of that
+			time.Sleep(time.Millisecond)
+		}
+		e.w.behind.Kick(e.w.id)
+		e.back(2)
 		if s, r, errs, _ := stats(); s <= sentMore || r <= receivedMore || errs == 0 {
 			t.Errorf("%d sent, %d received, %d errors after the connection was lost", s, r, errs)
 		}

@@ -218,6 +218,11 @@ func (w *world) reach() (agent.MTPConfig, error) {
 	if w.o.at != nil {
 		w.behind = w.o.at.pool(w.ctx, broker.Options{TLS: w.o.tls, Logger: quiet()})
 		w.behind.Fix(controllerID, broker.Fixed{TLS: w.o.tls, Cycle: w.o.cycle, Shared: w.o.at.connections()})
+		for id, at := range w.o.others {
+			if at.protocol() == w.o.at.protocol() { // behind the same broker
+				w.behind.Fix(id, broker.Fixed{TLS: w.o.tls})
+			}
+		}
 		return w.o.at.mtp()
 	}
 	u, err := url.Parse(w.o.url)
