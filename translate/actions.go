@@ -83,7 +83,6 @@ func (p *Proxy) Forget(ctx context.Context, id usp.EndpointID) error {
 		return ErrInSession
 	}
 	d.erased.Store(true)
-	key := cpeKey{d.head.OUI, d.head.ProductClass, d.head.SerialNumber}
 	quarantined := d.head.Quarantine != nil && !d.head.Quarantine.ByHand
 	d.mu.Unlock()
 	d.failQueue(errForgotten)
@@ -95,7 +94,6 @@ func (p *Proxy) Forget(ctx context.Context, id usp.EndpointID) error {
 		return fmt.Errorf("forgetting %s: %w", id, err)
 	}
 	p.mu.Lock()
-	delete(p.byCPE, key)
 	delete(p.devices, id)
 	delete(p.warm, d)
 	delete(p.operating, d)

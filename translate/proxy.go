@@ -16,8 +16,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"isthmus/cwmp"
 	"isthmus/cwmp/connreq"
@@ -115,7 +117,6 @@ type Proxy struct {
 	aliasing chan struct{} // full while an Alias is being kept
 
 	mu        sync.RWMutex
-	byCPE     map[cpeKey]*Device
 	devices   map[usp.EndpointID]*Device
 	order     []*Device // sorted; nil after a change
 	warm      map[*Device]struct{}
@@ -126,16 +127,11 @@ type Proxy struct {
 	leases    [store.Shards]store.Lease
 }
 
-// cpeKey identifies a CPE by its DeviceId (TR-069 A.3.3.1); Manufacturer is not part of the identity.
-type cpeKey struct{ oui, productClass, serial string }
-
-func keyOf(id cwmp.DeviceID) cpeKey { return cpeKey{id.OUI, id.ProductClass, id.SerialNumber} }
-
 // New loads what the store knows. ctx is the process's: what the Proxy does in the background ends with it.
 func New(ctx context.Context, opts Options) (*Proxy, error) {
 	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), habits: newHabits(opts.Quirks),
 		models: newModels(), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), aliasing: make(chan struct{}, 1), connreq: opts.ConnectionRequest.Client,
-		byCPE: map[cpeKey]*Device{}, devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{}, later: map[*Device]time.Time{}, operating: map[*Device]struct{}{},
+		devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{}, later: map[*Device]time.Time{}, operating: map[*Device]struct{}{},
 		methods: map[string][]string{}, shy: map[*Device]retrial{}, wants: opts.Provision.wants()}
 	p.m = newMetrics(opts.Registerer, p)
 	if p.connreq == nil {
@@ -323,7 +319,12 @@ func (p *Proxy) newDevice(ctx context.Context, id usp.EndpointID) (*Device, erro
 
 // attach gives a device its Agent; the head must be known.
 func (d *Device) attach() {
-	d.agent = d.p.fleet.NewAgent(agent.Identity{ID: d.id, OUI: d.head.OUI, ProductClass: d.head.ProductClass, SerialNumber: d.head.SerialNumber},
+	h := &d.head
+	h.OUI, h.ProductClass = unique.Make(h.OUI).Value(), unique.Make(h.ProductClass).Value() // one copy for all that have it
+	if strings.HasSuffix(string(d.id), h.SerialNumber) {
+		h.SerialNumber = string(d.id[len(d.id)-len(h.SerialNumber):])
+	}
+	d.agent = d.p.fleet.NewAgent(agent.Identity{ID: d.id, OUI: h.OUI, ProductClass: h.ProductClass, SerialNumber: h.SerialNumber},
 		d, keeper{d}, agent.AgentOptions{OnInterest: d.setInterest})
 }
 
@@ -331,35 +332,31 @@ func (d *Device) attach() {
 func (p *Proxy) enter(d *Device) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.byCPE[cpeKey{d.head.OUI, d.head.ProductClass, d.head.SerialNumber}] = d
 	p.devices[d.id] = d
 	p.order = nil
 }
 
 // meet finds the device of a CPE, or takes a new one in. A first meeting is one of which nothing is on disk yet: begin sees to that.
 func (p *Proxy) meet(ctx context.Context, id cwmp.DeviceID, from netip.Addr) (d *Device, first bool, err error) {
-	p.mu.RLock()
-	d, n := p.byCPE[keyOf(id)], len(p.devices)
-	p.mu.RUnlock()
-	if d != nil {
+	if d = p.byID(id); d != nil {
 		d.mu.RLock()
 		defer d.mu.RUnlock()
 		return d, !d.stored, nil
 	}
-	d, err = p.welcome(ctx, id, from, n)
+	d, err = p.welcome(ctx, id, from)
 	return d, true, err
 }
 
-// welcome makes the device of a CPE that is new; n are there already.
-func (p *Proxy) welcome(ctx context.Context, id cwmp.DeviceID, from netip.Addr, n int) (*Device, error) {
-	if max(len(id.OUI), len(id.ProductClass), len(id.SerialNumber), len(id.Manufacturer)) > maxIdentity {
+// welcome makes the device of a CPE that is new.
+func (p *Proxy) welcome(ctx context.Context, id cwmp.DeviceID, from netip.Addr) (*Device, error) {
+	if tooLong(&id) {
 		return nil, &cwmp.Fault{Code: cwmp.FaultACSInvalidArguments, String: "DeviceId is too long"}
 	}
 	eid, long, err := usp.AgentEndpointID(id.OUI, id.ProductClass, id.SerialNumber)
 	if err != nil {
 		return nil, &cwmp.Fault{Code: cwmp.FaultACSInvalidArguments, String: "DeviceId without OUI or SerialNumber"}
 	}
-	if p.opts.MaxDevices > 0 && n >= p.opts.MaxDevices {
+	if n := p.Len(); p.opts.MaxDevices > 0 && n >= p.opts.MaxDevices {
 		p.m.refused.WithLabelValues("max_devices").Inc()
 		return nil, &cwmp.Refused{Status: http.StatusServiceUnavailable, RetryAfter: fullRetry,
 			Reason: fmt.Sprintf("%d devices are known, which is all that cwmp.max_devices allows", n)}
@@ -384,10 +381,22 @@ func (p *Proxy) welcome(ctx context.Context, id cwmp.DeviceID, from netip.Addr, 
 	return d, nil
 }
 
+func tooLong(id *cwmp.DeviceID) bool {
+	return max(len(id.OUI), len(id.ProductClass), len(id.SerialNumber), len(id.Manufacturer)) > maxIdentity
+}
+
+// byID finds the device of a CPE; nil if there is none. No two DeviceIds have one Endpoint ID, and Manufacturer is not part of the identity.
 func (p *Proxy) byID(id cwmp.DeviceID) *Device {
+	if tooLong(&id) {
+		return nil
+	}
+	eid, _, err := usp.AgentEndpointID(id.OUI, id.ProductClass, id.SerialNumber)
+	if err != nil {
+		return nil
+	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.byCPE[keyOf(id)]
+	return p.devices[eid]
 }
 
 // kick tells the Dialer of a sign of life.
@@ -469,9 +478,7 @@ func (p *Proxy) Close(ctx context.Context) error {
 	if errs[0] == nil {
 		errs = append(errs, p.setRun(ctx, func(s *runState) { s.Clean = true }))
 	}
-	for _, d := range p.all() {
-		d.agent.Close(ctx)
-	}
+	p.closeAgents(ctx)
 	p.cancel()
 	p.wg.Wait()
 	if err := p.saveAll(ctx); err != nil { // what the Agents' last requests have changed
@@ -487,6 +494,18 @@ func (p *Proxy) saveAll(ctx context.Context) error {
 		errs = append(errs, d.save(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// closers is how many Agents are closed at a time; where a Controller confirms what it is told, each waits for that.
+const closers = 64
+
+func (p *Proxy) closeAgents(ctx context.Context) {
+	var closing errgroup.Group
+	closing.SetLimit(closers)
+	for _, d := range p.all() {
+		closing.Go(func() error { d.agent.Close(ctx); return nil })
+	}
+	_ = closing.Wait() // there is no error
 }
 
 // Lookup finds the Agent of a device: what a WebSocket server for Controllers asks.

@@ -57,28 +57,34 @@ func AgentEndpointID(oui, productClass, serial string) (id EndpointID, long stri
 	if oui == "" || serial == "" {
 		return "", "", ErrNoIdentity
 	}
-	scheme, instance := "os::", escapeField(oui)+"-"+escapeField(serial)
+	b := make([]byte, 0, 64) // of most a part of the stack: every Inform's Agent is found by its Endpoint ID
+	b = append(b, "os::"...)
 	if productClass != "" {
-		scheme, instance = "ops::", escapeField(oui)+"-"+escapeField(productClass)+"-"+escapeField(serial)
+		b = append(b[:0], "ops::"...)
 	}
-	long = scheme + instance
-	if len(instance) <= maxInstanceID {
+	scheme := len(b)
+	b = append(appendField(b, oui), '-')
+	if productClass != "" {
+		b = append(appendField(b, productClass), '-')
+	}
+	b = appendField(b, serial)
+	long = string(b)
+	if len(b)-scheme <= maxInstanceID {
 		return EndpointID(long), long, nil
 	}
 	return EndpointID("uuid::" + uuid.NewSHA1(uuid.NameSpaceURL, []byte(urn+long)).String()), long, nil
 }
 
-func escapeField(s string) string {
+func appendField(b []byte, s string) []byte {
 	const hex = "0123456789ABCDEF"
-	var b strings.Builder
 	for i := range len(s) {
 		if c := s[i]; isAlnum(c) || c == '_' {
-			b.WriteByte(c)
+			b = append(b, c)
 		} else {
-			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+			b = append(b, '%', hex[c>>4], hex[c&15])
 		}
 	}
-	return b.String()
+	return b
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
