@@ -21,16 +21,19 @@ type link struct {
 	b        *broker
 	endpoint mtp.Endpoint
 	to       []mtp.Target // the Controllers behind it
-	at       place
-	state    mtp.State // Failures counts for the back-off, too
+	status   mtp.Status
+	since    time.Time // status
+	failures int       // in a row; they count for the back-off, too
 	timer    *time.Timer
 	live     *live
+	last     *mtp.State // what the broker assigned for the last connection; nil: nothing, or live knows
 	counts   mtp.Counts // of the connections that have ended
-	anew     bool       // dial at once when the connection has ended
-	gone     bool       // nobody wants it any more
+	at       place
+	anew     bool // dial at once when the connection has ended
+	gone     bool // nobody wants it any more
 }
 
-type place int
+type place uint8
 
 const (
 	waiting place = iota // for its timer, or with Status Misconfigured for nothing
@@ -51,9 +54,19 @@ func (l *link) stopTimer() {
 }
 
 func (l *link) is(s mtp.Status) {
-	if l.state.Status != s {
-		l.state.Status, l.state.Since = s, time.Now()
+	if l.status != s {
+		l.status, l.since = s, time.Now()
 	}
+}
+
+func (l *link) state() (s mtp.State) {
+	if l.live != nil {
+		s = l.live.session.State()
+	} else if l.last != nil {
+		s = *l.last
+	}
+	s.Status, s.Since, s.Failures = l.status, l.since, l.failures
+	return s
 }
 
 // enqueue gives l a place in the queue of those to dial. Like the functions below it needs mu.
@@ -78,8 +91,8 @@ func (p *Pool) pump(b *broker) {
 		l.at = dialling
 		b.dialling++
 		to, assigned := l.to, ""
-		if l.state.Assigned {
-			assigned = l.state.ClientID
+		if l.last != nil && l.last.Assigned {
+			assigned = l.last.ClientID
 		}
 		p.wg.Go(func() { p.connect(l, to, assigned) })
 	}
@@ -88,7 +101,7 @@ func (p *Pool) pump(b *broker) {
 // wake ends the wait of a link and starts its back-off anew.
 func (p *Pool) wake(l *link) {
 	if l.at == waiting {
-		l.state.Failures = 0
+		l.failures = 0
 		p.enqueue(l)
 	}
 }
@@ -113,8 +126,8 @@ func (p *Pool) later(l *link, why mtp.Status) {
 	if why == mtp.Misconfigured {
 		return
 	}
-	l.state.Failures++
-	l.timer = time.AfterFunc(l.b.key.to.Retry.Wait(l.state.Failures, rand.Float64), func() {
+	l.failures++
+	l.timer = time.AfterFunc(l.b.key.to.Retry.Wait(l.failures, rand.Float64), func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.enqueue(l)
@@ -205,17 +218,17 @@ func (p *Pool) connected(l *link, v *live, s Session, err error) bool {
 		p.enqueue(l)
 	case err != nil:
 		p.tell(l.b, err)
-		p.log.Debug("broker", "protocol", p.o.Protocol, "endpoint", l.endpoint.EndpointID(), "failures", l.state.Failures+1, "err", err)
+		p.log.Debug("broker", "protocol", p.o.Protocol, "endpoint", l.endpoint.EndpointID(), "failures", l.failures+1, "err", err)
 		p.later(l, statusOf(err))
 	default:
 		p.tell(l.b, nil)
 		p.meter.Connections.Inc()
 		v.session, v.counted = s, true
 		p.wg.Add(1)
-		was := l.state
-		l.at, l.live, l.state = up, v, s.State()
-		l.state.Status, l.state.Since = mtp.Connected, time.Now()
-		v.learnt = l.state.Assigned && l.state.ClientID != was.ClientID || l.state.Listens != was.Listens
+		was, now := l.state(), s.State()
+		l.at, l.live, l.last, l.failures = up, v, nil, 0
+		l.is(mtp.Connected)
+		v.learnt = now.Assigned && now.ClientID != was.ClientID || now.Listens != was.Listens
 		v.to = l.to
 		return true
 	}
@@ -259,13 +272,14 @@ func (p *Pool) ended(l *link, v *live, err error) {
 	p.meter.Connections.Dec()
 	p.meter.Closed(v.reason())
 	l.counts = l.count()
-	l.live, l.at = nil, waiting
+	last := v.session.State()
+	l.live, l.last, l.at = nil, &last, waiting
 	anew := l.anew
 	l.anew = false
 	switch {
 	case p.closed || l.gone:
 	case anew:
-		l.state.Failures = 0
+		l.failures = 0
 		p.enqueue(l)
 	default:
 		p.later(l, mtp.Unreachable)

@@ -25,18 +25,18 @@ type live struct {
 	l       *link
 	setup   Setup // of which the Session is made, with the live as its Host
 	session Session
-	counted bool  // among the connections; the Pool's mu guards it, over and learnt
-	over    error // why it has ended
+	over    error // why it has ended; the Pool's mu guards it, counted and learnt
+	counted bool  // among the connections
 	learnt  bool  // something new was assigned
 
-	subscribing chan struct{} // holds a token while the Session changes where it listens; nil: it never has. mu guards the field
+	raised bool // this and the following need mu
+	fallen bool
 
-	mu       sync.Mutex // held while the Endpoint is called, so that its calls come one after the other
-	to       []mtp.Target
-	raised   bool
-	fallen   bool
-	early    []message
-	channels []*channel
+	mu          sync.Mutex // held while the Endpoint is called, so that its calls come one after the other
+	to          []mtp.Target
+	early       []message
+	channels    []*channel
+	subscribing chan struct{} // holds a token while the Session changes where it listens; nil: it never has
 }
 
 type message struct {
@@ -153,16 +153,7 @@ func (v *live) resubscribe(ctx context.Context) error {
 	v.mu.Lock()
 	to := v.to
 	v.mu.Unlock()
-	if err := v.session.Resubscribe(ctx, to); err != nil {
-		return err
-	}
-	v.p.mu.Lock()
-	defer v.p.mu.Unlock()
-	if v.l.live == v {
-		s := v.session.State()
-		v.l.state.Subscribed, v.l.state.Listens = s.Subscribed, s.Listens
-	}
-	return nil
+	return v.session.Resubscribe(ctx, to)
 }
 
 // Receive implements Host.

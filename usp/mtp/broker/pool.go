@@ -231,7 +231,7 @@ func (p *Pool) retarget(l *link, to []mtp.Target) func() {
 	if slices.Equal(was, to) {
 		return nil
 	}
-	if id := to[0].MQTT.ClientID; id != was[0].MQTT.ClientID && Expand(id, l.endpoint.EndpointID()) != l.state.ClientID {
+	if id := to[0].MQTT.ClientID; id != was[0].MQTT.ClientID && Expand(id, l.endpoint.EndpointID()) != l.state().ClientID {
 		return p.again(l)
 	}
 	p.wake(l)
@@ -320,7 +320,7 @@ func (p *Pool) Kick(e usp.EndpointID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range p.agents[e] {
-		if l.state.Status != mtp.Misconfigured {
+		if l.status != mtp.Misconfigured {
 			p.wake(l)
 		}
 	}
@@ -329,7 +329,7 @@ func (p *Pool) Kick(e usp.EndpointID) {
 // Reboot implements mtp.Dialer.
 func (p *Pool) Reboot(e usp.EndpointID) {
 	p.each(e, func(l *link) bool {
-		return l.b.key.fixed != nil && l.b.key.fixed.Cycle || l.state.Status == mtp.Misconfigured
+		return l.b.key.fixed != nil && l.b.key.fixed.Cycle || l.status == mtp.Misconfigured
 	})
 }
 
@@ -361,7 +361,7 @@ func (p *Pool) State(e, controller usp.EndpointID) mtp.State {
 	defer p.mu.Unlock()
 	for _, l := range p.agents[e] {
 		if l.serves(controller) {
-			return l.state
+			return l.state()
 		}
 	}
 	return mtp.State{}

@@ -297,7 +297,7 @@ func TestTold(t *testing.T) {
 // TestTurns: an Agent that shares a connection leaves room for the others.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, confirmed := NewShare(&Setup{}), make(chan struct{})
+		h, confirmed := &Share{Setup: &Setup{}}, make(chan struct{})
 		var on atomic.Int32
 		for range 2 * shareTurns {
 			go func() { _ = h.InTurn(t.Context(), func() error { on.Add(1); <-confirmed; return nil }) }()

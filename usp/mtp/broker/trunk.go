@@ -74,22 +74,36 @@ type Trunk[C Conn, M Member] struct {
 
 // Share is an Agent's part in a Trunk.
 type Share struct {
-	Setup  *Setup
-	turns  chan struct{} // holds a token for each Record on its way
+	Setup *Setup
+
+	mu     sync.Mutex
+	turns  chan struct{} // holds a token for each Record on its way; nil while nobody sends
+	users  int32         // of turns
 	closed atomic.Bool
 }
-
-// NewShare makes the Share of the Agent that a Setup is for.
-func NewShare(s *Setup) Share { return Share{Setup: s, turns: make(chan struct{}, shareTurns)} }
 
 // Sharing makes a Session that embeds a Share a Member.
 func (h *Share) Sharing() *Share { return h }
 
 // InTurn sends when the Agent may have one more Record on its way.
 func (h *Share) InTurn(ctx context.Context, send func() error) error {
+	h.mu.Lock()
+	if h.turns == nil {
+		h.turns = make(chan struct{}, shareTurns)
+	}
+	h.users++
+	turns := h.turns
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.users--; h.users == 0 {
+			h.turns = nil
+		}
+	}()
 	select {
-	case h.turns <- struct{}{}:
-		defer func() { <-h.turns }()
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
 		return send()
 	case <-ctx.Done():
 		return ctx.Err()

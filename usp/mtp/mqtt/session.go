@@ -40,16 +40,18 @@ var (
 // session is a connection that is up.
 type session struct {
 	c        *client.Conn
-	id       usp.EndpointID
-	v5       bool
-	mine     string // the topic that answers come to (R-MQTT.21)
-	template string // ResponseTopicConfigured, unexpanded
-	qos      byte
+	setup    *broker.Setup
+	mine     string                // the topic that answers come to (R-MQTT.21)
 	max      int                   // bytes of a Record
 	fixed    []client.Subscription // what the rows of Subscription. add to
+	clientID string
+	qos      byte
+	v5       bool
+	assigned bool // the broker has chosen the ClientID
+	informed bool // mine is the broker's Response Information
 
-	mu    sync.Mutex
-	state mtp.State
+	mu         sync.Mutex
+	subscribed []string // granted
 }
 
 // open makes the connection of an Agent (R-MQTT.7..17).
@@ -59,11 +61,11 @@ func (p *Pool) open(ctx context.Context, s *broker.Setup) (broker.Session, error
 	}
 	first := &s.To[0]
 	m := &first.MQTT
-	x := &session{id: s.Endpoint, v5: m.Version != version311, template: m.ResponseTopic, qos: m.QoS}
+	x := &session{setup: s, v5: m.Version != version311, qos: m.QoS}
 	o := client.Options{
 		Version: client.V5, Username: broker.Expand(m.Username, s.Endpoint), CleanStart: m.CleanStart, SessionExpiry: m.SessionExpiry, KeepAlive: first.KeepAlive,
 		Will: x.will(s), UserProperties: [][2]string{{endpointProperty, string(s.Endpoint)}}, RequestResponseInfo: true, ReceiveMaximum: receiveMaximum,
-		MaxPacket: maxPacket, Wheel: p.wheel, Handle: func(got *client.Publish) { x.handle(s, got) }, Down: s.Down,
+		MaxPacket: maxPacket, Wheel: p.wheel, Handle: x.handle, Down: s.Down,
 	}
 	if m.Password != "" {
 		o.Password = []byte(m.Password)
@@ -115,9 +117,9 @@ func (x *session) connect(ctx context.Context, s *broker.Setup, o client.Options
 		switch {
 		case err == nil:
 			x.c = c
-			x.state.ClientID = o.ClientID
+			x.clientID = o.ClientID
 			if ack.AssignedClientID != "" {
-				x.state.ClientID, x.state.Assigned = ack.AssignedClientID, true
+				x.clientID, x.assigned = ack.AssignedClientID, true
 			}
 			return ack, nil
 		case !errors.As(err, &refused):
@@ -162,10 +164,10 @@ func (x *session) begin(ctx context.Context, s *broker.Setup, ack *client.Connac
 			x.fixed = append(x.fixed, client.Subscription{Filter: p[1], QoS: 1})
 		}
 	}
-	mine := broker.Expand(m.ResponseTopic, s.Endpoint)
+	mine, informed := broker.Expand(m.ResponseTopic, s.Endpoint), false
 	if ack.ResponseInformation != "" {
 		if isTopic(ack.ResponseInformation) {
-			mine, x.state.ResponseInformation = ack.ResponseInformation, ack.ResponseInformation
+			mine, informed = ack.ResponseInformation, true
 		} else {
 			s.Refuse("response_information", fmt.Sprintf("the broker's Response Information is no topic: %.100q", ack.ResponseInformation))
 		}
@@ -182,7 +184,7 @@ func (x *session) begin(ctx context.Context, s *broker.Setup, ack *client.Connac
 		mine = wanted[i].Filter
 	}
 	x.mu.Lock() // messages may come in already
-	x.mine = mine
+	x.mine, x.informed = mine, informed
 	x.mu.Unlock()
 	if x.max = ack.MaximumPacket - overhead - 2*len(mine); x.max <= 0 {
 		return &broker.Refusal{Err: fmt.Errorf("the broker takes packets of %d bytes only", ack.MaximumPacket), Status: mtp.Failed}
@@ -194,7 +196,9 @@ func (x *session) begin(ctx context.Context, s *broker.Setup, ack *client.Connac
 	if len(granted) == 0 {
 		return &broker.Refusal{Err: errNotGranted, Status: mtp.Failed}
 	}
-	x.state.Subscribed, x.state.Listens = granted, mine
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.subscribed = granted
 	return nil
 }
 
@@ -246,7 +250,7 @@ func (x *session) resubscribe(ctx context.Context, to []mtp.Target, needed func(
 		return errNoTopic
 	}
 	x.mu.Lock()
-	have := x.state.Subscribed
+	have := x.subscribed
 	x.mu.Unlock()
 	var gone []string
 	for _, f := range have {
@@ -268,7 +272,7 @@ func (x *session) resubscribe(ctx context.Context, to []mtp.Target, needed func(
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.state.Subscribed = granted
+	x.subscribed = granted
 	return nil
 }
 
@@ -276,7 +280,7 @@ func (x *session) resubscribe(ctx context.Context, to []mtp.Target, needed func(
 func (x *session) Send(ctx context.Context, record []byte, t *mtp.Target, to mtp.Address) error {
 	topic, retain := string(to), t.MQTT.RetainResponse
 	if to == "" {
-		topic, retain = broker.Expand(t.MQTT.Topic, x.id), t.MQTT.RetainNotification
+		topic, retain = broker.Expand(t.MQTT.Topic, x.setup.Endpoint), t.MQTT.RetainNotification
 	}
 	if topic == "" {
 		return fmt.Errorf("%w: no topic is known where %s listens", mtp.ErrDown, t.Controller)
@@ -306,7 +310,8 @@ func (x *session) message(topic string, record []byte, retain bool) *client.Publ
 }
 
 // handle takes a message in.
-func (x *session) handle(s *broker.Setup, got *client.Publish) {
+func (x *session) handle(got *client.Publish) {
+	s := x.setup
 	if t := got.ContentType; t != "" && t != contentType && t != contentTypeLegacy {
 		s.Refuse("content_type", fmt.Sprintf("a message of Content Type %.100q", t))
 		return
@@ -322,7 +327,7 @@ func (x *session) handle(s *broker.Setup, got *client.Publish) {
 	x.mu.Lock()
 	mine := x.mine
 	x.mu.Unlock()
-	if why := x.forbidden(s, mine, reply); why != "" {
+	if why := x.forbidden(mine, reply); why != "" {
 		s.Refuse("response_topic", fmt.Sprintf("%s: %.200q", why, reply))
 		return
 	}
@@ -330,7 +335,7 @@ func (x *session) handle(s *broker.Setup, got *client.Publish) {
 }
 
 // forbidden says why no answer goes to a topic that a message names: it would be no Controller's.
-func (x *session) forbidden(s *broker.Setup, mine, reply string) string {
+func (x *session) forbidden(mine, reply string) string {
 	switch {
 	case reply == "":
 		return ""
@@ -339,7 +344,7 @@ func (x *session) forbidden(s *broker.Setup, mine, reply string) string {
 	case reply == mine:
 		return "a Response Topic that is the Agent's own"
 	}
-	if id, ok := broker.Match(x.template, reply); ok && s.Hosts(usp.EndpointID(id)) {
+	if id, ok := broker.Match(x.setup.To[0].MQTT.ResponseTopic, reply); ok && x.setup.Hosts(usp.EndpointID(id)) {
 		return "a Response Topic that is another Agent's"
 	}
 	return ""
@@ -361,7 +366,11 @@ func (x *session) ConnectRecord() *usppb.Record {
 func (x *session) State() mtp.State {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.state
+	s := mtp.State{ClientID: x.clientID, Assigned: x.assigned, Subscribed: x.subscribed, Listens: x.mine}
+	if x.informed {
+		s.ResponseInformation = x.mine
+	}
+	return s
 }
 
 // Packets are how many have crossed the connection.

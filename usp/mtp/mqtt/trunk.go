@@ -37,15 +37,15 @@ func (p *Pool) join(ctx context.Context, s *broker.Setup) (broker.Session, error
 	if err != nil {
 		return nil, err
 	}
-	m := &member{t: t, Share: broker.NewShare(s)}
-	m.c, m.v5, m.template = t.Conn.Conn, first.MQTT.Version != version311, first.MQTT.ResponseTopic
-	m.state.ClientID = t.Conn.ack.AssignedClientID
+	m := &member{t: t, Share: broker.Share{Setup: s}}
+	m.c, m.setup, m.v5 = t.Conn.Conn, s, first.MQTT.Version != version311
+	m.clientID = t.Conn.ack.AssignedClientID
 	m.sent, m.received = m.c.Packets()
 	if err := t.Add(m); err != nil {
 		return nil, err
 	}
 	if err = m.begin(ctx, s, t.Conn.ack); err == nil {
-		err = t.Listen(m, m.mine, m.state.ResponseInformation != "")
+		err = t.Listen(m, m.mine, m.informed)
 	}
 	if err != nil {
 		m.leave()
@@ -100,7 +100,7 @@ func handle(t *trunk, got *client.Publish, v311 bool) {
 		m, ok = t.For(got.Payload)
 	}
 	if ok {
-		m.handle(m.Setup, got)
+		m.handle(got)
 	}
 }
 

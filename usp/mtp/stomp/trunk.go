@@ -49,7 +49,7 @@ func (p *Pool) join(ctx context.Context, s *broker.Setup) (broker.Session, error
 	if err != nil {
 		return nil, err
 	}
-	m := &member{t: t, Share: broker.NewShare(s)}
+	m := &member{t: t, Share: broker.Share{Setup: s}}
 	m.c, m.id, m.template = t.Conn.Conn, s.Endpoint, first.OwnDestination
 	if err := t.Add(m); err != nil {
 		return nil, err
