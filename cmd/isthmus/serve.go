@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"isthmus/cmd/isthmus/config"
 )
@@ -36,10 +37,13 @@ func (s *serveCmd) Run(a *app) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	usual := collectOften()
+	defer usual()
 	i, err := start(a.ctx, c, log)
 	if err != nil {
 		return err
 	}
+	started := time.After(startTime)
 	warn(c, log)
 	log.Info("serving", "version", version, "cwmp", address(i.listeners.cwmp), "cwmp_tls", address(i.listeners.secureCWMP), "cwmp_legacy_tls", address(i.listeners.legacyCWMP),
 		"udp", i.listeners.udpAddress(),
@@ -49,6 +53,9 @@ func (s *serveCmd) Run(a *app) error {
 		select {
 		case <-hangup:
 			i.hangup(s.Config, a.environ, level)
+			continue
+		case <-started:
+			usual()
 			continue
 		case s := <-signals:
 			log.Info("stopping", "signal", s.String())
