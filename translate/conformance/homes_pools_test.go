@@ -1,9 +1,11 @@
 package conformance_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"isthmus/cwmp"
 	"isthmus/cwmp/cpe"
 )
 
@@ -60,4 +62,60 @@ func TestTR098Pools(t *testing.T) {
 	_, err = e.delete(false, relay)
 	e.must(err)
 	e.wantRows(relays)
+}
+
+const unlistedDump = `Parameter,Object,Writable,Value,Value type
+DeviceID.Manufacturer,false,false,Example,
+DeviceID.OUI,false,false,00D09E,
+DeviceID.ProductClass,false,false,Gateway,
+DeviceID.SerialNumber,false,false,1,
+InternetGatewayDevice.DeviceInfo.SoftwareVersion,false,false,1.0,xsd:string
+InternetGatewayDevice.DeviceInfo.ProvisioningCode,false,true,,xsd:string
+InternetGatewayDevice.ManagementServer.ConnectionRequestURL,false,false,,xsd:string
+InternetGatewayDevice.ManagementServer.ParameterKey,false,false,,xsd:string
+InternetGatewayDevice.WANDevice,true,false,,
+InternetGatewayDevice.WANDevice.1,true,false,,
+InternetGatewayDevice.WANDevice.1.WANConnectionDevice,true,false,,
+InternetGatewayDevice.WANDevice.1.WANConnectionDevice.1,true,false,,
+InternetGatewayDevice.WANDevice.1.WANConnectionDevice.1.WANIPConnection,true,false,,
+InternetGatewayDevice.WANDevice.1.WANConnectionDevice.1.WANIPConnection.1,true,false,,
+InternetGatewayDevice.WANDevice.1.WANConnectionDevice.1.WANIPConnection.1.Enable,false,true,1,xsd:boolean
+InternetGatewayDevice.WANDevice.1.WANConnectionDevice.1.WANIPConnection.1.PortMappingNumberOfEntries,false,false,0,xsd:unsignedInt
+InternetGatewayDevice.WANDevice.1.WANConnectionDevice.1.WANIPConnection.1.PortMapping,true,true,,
+InternetGatewayDevice.WANDevice.1.WANConnectionDevice.1.WANIPConnection.1.PortMapping.1,true,true,,
+InternetGatewayDevice.WANDevice.1.WANConnectionDevice.1.WANIPConnection.1.PortMapping.1.ExternalPort,false,true,0,xsd:unsignedInt
+InternetGatewayDevice.WANDevice.1.WANConnectionDevice.1.WANIPConnection.1.PortMapping.1.InternalClient,false,true,,xsd:string
+`
+
+// TestTR098UnlistedTable: some CPE name a table only once it has rows, and say before that it has none: the first row can be made, and is like any other.
+func TestTR098UnlistedTable(t *testing.T) {
+	tree, err := cpe.LoadCSV(strings.NewReader(unlistedDump))
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := true
+	e := fresh(t, options{tree: tree, faults: cpe.Faults{Answer: func(req, resp cwmp.RPC) cwmp.RPC {
+		if _, adds := req.(*cwmp.AddObject); adds {
+			empty = false
+		}
+		hidden := func(name string) bool { // row 1 is what the simulated CPE makes new rows of
+			return strings.Contains(name, ".PortMapping.1.") || empty && strings.HasSuffix(name, ".PortMapping.")
+		}
+		switch r := resp.(type) {
+		case *cwmp.GetParameterNamesResponse:
+			return &cwmp.GetParameterNamesResponse{ParameterList: slices.DeleteFunc(slices.Clone(r.ParameterList), func(p cwmp.ParameterInfoStruct) bool { return hidden(p.Name) })}
+		case *cwmp.GetParameterValuesResponse:
+			return &cwmp.GetParameterValuesResponse{ParameterList: slices.DeleteFunc(slices.Clone(r.ParameterList), func(p cwmp.ParameterValueStruct) bool { return hidden(p.Name) })}
+		}
+		return resp
+	}}})
+	const table = "Device.NAT.PortMapping."
+	e.wantRows(table)
+	row, _ := e.added(table, req("ExternalPort", "8443"), req("InternalClient", "192.168.1.20"))
+	e.wantRows(table, row)
+	e.wantValue(row+"ExternalPort", "8443")
+	e.wantValue(row+"InternalClient", "192.168.1.20")
+	_, err = e.delete(false, row)
+	e.must(err)
+	e.wantRows(table)
 }

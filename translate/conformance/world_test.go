@@ -98,10 +98,11 @@ type options struct {
 	// cycle has the Agent reconnect when its CPE boots.
 	cycle bool
 
-	tree  *cpe.Tree // nil: the simulated CPE's own
-	class string    // the CPE's ProductClass, "" for one that has no quirks
-	roles []agent.Role
-	role  string // the Controller's
+	tree   *cpe.Tree  // nil: the simulated CPE's own
+	faults cpe.Faults // of the CPE
+	class  string     // the CPE's ProductClass, "" for one that has no quirks
+	roles  []agent.Role
+	role   string // the Controller's
 }
 
 // reachable says how the Controller is behind a broker.
@@ -151,7 +152,7 @@ func start(o options) (w *world, err error) {
 		return w, err
 	}
 	device := cwmp.DeviceID{Manufacturer: "Example", OUI: "00D09E", ProductClass: cmp.Or(o.class, "Gateway"), SerialNumber: "S1"}
-	w.cpe = cpe.New(cpe.Config{ACS: "http://" + w.addrs.acs + "/", Logger: quiet(), DeviceID: device,
+	w.cpe = cpe.New(cpe.Config{Faults: o.faults, ACS: "http://" + w.addrs.acs + "/", Logger: quiet(), DeviceID: device,
 		RebootTime: 50 * time.Millisecond, RetryWait: 200 * time.Millisecond, Tree: o.tree})
 	w.ran = make(chan error, 1)
 	go func() { w.ran <- w.cpe.Run(w.ctx) }()

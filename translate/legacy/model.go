@@ -6,6 +6,7 @@ package legacy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -53,10 +54,12 @@ type rule struct {
 
 // step is a name of the older data model, in a tree of them.
 type step struct {
-	kids  map[string]*step
-	row   *step // what its rows have
-	rules []*rule
-	mark  mark
+	kids map[string]*step
+	row  *step // what its rows have
+	// tables are those of kids that rows can be made in, sorted.
+	tables []string
+	rules  []*rule
+	mark   mark
 }
 
 // mark says what more than its rules a step means.
@@ -134,6 +137,7 @@ func load(root, table string) (*Map, error) {
 		m.targets = append(m.targets, target)
 	}
 	slices.Sort(m.targets)
+	m.trie.findTables()
 	return m, nil
 }
 
@@ -265,6 +269,20 @@ func commandTarget(target string) string {
 		return object + diagnosticsState
 	}
 	return object + "." + arg
+}
+
+// findTables sets tables, here and below.
+func (s *step) findTables() {
+	if s == nil {
+		return
+	}
+	s.row.findTables()
+	for _, name := range slices.Sorted(maps.Keys(s.kids)) {
+		k := s.kids[name]
+		if k.findTables(); k.row != nil && slices.ContainsFunc(k.row.rules, func(r *rule) bool { return r.addable && r.reads }) {
+			s.tables = append(s.tables, name)
+		}
+	}
 }
 
 // step finds a name in the tree, or makes it.

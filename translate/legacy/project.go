@@ -95,7 +95,36 @@ func (p *projection) walk(s *step, n Node) {
 		p.depth--
 		p.nums[p.depth] = 0
 	})
+	for _, name := range s.tables {
+		if n.Child(name) == nil && n.Child(name+countSuffix) != nil {
+			p.table(s.kids[name], unlisted(name))
+		}
+	}
 }
+
+// unlisted is a table that a CPE counts the rows of and does not list, having none: rows can be made in it like in any other.
+type unlisted string
+
+// Segment implements Node.
+func (u unlisted) Segment() string { return string(u) }
+
+// Number implements Node.
+func (unlisted) Number() uint32 { return 0 }
+
+// Param implements Node.
+func (unlisted) Param() bool { return false }
+
+// Text implements Node.
+func (unlisted) Text() string { return "" }
+
+// Settable implements Node.
+func (unlisted) Settable() bool { return true }
+
+// Each implements Node.
+func (unlisted) Each(func(Node)) {}
+
+// Child implements Node.
+func (unlisted) Child(string) Node { return nil }
 
 // apply puts what a rule makes of a node.
 func (p *projection) apply(r *rule, n Node) {

@@ -45,6 +45,23 @@ func TestRowsThereAndBack(t *testing.T) {
 	}
 }
 
+// TestUnlistedTable: rows can be made in a table that the CPE counts the rows of and does not list; not in one that it knows nothing of.
+func TestUnlistedTable(t *testing.T) {
+	top := &tr{name: "root", kids: []*tr{}}
+	const conn = "WANDevice.1.WANConnectionDevice.1."
+	top.put(conn+"WANIPConnection.1.Enable", "1")
+	for _, counted := range []bool{false, true} {
+		if counted {
+			top.put(conn+"WANIPConnection.1.PortMappingNumberOfEntries", "0")
+		}
+		settable := map[string]bool{}
+		TR098().Project(top, func(path, _ string, w bool) { settable[path] = w })
+		if settable["Device.NAT.PortMapping."] != counted || settable["Device.NAT.PortMapping.{i}.ExternalPort"] != counted {
+			t.Errorf("counted %v: rows can be made: %v, with an ExternalPort: %v", counted, settable["Device.NAT.PortMapping."], settable["Device.NAT.PortMapping.{i}.ExternalPort"])
+		}
+	}
+}
+
 // TestShown: what is made of several parameters.
 func TestShown(t *testing.T) {
 	is := project(TR098(), full(t, "igd1.tsv", otherWay)).value
