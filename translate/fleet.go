@@ -284,6 +284,9 @@ func (p *Proxy) Trace(id usp.EndpointID) ([]Exchange, bool) {
 	return p.traces.of(id), ok
 }
 
+// Traced gives the device whose trace has an Exchange; false where none has, or no longer.
+func (p *Proxy) Traced(id TraceID) (usp.EndpointID, bool) { return p.traces.find(id) }
+
 // Len is how many devices are known.
 func (p *Proxy) Len() int {
 	p.mu.RLock()

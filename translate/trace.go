@@ -37,6 +37,15 @@ type TraceID [16]byte
 
 func (t TraceID) String() string { return hex.EncodeToString(t[:]) }
 
+// ParseTraceID takes what String gives.
+func ParseTraceID(s string) (t TraceID, ok bool) {
+	if len(s) != hex.EncodedLen(len(t)) {
+		return t, false
+	}
+	_, err := hex.Decode(t[:], []byte(s))
+	return t, err == nil
+}
+
 // Wait is how long an Exchange was in its CPE's queue, and in a CWMP session afterwards.
 type Wait struct {
 	Queued       time.Time
@@ -221,6 +230,20 @@ func (t *traces) of(id usp.EndpointID) []Exchange {
 		e.mu.Unlock()
 	}
 	return out
+}
+
+// find gives the device that had an exchange. It looks at all that are kept, which takes milliseconds.
+func (t *traces) find(id TraceID) (of usp.EndpointID, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for of, el := range t.rings {
+		for _, e := range el.Value.(*ring).exchanges {
+			if e.TraceID == id { // which never changes
+				return of, true
+			}
+		}
+	}
+	return "", false
 }
 
 // Exchange implements agent.Observer. The trace is that of what the cache did not answer alone: it is what somebody looks for.

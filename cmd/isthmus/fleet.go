@@ -73,6 +73,15 @@ func (f fleet) Trace(id string) ([]admin.Exchange, bool) {
 	return list, ok
 }
 
+func (f fleet) Traced(id string) (string, bool) {
+	trace, ok := translate.ParseTraceID(id)
+	if !ok {
+		return "", false
+	}
+	device, ok := f.proxy.Traced(trace)
+	return string(device), ok
+}
+
 func (f fleet) Do(ctx context.Context, id string, req *usppb.Msg) (*usppb.Msg, error) {
 	resp, ok := f.proxy.Do(ctx, usp.EndpointID(id), self, req)
 	if !ok {

@@ -135,6 +135,15 @@ func TestOTLP(t *testing.T) {
 		t.Errorf("the device has %+v, want the trace %s", exchanges, id)
 	}
 
+	if device, ok := (fleet{b.proxy}).Traced(id); !ok || device != string(b.next.EndpointID()) {
+		t.Errorf("the trace is of %q", device)
+	}
+	for _, unknown := range []string{"", id[1:], "x" + id[1:], strings.Repeat("f", len(id))} {
+		if device, ok := (fleet{b.proxy}).Traced(unknown); ok {
+			t.Errorf("%s is of %s", unknown, device)
+		}
+	}
+
 	b.good.SetFaults(cpe.Faults{SetFault: map[string]cwmp.FaultCode{ssid: cwmp.FaultRequestDenied}})
 	const secret = "a value that nobody sees"
 	if _, err := p.try(set("Device.WiFi.SSID.1.", "SSID", secret)); err == nil {

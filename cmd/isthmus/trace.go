@@ -15,7 +15,7 @@ import (
 
 type traceCmd struct {
 	adminFlags `embed:""`
-	ID         string `arg:"" help:"Endpoint ID of the device."`
+	ID         string `arg:"" help:"Endpoint ID of the device; or the ID of a trace, such as an exemplar names, whose exchange is shown."`
 	Follow     bool   `short:"f" help:"Go on with what happens from now on, until interrupted."`
 	JSON       bool   `help:"Print JSON, as the admin address gives it; with --follow one exchange a line, with --soap one message."`
 
@@ -31,6 +31,9 @@ func (c *traceCmd) Run(a *app) error {
 	defer stop()
 	if c.SOAP {
 		return c.soap(ctx, a)
+	}
+	if !strings.Contains(c.ID, "::") && !c.Follow { // which every Endpoint ID has
+		return c.traced(ctx, a)
 	}
 	t, err := c.read(ctx)
 	if err != nil {
@@ -70,6 +73,21 @@ func (c *traceCmd) Run(a *app) error {
 func (c *traceCmd) read(ctx context.Context) (*admin.Trace, error) {
 	t := new(admin.Trace)
 	return t, c.get(ctx, "devices/"+admin.Segment(c.ID)+"/trace", t)
+}
+
+// traced shows the exchange of one trace.
+func (c *traceCmd) traced(ctx context.Context, a *app) error {
+	var t admin.Traced
+	if err := c.get(ctx, "traces/"+admin.Segment(c.ID), &t); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(a, &t)
+	}
+	if _, err := fmt.Fprintln(a.stdout, t.EndpointID); err != nil {
+		return err
+	}
+	return c.print(a, &t.Exchange)
 }
 
 // print shows one exchange, and below it the RPCs that it became.

@@ -49,3 +49,26 @@ func TestTraceFollow(t *testing.T) {
 		t.Errorf("%s", stdout.String())
 	}
 }
+
+// TestTraceOfID: what an exemplar names is found without its device being known.
+func TestTraceOfID(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/v1/traces/0af7" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		_ = json.NewEncoder(w).Encode(admin.Traced{EndpointID: "os::1", Exchange: admin.Exchange{TraceID: "0af7", Message: "Get", CWMP: []admin.CWMPCall{{RPC: "GetParameterValues", Session: "S1"}}}})
+	}))
+	defer s.Close()
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"0af7"}, "session S1"}, {[]string{"--json", "0af7"}, `"endpoint_id": "os::1"`}, {[]string{"0af8"}, ""},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append([]string{"trace", "--admin", s.URL}, tt.args...), &stdout, &stderr, nil)
+		if code == exitFine != (tt.want != "") || !strings.Contains(stdout.String(), tt.want) || tt.want != "" && !strings.Contains(stdout.String(), "os::1") {
+			t.Errorf("%v: exit code %d, %s%s", tt.args, code, stdout.String(), stderr.String())
+		}
+	}
+}

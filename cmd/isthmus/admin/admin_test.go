@@ -60,7 +60,14 @@ func (fakeFleet) Device(id string) (*Detail, bool) {
 	return &Detail{Device: Device{EndpointID: id, Root: "Device.", LastInform: &at}}, slices.Contains(ids, id)
 }
 
-func (fakeFleet) Trace(id string) ([]Exchange, bool) { return nil, slices.Contains(ids, id) }
+func (fakeFleet) Trace(id string) ([]Exchange, bool) {
+	if id == ids[1] {
+		return []Exchange{{TraceID: "t2"}, {TraceID: "t1"}}, true
+	}
+	return nil, slices.Contains(ids, id)
+}
+
+func (fakeFleet) Traced(id string) (string, bool) { return ids[1], id == "t1" }
 
 func (fakeFleet) Do(_ context.Context, id string, req *usppb.Msg) (*usppb.Msg, error) {
 	if !slices.Contains(ids, id) {

@@ -50,6 +50,8 @@ type Fleet interface {
 	Device(id string) (*Detail, bool)
 	// Trace gives the last exchanges of a device, newest first; false where there is no such device.
 	Trace(id string) ([]Exchange, bool)
+	// Traced gives the device whose trace has the exchange with an ID; false where none has.
+	Traced(traceID string) (id string, ok bool)
 	// Do answers a USP request to a device's Agent as Controller self::isthmus with full access would get it, by ctx's
 	// deadline. The answer may be a USP Error. ErrNoDevice where there is none.
 	Do(ctx context.Context, id string, req *usppb.Msg) (*usppb.Msg, error)
@@ -161,6 +163,12 @@ type List struct {
 // Trace is the answer to GET /api/v1/devices/{endpoint_id}/trace.
 type Trace struct {
 	Exchanges []Exchange `json:"exchanges"`
+}
+
+// Traced is the answer to GET /api/v1/traces/{trace_id}.
+type Traced struct {
+	EndpointID string   `json:"endpoint_id"`
+	Exchange   Exchange `json:"exchange"`
 }
 
 // Done is the answer to a POST that has done what it says.

@@ -126,6 +126,23 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 	answer(w, &Trace{Exchanges: t})
 }
 
+// traced finds the exchange of a trace, such as an exemplar names.
+func (s *Server) traced(w http.ResponseWriter, r *http.Request) {
+	trace := strings.ToLower(r.PathValue("trace"))
+	if id, ok := s.opts.Fleet.Traced(trace); ok {
+		exchanges, _ := s.opts.Fleet.Trace(id)
+		for i := range exchanges {
+			if exchanges[i].TraceID == trace {
+				answer(w, &Traced{id, exchanges[i]})
+				return
+			}
+		}
+	}
+	fail(w, http.StatusNotFound, noTrace)
+}
+
+const noTrace = "no device has this trace, or no longer: the last 64 exchanges of each are kept, until a restart"
+
 // usp passes a USP request on. No page of another site can send this content type without asking first, and nothing here says yes.
 func (s *Server) usp(w http.ResponseWriter, r *http.Request) {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != MsgType {

@@ -179,6 +179,17 @@ func (s *Server) showDevice(w http.ResponseWriter, r *http.Request, status int, 
 	}{d, trace, said, failed})
 }
 
+// tracedPage leads to the exchange of a trace, on the page of its device.
+func (s *Server) tracedPage(w http.ResponseWriter, r *http.Request) {
+	trace := strings.ToLower(r.PathValue("trace"))
+	id, ok := s.opts.Fleet.Traced(trace)
+	if !ok {
+		s.errorPage(w, r, http.StatusNotFound, errors.New(noTrace))
+		return
+	}
+	http.Redirect(w, r, "/devices/"+Segment(id)+"#trace-"+trace, http.StatusFound)
+}
+
 // actPage does something to a device, for a person.
 func (s *Server) actPage(w http.ResponseWriter, r *http.Request, a Action) {
 	switch err := s.do(r, a); {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -22,6 +23,9 @@ func TestHTML(t *testing.T) {
 		"/devices/none":              {"There is no device none"},
 		"/sessions":                  {"192.0.2.1:7", "1 BOOT"},
 		"/problems":                  {"Quarantined", `href="/devices/os::001122-3"`},
+		"/traces/t3":                 {"no device has this trace"},
+		"/api/v1/traces/t3":          {"no device has this trace"},
+		"/api/v1/traces/T1":          {`{"endpoint_id":"ops::001122-GW-a%20b","exchange":{"trace_id":"t1",`},
 		"/login":                     {`name="token"`},
 		"/assets/style.css":          {"prefers-color-scheme"},
 		"/assets/page.js":            {"search"},
@@ -42,6 +46,26 @@ func TestHTML(t *testing.T) {
 		if away := regexp.MustCompile(`(?:src|href|action|url\()="?(?:https?:)?//[^"]*`).FindString(text); away != "" {
 			t.Errorf("%s needs %s", path, away)
 		}
+	}
+}
+
+// TestTracedPage: the link of an exemplar leads to its exchange on the page of its device.
+func TestTracedPage(t *testing.T) {
+	at := start(t, Options{})
+	c := browser(t)
+	c.CheckRedirect = nil
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, at+"/traces/T1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if u := resp.Request.URL; err != nil || u.Path != "/devices/ops::001122-GW-a%20b" || u.Fragment != "trace-t1" || !strings.Contains(string(text), `id="trace-t1"`) {
+		t.Errorf("it leads to %s (%v):\n%s", u, err, text)
 	}
 }
 

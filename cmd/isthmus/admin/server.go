@@ -126,6 +126,8 @@ func (s *Server) routes() http.Handler {
 	route("GET", "/api/v1/devices", s.devices)
 	route("GET", "/api/v1/devices/{id}", s.device)
 	route("GET", "/api/v1/devices/{id}/trace", s.trace)
+	route("GET", "/api/v1/traces/{trace}", s.traced)
+	route("GET", "/traces/{trace}", s.tracedPage)
 	route("POST", "/api/v1/devices/{id}/usp", s.usp)
 	s.capture(mux)
 	route("GET", "/devices/{id}/capture", s.capturePage)
