@@ -259,7 +259,7 @@ func (d *Device) setRow(ctx context.Context, c cwmp.Caller, row string, settings
 		spv, err = d.setValues(own, pathOf)
 	}
 	if err == nil && len(own) > 0 {
-		_, err = cwmp.Call(ctx, c, spv)
+		_, err = d.setTyped(ctx, c, spv)
 	}
 	var f *cwmp.Fault
 	if errors.As(err, &f) {

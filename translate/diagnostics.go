@@ -203,7 +203,7 @@ func (t *test) start(ctx context.Context, c cwmp.Caller, d *Device, own []cpeWri
 		if own[len(own)-1].path == state.path {
 			spv.ParameterKey = key // that the CPE has begun
 		}
-		_, err = cwmp.Call(ctx, c, spv)
+		_, err = d.setTyped(ctx, c, spv)
 		return err
 	}
 	if !apart || len(own) == 0 {

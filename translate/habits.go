@@ -341,5 +341,8 @@ func (h *habit) names() []string {
 	if form := h.learnt.Envelope; form != "" {
 		all = append(all, "learnt: envelope "+form)
 	}
+	if types := h.learnt.Types; types != "" {
+		all = append(all, "learnt: value_types "+types)
+	}
 	return all
 }

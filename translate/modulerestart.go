@@ -63,7 +63,7 @@ func (k restart) switchOff(ctx context.Context, c cwmp.Caller, d *Device, r *rev
 	spv, err := d.setValues([]cpeWrite{{path: r.Path, value: k.off}}, func(int) string { return r.Path })
 	if err == nil {
 		spv.ParameterKey = r.Key
-		_, err = cwmp.Call(ctx, c, spv)
+		_, err = d.setTyped(ctx, c, spv)
 	}
 	var f *cwmp.Fault
 	switch {

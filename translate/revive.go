@@ -121,7 +121,7 @@ func (d *Device) revive(ctx context.Context, c cwmp.Caller, r *revival, status s
 		return err
 	}
 	spv.ParameterKey = r.onKey()
-	_, err = cwmp.Call(ctx, c, spv)
+	_, err = d.setTyped(ctx, c, spv)
 	var f *cwmp.Fault
 	switch {
 	case errors.As(err, &f) && !gone(f) && time.Since(r.Since) < d.p.opts.ExpireAfter:

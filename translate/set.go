@@ -42,7 +42,7 @@ func (d *Device) Set(ctx context.Context, writes []agent.Write) ([]agent.Write, 
 	status := 0
 	j := &job{}
 	j.talk = func(ctx context.Context, c cwmp.Caller) error {
-		resp, err := cwmp.Call(ctx, c, spv)
+		resp, err := d.setTyped(ctx, c, spv)
 		if err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func (d *Device) Set(ctx context.Context, writes []agent.Write) ([]agent.Write, 
 	return d.written(writes, own, status), nil
 }
 
-// setValues makes the RPC: each value in the type that the CPE itself reports for it.
+// setValues makes the RPC: each value in the type that the CPE takes, as far as that is known.
 func (d *Device) setValues(own []cpeWrite, path func(int) string) (*cwmp.SetParameterValues, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -79,11 +79,7 @@ func (d *Device) setValues(own []cpeWrite, path func(int) string) (*cwmp.SetPara
 	for i := range own {
 		w := &own[i]
 		w.value = d.referenceForm(w.path, w.value)
-		learnt := ""
-		if n := d.tree.get(w.path); n != nil {
-			learnt = n.typ
-		}
-		v, typ, err := datamodel.ToCWMP(datamodel.WireType(learnt, schemaType(w.path)), w.value)
+		v, typ, err := datamodel.ToCWMP(d.wireType(w.path), w.value)
 		if err != nil {
 			e := usp.Errorf(usp.InvalidType, "%v", err)
 			for _, i := range w.from {
@@ -171,7 +167,7 @@ func (d *Device) bring(ctx context.Context, c cwmp.Caller, own []cpeWrite, n *ne
 	if err != nil {
 		return err
 	}
-	if _, err := cwmp.Call(ctx, c, spv); err != nil {
+	if _, err := d.setTyped(ctx, c, spv); err != nil {
 		return err
 	}
 	return d.values(ctx, c, names, n)

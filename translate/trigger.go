@@ -32,7 +32,7 @@ func (d *Device) trigger(ctx context.Context, inv *agent.Invocation) (map[string
 	}
 	trust := d.distrust(d.below(objectOf(inv.Command))) // what the CPE does shows in these, and whoever reads them now waits behind it
 	j := &job{talk: func(ctx context.Context, c cwmp.Caller) error {
-		_, err := cwmp.Call(ctx, c, spv)
+		_, err := d.setTyped(ctx, c, spv)
 		return err
 	}}
 	err = d.do(ctx, j)

@@ -3,6 +3,7 @@ package quirks
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -162,5 +163,33 @@ func TestReadme(t *testing.T) {
 		if !strings.Contains(example, "    "+key+": ") && !strings.Contains(example, "# "+key+": ") {
 			t.Errorf("the example lacks %s", key)
 		}
+	}
+}
+
+// TestLearntTypes: one type a path, no more paths than there is room for, and nothing that could not be read back.
+func TestLearntTypes(t *testing.T) {
+	var l Learnt
+	l = l.WithType("Device.A.{i}.B", "string").WithType("Device.A.{i}.C", "int").WithType("Device.A.{i}.B", "unsignedInt")
+	if l.Type("Device.A.{i}.B") != "unsignedInt" || l.Type("Device.A.{i}.C") != "int" || l.Type("Device.A.{i}.") != "" {
+		t.Errorf("%+v", l)
+	}
+	if l.WithType("Device.A B", "int") != l || l.WithType("Device.A=B", "int") != l || l.WithType("Device."+strings.Repeat("a", maxPath), "int") != l {
+		t.Error("a path that is none is learnt")
+	}
+	for i := range 2 * maxTypes {
+		l = l.WithType("Device.X"+strconv.Itoa(i), "int")
+	}
+	if n := len(strings.Fields(l.Types)); n != maxTypes || l.Type("Device.A.{i}.C") != "int" {
+		t.Errorf("%d types", n)
+	}
+	b, err := l.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := DecodeLearnt(b); err != nil || back != l {
+		t.Errorf("%+v, %v", back, err)
+	}
+	if _, err := DecodeLearnt([]byte(`{"value_types":"` + l.Types + ` Device.Y=int"}`)); err == nil {
+		t.Error("too many are taken")
 	}
 }
