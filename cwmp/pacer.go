@@ -84,6 +84,7 @@ func (r rank) cost() float64 {
 const (
 	paceWindow  = 50 * time.Millisecond // between two looks at the processors
 	paceTick    = 5 * time.Millisecond  // between two looks at who waits: what is let in together is in each other's way
+	wantedTicks = 8                     // in so many each that waits is asked once whether it is wanted by now
 	maxLateness = time.Millisecond      // one goroutine in 20 waits longer for a processor: saturated
 	maxWaiting  = 1024                  // Informs that wait; each is a connection and up to MaxFirstBody
 	maxWait     = 10 * time.Second      // of an Inform; CPE give up after 30 s
@@ -112,6 +113,7 @@ type pacer struct {
 	at      time.Time // of tokens
 	judged  time.Time // of rate
 	waiting []*waiter // by rank, then in the order of arrival
+	next    int       // of waiting to ask whether it is wanted
 	owed    float64   // units that were sent away, and not made good by others
 	timer   *time.Timer
 	closed  bool
@@ -221,17 +223,30 @@ func (p *pacer) tick() {
 	if p.closed {
 		return
 	}
-	p.waiting = slices.DeleteFunc(p.waiting, func(w *waiter) bool {
-		wanted := w.wanted()
-		if wanted {
-			close(w.in)
-		}
-		return wanted
-	})
+	p.admitWanted()
 	p.advance(time.Now())
 	p.timer = nil
 	if len(p.waiting) > 0 {
 		p.timer = time.AfterFunc(paceTick, p.tick)
+	}
+}
+
+// admitWanted lets in who is wanted by now, of an eighth of those that wait: asking all of a long queue would take a noticeable part of a processor.
+// p.mu is held.
+func (p *pacer) admitWanted() {
+	for range len(p.waiting)/wantedTicks + 1 {
+		if p.next >= len(p.waiting) {
+			p.next = 0
+		}
+		switch {
+		case len(p.waiting) == 0:
+			return
+		case p.waiting[p.next].wanted():
+			close(p.waiting[p.next].in)
+			p.waiting = slices.Delete(p.waiting, p.next, p.next+1)
+		default:
+			p.next++
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -103,6 +104,32 @@ func TestPacerRanks(t *testing.T) {
 	p.tick()
 	if err := <-late; err != nil {
 		t.Error(err)
+	}
+}
+
+// Whoever waits, wherever in the queue, is let in soon after somebody begins to want it.
+func TestPacerAdmitsWanted(t *testing.T) {
+	p := stopped()
+	p.at, p.judged = time.Now(), time.Now().Add(time.Hour) // no judgement
+	for i := range 5 * wantedTicks {
+		p.waiting = append(p.waiting, &waiter{rank: rankPeriodic, wanted: func() bool { return i%wantedTicks == 3 }, in: make(chan struct{}), out: make(chan struct{})})
+	}
+	all := slices.Clone(p.waiting)
+	for range wantedTicks {
+		p.tick()
+	}
+	p.close()
+	for i, w := range all {
+		select {
+		case <-w.in:
+			if i%wantedTicks != 3 {
+				t.Errorf("%d was let in", i)
+			}
+		default:
+			if i%wantedTicks == 3 {
+				t.Errorf("%d still waits", i)
+			}
+		}
 	}
 }
 
