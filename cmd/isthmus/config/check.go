@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -307,12 +308,16 @@ func (l *loader) checkProfile(key string, c *Controller) {
 	}
 }
 
-// certificates checks a file of CA certificates.
+// certificates checks a file of CA certificates, and keeps what it has for Changes.
 func (l *loader) certificates(key, file string) {
 	if file == "" {
 		return
 	}
 	pem, err := os.ReadFile(file)
+	if l.caFiles == nil {
+		l.caFiles = map[string][sha256.Size]byte{}
+	}
+	l.caFiles[key] = sha256.Sum256(pem)
 	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		err = fmt.Errorf("%s has no certificate in PEM", file)
 	}

@@ -6,6 +6,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"isthmus/translate/datamodel"
@@ -36,6 +37,8 @@ type Config struct {
 	Transfers Transfers `yaml:"transfers"`
 	// The administration address: metrics, health, pages, JSON API.
 	Admin Admin `yaml:"admin"`
+	// The hash of each file of CA certificates, by key.
+	CAFiles map[string][sha256.Size]byte `yaml:"-"`
 }
 
 // Log says what is logged and how.

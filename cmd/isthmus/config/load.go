@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -60,11 +61,12 @@ func Load(file string, environ []string) (c *Config, unknown []string, err error
 			return nil, nil, fmt.Errorf("configuration file: %w", err)
 		}
 	}
-	l := &loader{file: file, lines: map[string]int{}, variables: map[string]string{}}
 	c = Default()
+	l := &loader{file: file, lines: map[string]int{}, variables: map[string]string{}}
 	l.parse(text, c)
 	unknown = l.overlay(c, environ)
 	l.check(c)
+	c.CAFiles = l.caFiles
 	if len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, func(a, b placed) int { return cmp.Compare(a.line, b.line) })
 		var all Problems
@@ -97,6 +99,7 @@ type loader struct {
 	lines     map[string]int    // key → line
 	variables map[string]string // key → environment variable
 	problems  []placed
+	caFiles   map[string][sha256.Size]byte // Config.CAFiles, nil without any
 }
 
 type placed struct {

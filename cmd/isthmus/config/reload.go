@@ -5,10 +5,11 @@ import (
 	"reflect"
 )
 
-// Changes names the keys by which c differs from old: those that a reload puts into force, and those that need a restart. It looks at what the
-// configuration says, not into files that it names.
+// Changes names the keys by which c differs from old: those that a reload puts into force, and those that need a restart. Of the files that are named
+// it knows what Load has read of them: secrets, credentials, rules and CA certificates, not certificates and private keys.
 func (c *Config) Changes(old *Config) (reload, restart []string) {
-	changes(reflect.ValueOf(c).Elem(), reflect.ValueOf(old).Elem(), "", func(key, tag string, reloads, both bool) {
+	edited := func(key string) bool { return c.CAFiles[key] != old.CAFiles[key] }
+	changes(reflect.ValueOf(c).Elem(), reflect.ValueOf(old).Elem(), "", edited, func(key, tag string, reloads, both bool) {
 		if reloads && (tag == "" || both) {
 			reload = append(reload, key)
 		} else {
@@ -18,28 +19,28 @@ func (c *Config) Changes(old *Config) (reload, restart []string) {
 	return reload, restart
 }
 
-// changes tells of each key that differs its reload tag, whether it has one, and whether it is set in both.
-func changes(v, old reflect.Value, path string, tell func(key, tag string, reloads, both bool)) {
+// changes tells of each key that differs, or whose file was edited, its reload tag, whether it has one, and whether it is set in both.
+func changes(v, old reflect.Value, path string, edited func(key string) bool, tell func(key, tag string, reloads, both bool)) {
 	fields(v, func(name string, f reflect.Value, field reflect.StructField) {
 		was, _, _ := fieldOf(old, name)
 		key := join(path, name)
 		tag, reloads := field.Tag.Lookup("reload")
 		_, isScalar := f.Addr().Interface().(scalar)
 		switch {
-		case reloads || isScalar || same(f, was):
+		case reloads || isScalar:
 		case f.Kind() == reflect.Struct:
-			changes(f, was, key, tell)
+			changes(f, was, key, edited, tell)
 			return
 		case f.Kind() == reflect.Pointer && !f.IsNil() && !was.IsNil():
-			changes(f.Elem(), was.Elem(), key, tell)
+			changes(f.Elem(), was.Elem(), key, edited, tell)
 			return
 		case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct && f.Len() == was.Len() && !scalars(f):
 			for i := range f.Len() {
-				changes(f.Index(i), was.Index(i), fmt.Sprintf("%s[%d]", key, i), tell)
+				changes(f.Index(i), was.Index(i), fmt.Sprintf("%s[%d]", key, i), edited, tell)
 			}
 			return
 		}
-		if !same(f, was) {
+		if !same(f, was) || edited(key) {
 			tell(key, tag, reloads, !f.IsZero() && !was.IsZero())
 		}
 	})

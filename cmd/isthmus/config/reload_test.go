@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"isthmus/usp/identity/identitytest"
 )
 
 func TestChanges(t *testing.T) {
@@ -68,5 +70,37 @@ cache: { rules: [{ path: Device., max_age: 1s }] }
 				t.Error("restart:", diff)
 			}
 		})
+	}
+}
+
+// TestChangesOfFiles: CA certificates that are other ones in the same file are a change of its key.
+func TestChangesOfFiles(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	load := func() *Config {
+		t.Helper()
+		ca := identitytest.Root(t, "ca")
+		identitytest.Files(t, dir, "ca", ca.Cert, ca.Key)
+		identitytest.Files(t, dir, "own", ca.Cert, ca.Key)
+		file := filepath.Join(dir, "isthmus.yaml")
+		if err := os.WriteFile(file, []byte(`
+cwmp: { auth: { mode: certificate }, tls: { listen: "127.0.0.1:0", cert_file: own.pem, key_file: own.key, client_ca_file: ca.pem } }
+usp: { controllers: [{ endpoint_id: "proto::a", mqtt: { broker: "mqtts://h" }, tls: { ca_file: ca.pem } }], added_controllers: { ca_file: ca.pem } }
+`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, _, err := Load(file, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first, second := load(), load()
+	reload, restart := second.Changes(first)
+	if diff := cmp.Diff([]string{"cwmp.tls.client_ca_file"}, reload); diff != "" {
+		t.Error("reload:", diff)
+	}
+	if diff := cmp.Diff([]string{"usp.controllers[0].tls.ca_file", "usp.added_controllers.ca_file"}, restart); diff != "" {
+		t.Error("restart:", diff)
 	}
 }
