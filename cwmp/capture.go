@@ -126,6 +126,21 @@ func (sv *Server) Capture(id DeviceID, d time.Duration) (until time.Time, err er
 	return until, err
 }
 
+// Capturing are the CPE of captures that are under way, in no order.
+func (sv *Server) Capturing() []DeviceID {
+	var ids []DeviceID
+	if all := sv.captures.all.Load(); all != nil {
+		for id, c := range *all {
+			c.mu.Lock()
+			if time.Now().Before(c.Until) {
+				ids = append(ids, id)
+			}
+			c.mu.Unlock()
+		}
+	}
+	return ids
+}
+
 // makeRoom takes away the capture that ended first, if one has.
 func makeRoom(all map[DeviceID]*capture) bool {
 	oldest, end := DeviceID{}, time.Now()

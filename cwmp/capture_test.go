@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -114,10 +115,16 @@ func TestCaptureBounds(t *testing.T) {
 		if _, err := sv.Capture(id(100), 1); !errors.Is(err, ErrCaptures) {
 			t.Error(err)
 		}
+		if all := sv.Capturing(); len(all) != MaxCaptures || !slices.Contains(all, id(0)) {
+			t.Error("under way:", all)
+		}
 		if until, err := sv.Capture(id(7), 100*MaxCapture); err != nil || time.Until(until) != MaxCapture {
 			t.Error("the longest:", until, err)
 		}
 		time.Sleep(2*time.Minute + 1)
+		if all := sv.Capturing(); len(all) != MaxCaptures-2 || slices.Contains(all, id(0)) {
+			t.Error("under way still:", all)
+		}
 		if _, err := sv.Capture(id(101), time.Minute); err != nil {
 			t.Error("one that has ended did not give way:", err)
 		}

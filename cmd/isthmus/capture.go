@@ -38,7 +38,12 @@ func (c captures) StartCapture(id string, d time.Duration) (until time.Time, err
 		return until, admin.ErrNoDevice
 	}
 	if until, err = c.acs.Capture(cpe, d); err != nil {
-		return until, fmt.Errorf("%d devices are captured already: stop one of these captures, or wait for its end", cwmp.MaxCaptures)
+		var all []string
+		for _, other := range c.acs.Capturing() {
+			all = append(all, endpointID(other))
+		}
+		slices.Sort(all)
+		return until, fmt.Errorf("%d devices are captured already: stop one of these captures, or wait for its end: %s", cwmp.MaxCaptures, strings.Join(all, " "))
 	}
 	return until, nil
 }
