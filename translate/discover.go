@@ -81,15 +81,24 @@ func (d *Device) readAll(ctx context.Context, c cwmp.Caller, n *news) error {
 		return err
 	}
 	d.mu.RLock()
-	root := d.head.Root
+	root, model := d.head.Root, d.cpe().Model()
 	d.mu.RUnlock()
-	var f *cwmp.Fault
-	rpcs, err := cwmp.Call(ctx, c, &cwmp.GetRPCMethods{})
-	if err != nil && !errors.As(err, &f) {
-		return err
+	like := d.p.kin.of(model)
+	var rpcs []string
+	if like != nil {
+		rpcs = like.rpcs
+	} else {
+		resp, err := cwmp.Call(ctx, c, &cwmp.GetRPCMethods{})
+		var f *cwmp.Fault
+		if err != nil && !errors.As(err, &f) {
+			return err
+		}
+		if resp != nil {
+			rpcs = d.p.shared(resp.MethodList)
+		}
 	}
 	listed := time.Now().UnixMilli()
-	names, err := listLevel(ctx, c, root, 0)
+	names, err := d.listAll(ctx, c, root, like)
 	if err != nil {
 		return err
 	}
@@ -106,6 +115,9 @@ func (d *Device) readAll(ctx context.Context, c cwmp.Caller, n *news) error {
 			read = append(read, path)
 		}
 	})
+	if interval := root + intervalName; d.tree.get(interval) != nil {
+		read = append(read, interval)
+	}
 	d.mu.RUnlock()
 	err = d.values(ctx, c, read, n)
 	n.created, n.deleted = d.renumbered(was, n.created, n.deleted, listed)
@@ -118,7 +130,7 @@ func (d *Device) readAll(ctx context.Context, c cwmp.Caller, n *news) error {
 	}
 	d.mu.Lock()
 	if rpcs != nil {
-		d.head.RPCs = d.p.shared(rpcs.MethodList)
+		d.head.RPCs = rpcs
 	}
 	d.head.ShapeOf, d.head.Mapping = d.head.Software, d.mapping()
 	d.head.OneImage = d.tree != nil && d.tree.get(root+imageTable[len(deviceRoot):]) == nil &&
@@ -134,27 +146,37 @@ func (d *Device) readAll(ctx context.Context, c cwmp.Caller, n *news) error {
 	if err := d.save(ctx); err != nil {
 		return err
 	}
+	d.p.kin.met(model, rpcs, root, names)
 	d.p.m.discovery.Observe(time.Since(start).Seconds())
 	d.p.log.Info("data model read", "device", d.id, "parameters", len(read), "duration", time.Since(start))
 	return nil
 }
 
-// learnInterval reads how often the CPE informs, so that a Controller can be told when it is expected.
+// intervalName is how often the CPE informs, below its root.
+const intervalName = "ManagementServer.PeriodicInformInterval"
+
+// learnInterval keeps how often the CPE informs, so that a Controller can be told when it is expected. One that does not list the parameter is asked for it.
 func (d *Device) learnInterval(ctx context.Context, c cwmp.Caller, root string) error {
-	resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: []string{root + "ManagementServer.PeriodicInformInterval"}})
-	var f *cwmp.Fault
-	if errors.As(err, &f) {
-		return nil
+	name, value := root+intervalName, ""
+	d.mu.RLock()
+	if n := d.tree.get(name); n != nil {
+		value = n.value
 	}
-	if err != nil {
-		return err
-	}
-	for _, p := range resp.ParameterList {
-		if seconds, err := strconv.Atoi(strings.TrimSpace(p.Value)); err == nil && seconds > 0 {
-			d.mu.Lock()
-			d.head.Interval = seconds
-			d.mu.Unlock()
+	d.mu.RUnlock()
+	if value == "" {
+		resp, err := cwmp.Call(ctx, c, &cwmp.GetParameterValues{ParameterNames: []string{name}})
+		var f *cwmp.Fault
+		if err != nil && !errors.As(err, &f) {
+			return err
 		}
+		if resp != nil && len(resp.ParameterList) > 0 {
+			value = resp.ParameterList[0].Value
+		}
+	}
+	if seconds, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && seconds > 0 {
+		d.mu.Lock()
+		d.head.Interval = seconds
+		d.mu.Unlock()
 	}
 	return nil
 }

@@ -99,6 +99,7 @@ type Proxy struct {
 	ages    atomic.Pointer[ages]
 	models  *models
 	habits  *habits
+	kin     *kin
 	traces  *traces
 	news    *newcomers
 	polls   polls
@@ -129,7 +130,7 @@ type Proxy struct {
 
 // New loads what the store knows. ctx is the process's: what the Proxy does in the background ends with it.
 func New(ctx context.Context, opts Options) (*Proxy, error) {
-	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), habits: newHabits(opts.Quirks),
+	p := &Proxy{opts: opts, store: opts.Store, log: cmp.Or(opts.Logger, slog.Default()), habits: newHabits(opts.Quirks), kin: newKin(),
 		models: newModels(), traces: newTraces(), news: newNewcomers(opts.NewDevicesPerSecond), stopping: make(chan struct{}), aliasing: make(chan struct{}, 1), connreq: opts.ConnectionRequest.Client,
 		devices: map[usp.EndpointID]*Device{}, warm: map[*Device]struct{}{}, later: map[*Device]time.Time{}, operating: map[*Device]struct{}{},
 		methods: map[string][]string{}, shy: map[*Device]retrial{}, wants: opts.Provision.wants()}
