@@ -30,6 +30,7 @@ func TestDatamodelAnswers(t *testing.T) {
 		{[]string{"import", filepath.Join(dir, "none.xml")}, 1, "none.xml: no such file"},
 		{[]string{"import", file("other.xml", "<a/>")}, 1, "other.xml: is no data model"},
 		{[]string{"explain", "Device.Nope"}, 1, "no table names Device.Nope"},
+		{[]string{"explain", "Device.NAT.PortMapping.1.ExternalPort"}, 1, "have those of Device.NAT.PortMapping.101010001.ExternalPort or "},
 		{[]string{"explain", "nope"}, 2, "begins with neither InternetGatewayDevice. nor Device."},
 	} {
 		var out, errs strings.Builder
@@ -40,5 +41,19 @@ func TestDatamodelAnswers(t *testing.T) {
 	var out, errs strings.Builder
 	if code := run(t.Context(), []string{"datamodel", "check", file("all.csv", dump)}, &out, &errs, nil); code != 0 || strings.Contains(out.String(), "not shown") {
 		t.Errorf("code %d, %q, %q; all is shown", code, out.String(), errs.String())
+	}
+}
+
+// TestExplainAsServed: what is left out of the tables, or cannot be written, is not told as if it were.
+func TestExplainAsServed(t *testing.T) {
+	for path, want := range map[string]string{
+		"InternetGatewayDevice.LANInterfaces.WLANConfiguration.1.Alias": "  none    interfaces in no LANDevice",
+		"Device.DHCPv4.Client.{i}.PassthroughDHCPPool":                  "  read    it is the pool of the LANDevice",
+		"Device.DSL.Line.1.XTSE":                                        "  none    TR-098 names standards",
+	} {
+		var out, errs strings.Builder
+		if code := run(t.Context(), []string{"datamodel", "explain", "--model", "tr098", path}, &out, &errs, nil); code != 0 || !strings.Contains(out.String(), want) || strings.Contains(out.String(), "write") {
+			t.Errorf("%s: code %d, %s%s, want …%s", path, code, out.String(), errs.String(), want)
+		}
 	}
 }

@@ -35,6 +35,16 @@ func (c *explainCmd) Run(a *app) error {
 		found = append(found, legacy.Device1().Explain(c.Path, nil)...)
 	}
 	if len(found) == 0 {
+		var examples []string
+		if c.Model != modelDevice1 {
+			examples = legacy.TR098().Numbered(c.Path, vendor)
+		}
+		if c.Model == modelDevice1 || c.Model == "" {
+			examples = append(examples, legacy.Device1().Numbered(c.Path, nil)...)
+		}
+		if len(examples) > 0 {
+			return fmt.Errorf("no row of a CPE has the numbers of %s: first rows have those of %s; write {i} for any", c.Path, strings.Join(examples, " or "))
+		}
 		return fmt.Errorf("no table names %s: see isthmus datamodel explain with a path above it", c.Path)
 	}
 	if c.JSON {

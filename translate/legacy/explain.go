@@ -47,6 +47,7 @@ func (m *Map) Explain(path string, vendor *Vendor) (found []Row) {
 	}
 	segs := strings.Split(path, ".")
 	for _, row := range rows {
+		row.asServed()
 		switch {
 		case covers(row.Own) && strings.HasPrefix(generic, m.root):
 			if row.fillTarget(segs); m.beyond(path) {
@@ -60,6 +61,33 @@ func (m *Map) Explain(path string, vendor *Vendor) (found []Row) {
 		found = append(found, row)
 	}
 	return found
+}
+
+// asServed makes of what a table says what is shown of it.
+func (row *Row) asServed() {
+	if why, ok := covered(unusedSources, row.Own); ok {
+		row.Direction, row.Note = "", why
+	} else if why, ok := covered(unshown, row.Target); ok {
+		row.Direction, row.Note = "", why
+	} else if why, ok := covered(unwritten, row.Target); ok {
+		row.Direction, row.Note = "r", why
+	}
+}
+
+// Numbered gives paths in place of one of Device:2 whose numbers are none that the rows about it give: with those of the first rows of a CPE.
+func (m *Map) Numbered(path string, vendor *Vendor) (examples []string) {
+	for _, row := range m.Explain(agent.GenericPath(path), vendor) {
+		segs := strings.Split(row.Own, ".")
+		for i := range segs {
+			if segs[i] == "{i}" {
+				segs[i] = "1"
+			}
+		}
+		if row.fillTarget(segs); !strings.Contains(row.Target, "{i}") && !slices.Contains(examples, row.Target) {
+			examples = append(examples, row.Target)
+		}
+	}
+	return examples
 }
 
 // fillTarget puts the numbers of an own path into both.

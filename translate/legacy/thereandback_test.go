@@ -10,7 +10,8 @@ import (
 )
 
 // TestThereAndBack: whatever a CPE with everything lets be written reads as it was written, for values of every kind that Device:2 allows; what the CPE has no
-// counterpart for is refused, and nothing but what is asked for changes in the CPE.
+// counterpart for is refused, and nothing but what is asked for changes in the CPE. What is chosen by an argument of a command is no parameter to be written:
+// TestHomesDiagnosticsOfALine has those.
 func TestThereAndBack(t *testing.T) {
 	for _, w := range worlds {
 		t.Run(w.name, func(t *testing.T) {
