@@ -85,9 +85,14 @@ const (
 	paceWindow  = 50 * time.Millisecond // between two looks at the processors
 	paceTick    = 5 * time.Millisecond  // between two looks at who waits: what is let in together is in each other's way
 	wantedTicks = 8                     // in so many each that waits is asked once whether it is wanted by now
-	maxLateness = time.Millisecond      // one goroutine in 20 waits longer for a processor: saturated
-	maxWaiting  = 1024                  // Informs that wait; each is a connection and up to MaxFirstBody
-	maxWait     = 10 * time.Second      // of an Inform; CPE give up after 30 s
+	maxWaiting  = 4096                  // Informs that wait; each is a connection and up to MaxFirstBody
+	maxWait     = 20 * time.Second      // of an Inform; CPE give up after 30 s
+
+	// Saturated is a process in which one goroutine in 20 waits longer than this for a processor, while somebody waits for a CPE, and if nobody has for a while:
+	// CPE that are served together cost a third less each.
+	maxLateness   = time.Millisecond
+	looseLateness = 4 * time.Millisecond
+	strictFor     = 10 * time.Second
 
 	// Per processor and second, in units of rank.cost: what is let in whatever is measured, and to begin with.
 	minPace   = 200
@@ -103,7 +108,7 @@ const (
 // how long goroutines wait for a processor, and the rate falls while that is too long and rises while Informs wait. Sessions that
 // were asked for pass by it.
 type pacer struct {
-	saturated func() bool // since the last call
+	saturated func(lateness time.Duration) bool // since the last call
 
 	mu      sync.Mutex
 	rate    float64 // units a second
@@ -112,6 +117,7 @@ type pacer struct {
 	tokens  float64
 	at      time.Time // of tokens
 	judged  time.Time // of rate
+	asked   time.Time // when one that is wanted has come last
 	waiting []*waiter // by rank, then in the order of arrival
 	next    int       // of waiting to ask whether it is wanted
 	owed    float64   // units that were sent away, and not made good by others
@@ -138,10 +144,12 @@ var errCrowded = errors.New("cwmp: too many Informs wait")
 
 // enter waits until an Inform may be taken up. The error is errCrowded where it is to come again later.
 func (p *pacer) enter(ctx context.Context, r rank, wanted func() bool) error {
+	p.mu.Lock()
 	if r == rankWanted {
+		p.asked = time.Now()
+		p.mu.Unlock()
 		return nil
 	}
-	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
 		return errCrowded
@@ -242,6 +250,7 @@ func (p *pacer) admitWanted() {
 		case len(p.waiting) == 0:
 			return
 		case p.waiting[p.next].wanted():
+			p.asked = time.Now()
 			close(p.waiting[p.next].in)
 			p.waiting = slices.Delete(p.waiting, p.next, p.next+1)
 		default:
@@ -274,8 +283,12 @@ func (p *pacer) advance(now time.Time) {
 // judge adapts the rate to what was measured since it was last. p.mu is held.
 func (p *pacer) judge(now time.Time) {
 	p.judged = now
+	lateness := looseLateness
+	if now.Sub(p.asked) < strictFor {
+		lateness = maxLateness
+	}
 	switch {
-	case p.saturated():
+	case p.saturated(lateness):
 		p.rate = max(p.rate*0.85, p.least)
 		p.tokens = min(p.tokens, rankStranger.cost()) // no burst
 	case len(p.waiting) > 0:
@@ -313,11 +326,11 @@ func (sv *Server) pace(ctx context.Context, m *Inform) error {
 	return nil
 }
 
-// newSaturation returns a function that tells whether one goroutine in 20 has waited too long for a processor since it was last called.
-func newSaturation() func() bool {
+// newSaturation returns a function that tells whether one goroutine in 20 has waited longer for a processor since it was last called.
+func newSaturation() func(lateness time.Duration) bool {
 	sample := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
 	var before []uint64
-	return func() bool {
+	return func(lateness time.Duration) bool {
 		metrics.Read(sample)
 		h := sample[0].Value.Float64Histogram()
 		if before == nil {
@@ -328,7 +341,7 @@ func newSaturation() func() bool {
 		for i, n := range h.Counts {
 			n -= before[i]
 			total += n
-			if h.Buckets[i] >= maxLateness.Seconds() {
+			if h.Buckets[i] >= lateness.Seconds() {
 				late += n
 			}
 		}

@@ -28,7 +28,7 @@ func (h *rankedACS) Begin(_ context.Context, s *Session) error {
 
 // stopped is a pacer that lets nobody in by itself.
 func stopped() *pacer {
-	return &pacer{saturated: func() bool { return true }, rate: 1, least: 1, tokens: -1000}
+	return &pacer{saturated: func(time.Duration) bool { return true }, rate: 1, least: 1, tokens: -1000}
 }
 
 func awaitWaiting(t *testing.T, p *pacer, n int) {
@@ -137,7 +137,7 @@ func TestPacerAdmitsWanted(t *testing.T) {
 func TestPacerSendsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := stopped()
-		p.rate, p.least = 200, 200
+		p.rate, p.least = 400, 400
 		never := func() bool { return false }
 		results := make(chan string, 4*maxWaiting)
 		enter := func(name string, r rank) {
@@ -165,10 +165,10 @@ func TestPacerSendsAway(t *testing.T) {
 				t.Fatal("a stranger was let in")
 			}
 		}
-		if got := p.retryAfter(); got < 2000*16/200 || got > maxRetry {
-			t.Errorf("Retry-After %d s for 2,000 first contacts at 200 units a second", got)
+		if got := p.retryAfter(); got < 2000*16/400 || got > maxRetry {
+			t.Errorf("Retry-After %d s for 2,000 first contacts at 400 units a second", got)
 		}
-		for range maxWaiting { // at 200 a second all who wait are let in, in time
+		for range maxWaiting { // at 400 a second all who wait are let in, in time
 			if got := <-results; got != "periodic true" && got != "boot true" {
 				t.Fatal(got)
 			}
@@ -180,7 +180,7 @@ func TestPacerSendsAway(t *testing.T) {
 func TestPacerRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		late := true
-		p := &pacer{saturated: func() bool { return late }, rate: 1000, first: 1000, least: 100}
+		p := &pacer{saturated: func(time.Duration) bool { return late }, rate: 1000, first: 1000, least: 100}
 		after := func(d time.Duration) float64 {
 			for range d / paceWindow {
 				time.Sleep(paceWindow)
@@ -203,6 +203,31 @@ func TestPacerRate(t *testing.T) {
 		if got := after(10 * time.Second); got < 990 || got > 1010 {
 			t.Errorf("rate %v after a quiet time", got)
 		}
+	})
+}
+
+// What counts as saturated is more while nobody waits for a CPE.
+func TestPacerStrict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var judged time.Duration
+		p := &pacer{saturated: func(lateness time.Duration) bool { judged = lateness; return false }, rate: 1000, first: 1000, least: 100}
+		want := func(lateness time.Duration) {
+			t.Helper()
+			time.Sleep(paceWindow)
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.advance(time.Now()); judged != lateness {
+				t.Errorf("judged by %v, want %v", judged, lateness)
+			}
+		}
+		p.advance(time.Now())
+		want(looseLateness)
+		if err := p.enter(t.Context(), rankWanted, nil); err != nil {
+			t.Fatal(err)
+		}
+		want(maxLateness)
+		time.Sleep(strictFor)
+		want(looseLateness)
 	})
 }
 
