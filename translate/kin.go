@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -22,13 +23,16 @@ type kin struct {
 type likeness struct {
 	rpcs  []string     // what GetRPCMethods gave
 	names int          // how many it listed
+	most  int          // how many of them are below one of top
 	top   []string     // those right below the root
 	lost  atomic.Int32 // CPE that did not answer when they were asked for all names at once; maxLost: one could not
 }
 
 const (
-	// maxAtOnce is how many names a CPE is asked for in one call.
+	// maxAtOnce is how many names a CPE is asked for in one call, and maxTimes how many times what the first one has listed in one: what is far beyond that
+	// may be the end of a CPE, not only of its session.
 	maxAtOnce = 5000
+	maxTimes  = 5
 	// maxLost is after how many lost answers no CPE of a model is asked that way any more. CPE are lost for other reasons, too.
 	maxLost = 3
 )
@@ -50,7 +54,11 @@ func (k *kin) met(model quirks.CPE, rpcs []string, root string, names []listedNa
 		return
 	}
 	l := &likeness{rpcs: rpcs, names: len(names)}
+	below := map[string]int{}
 	for _, n := range names {
+		child, _, _ := strings.Cut(strings.TrimPrefix(n.path, root), ".")
+		below[child]++
+		l.most = max(l.most, below[child])
 		if agentParent(n.path) == root {
 			l.top = append(l.top, n.path)
 		}
@@ -62,7 +70,7 @@ func (k *kin) met(model quirks.CPE, rpcs []string, root string, names []listedNa
 // is not asked so again.
 func (d *Device) listAll(ctx context.Context, c cwmp.Caller, root string, like *likeness) ([]listedName, error) {
 	d.mu.Lock()
-	atOnce := like != nil && like.names <= maxAtOnce && like.lost.Load() < maxLost && !d.silent
+	atOnce := like != nil && like.names <= min(maxAtOnce, maxTimes*like.most) && like.lost.Load() < maxLost && !d.silent
 	d.silent = d.silent || atOnce // until it has answered
 	d.mu.Unlock()
 	if !atOnce {
