@@ -150,7 +150,7 @@ func TestFaultsRPC(t *testing.T) {
 			p.has(t, get("Device.LocalAgent.EndpointID"), "Device.LocalAgent.EndpointID = "+string(p.agent.EndpointID()))
 			p.refused(t, get(live), usp.Unreachable)
 		}},
-		{"9002 to everything after the boot (S17)", faulted("GetRPCMethods"), func(t *testing.T, b *bed) {
+		{"9002 to everything after the boot (S17)", faulted("GetParameterNames"), func(t *testing.T, b *bed) {
 			all := map[string]cwmp.FaultCode{}
 			for _, rpc := range []string{"GetRPCMethods", "GetParameterNames", "GetParameterValues"} {
 				all[rpc] = cwmp.FaultInternalError
