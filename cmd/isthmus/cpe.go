@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -51,7 +52,14 @@ type cpeCmd struct {
 	LogLevel     string        `enum:"debug,info,warn,error" default:"warn" help:"What is logged (${default})."`
 }
 
+// roomyGC is the garbage collector's percentage of a fleet: its trees stay, and to look at them again for each few answers takes a quarter of the processors that
+// the ACS may need.
+const roomyGC = 400
+
 func (c *cpeCmd) Run(a *app) error {
+	if c.Count > 1 && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(roomyGC)
+	}
 	fleet, err := c.fleet(a)
 	if err != nil {
 		return err
