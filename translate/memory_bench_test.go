@@ -70,17 +70,17 @@ const (
 )
 
 // BenchmarkKnown measures the memory of a device that is known and with which nothing is being done: RSS of a Proxy that has just started on a store
-// with many, and has had the time to give back what the start took, less the same with an empty store. There is nobody to connect with.
+// with many, and has had the time to give back what the start took, less the same with an empty store. There are no Controllers: an Agent that owes one that never comes an OnBoardRequest stays loaded.
 func BenchmarkKnown(b *testing.B) {
 	for range b.N {
 		rss := func(dir string) int64 {
-			s := startServerIn(b, "proxy", dir)
+			s := startServerIn(b, "alone", dir)
 			time.Sleep(settled)
 			defer s.stop()
 			return s.ask(b, "rss")
 		}
 		empty, dir := rss(b.TempDir()), b.TempDir()
-		s := startServerIn(b, "proxy", dir)
+		s := startServerIn(b, "alone", dir)
 		load := cpe.SessionLoad{ACS: strings.Fields(s.url)[0], Sessions: knownDevices, Concurrency: 8, Events: []string{cwmp.EventBoot}}
 		if st, err := load.Run(b.Context()); err != nil {
 			b.Fatalf("%d sessions failed: %v", st.Failures, err)

@@ -222,8 +222,12 @@ func serveForBenchmark(mode, dir string) error {
 		if mode == "counted" {
 			kept = &counted{Store: st}
 		}
+		controllers := []agent.ControllerConfig{{EndpointID: testController, OnlyDialsIn: true}}
+		if mode == "alone" {
+			controllers = nil // nobody is owed an OnBoardRequest
+		}
 		p, err := New(context.Background(), Options{Store: kept, MaxAge: time.Hour, Rules: rules, Linger: 0, Logger: log, Registerer: reg,
-			Agents: agent.Options{Logger: log, Registerer: reg, Controllers: []agent.ControllerConfig{{EndpointID: testController, OnlyDialsIn: true}}}})
+			Agents: agent.Options{Logger: log, Registerer: reg, Controllers: controllers}})
 		if err != nil {
 			return err
 		}
