@@ -31,11 +31,16 @@ func putBody(b *bytes.Buffer) {
 	}
 }
 
-// readMessage reads one message, nil for an empty body, and the hash of its bytes. It keeps neither them nor a place for a large one: the
-// POST may be held for minutes.
-func (sv *Server) readMessage(r *http.Request, limit int64, t *tap) (env *Envelope, sum uint64, err error) {
+// imprint is what is kept of the bytes of a message.
+type imprint struct {
+	sum  uint64 // their hash
+	size int64
+}
+
+// readMessage reads one message, nil for an empty body. It keeps neither its bytes nor a place for a large one: the POST may be held for minutes.
+func (sv *Server) readMessage(r *http.Request, limit int64, t *tap) (env *Envelope, of imprint, err error) {
 	if r.ContentLength == 0 {
-		return nil, 0, nil
+		return nil, of, nil
 	}
 	body, release, err := sv.readBody(r, limit)
 	defer release()
@@ -43,16 +48,16 @@ func (sv *Server) readMessage(r *http.Request, limit int64, t *tap) (env *Envelo
 		t.took(body)
 	}
 	if err != nil || strings.TrimLeft(body, " \t\r\n\x00") == "" {
-		return nil, 0, err
+		return nil, of, err
 	}
 	if len(body) > smallMessage {
 		sv.decoding <- struct{}{}
 		defer func() { <-sv.decoding }()
 	}
 	if env, err = decode(body, r.Header.Get("Content-Type")); err != nil {
-		return nil, 0, err
+		return nil, of, err
 	}
-	return env, xxhash.Sum64String(body), nil
+	return env, imprint{xxhash.Sum64String(body), int64(len(body))}, nil
 }
 
 // readBody reads a body, inflated. Beyond MaxFirstBody it first waits for one of few places. release gives it back.

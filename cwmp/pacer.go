@@ -85,7 +85,8 @@ const (
 	paceWindow  = 50 * time.Millisecond // between two looks at the processors
 	paceTick    = 5 * time.Millisecond  // between two looks at who waits: what is let in together is in each other's way
 	wantedTicks = 8                     // in so many each that waits is asked once whether it is wanted by now
-	maxWaiting  = 4096                  // Informs that wait; each is a connection and up to MaxFirstBody
+	maxWaiting  = 4096                  // Informs that wait; each is a connection
+	maxHeld     = 256 << 20             // bytes of their bodies, which what is decoded of them keeps
 	maxWait     = 20 * time.Second      // of an Inform; CPE give up after 30 s
 
 	// Saturated is a process in which one goroutine in 20 waits longer than this for a processor, while somebody waits for a CPE, and if nobody has for a while:
@@ -119,6 +120,7 @@ type pacer struct {
 	judged  time.Time // of rate
 	asked   time.Time // when one that is wanted has come last
 	waiting []*waiter // by rank, then in the order of arrival
+	held    int64     // bytes of those
 	next    int       // of waiting to ask whether it is wanted
 	owed    float64   // units that were sent away, and not made good by others
 	timer   *time.Timer
@@ -127,6 +129,7 @@ type pacer struct {
 
 type waiter struct {
 	rank   rank
+	size   int64         // bytes of the body
 	wanted func() bool   // by now
 	in     chan struct{} // closed when it is let in
 	out    chan struct{} // closed when one that is more urgent takes its place, and at the end
@@ -142,8 +145,16 @@ const busy = "busy"
 
 var errCrowded = errors.New("cwmp: too many Informs wait")
 
-// enter waits until an Inform may be taken up. The error is errCrowded where it is to come again later.
-func (p *pacer) enter(ctx context.Context, r rank, wanted func() bool) error {
+// leave takes waiters i to j out of the line. p.mu is held.
+func (p *pacer) leave(i, j int) {
+	for _, w := range p.waiting[i:j] {
+		p.held -= w.size
+	}
+	p.waiting = slices.Delete(p.waiting, i, j)
+}
+
+// enter waits until an Inform with a body of size bytes may be taken up. The error is errCrowded where it is to come again later.
+func (p *pacer) enter(ctx context.Context, r rank, size int64, wanted func() bool) error {
 	p.mu.Lock()
 	if r == rankWanted {
 		p.asked = time.Now()
@@ -161,21 +172,22 @@ func (p *pacer) enter(ctx context.Context, r rank, wanted func() bool) error {
 		p.mu.Unlock()
 		return nil
 	}
-	w := &waiter{rank: r, wanted: wanted, in: make(chan struct{}), out: make(chan struct{})}
+	w := &waiter{rank: r, size: size, wanted: wanted, in: make(chan struct{}), out: make(chan struct{})}
 	at, ahead := 0, 0.0
 	for at < len(p.waiting) && p.waiting[at].rank <= r {
 		ahead += p.waiting[at].rank.cost()
 		at++
 	}
-	if at >= maxWaiting || ahead > p.rate*maxWait.Seconds() {
+	if at >= maxWaiting || ahead > p.rate*maxWait.Seconds() || p.held+size > maxHeld {
 		p.owed += r.cost()
 		p.mu.Unlock()
 		return errCrowded
 	}
 	p.waiting = slices.Insert(p.waiting, at, w)
+	p.held += size
 	if len(p.waiting) > maxWaiting {
 		last := p.waiting[maxWaiting]
-		p.waiting = p.waiting[:maxWaiting]
+		p.leave(maxWaiting, maxWaiting+1)
 		p.owed += last.rank.cost()
 		close(last.out)
 	}
@@ -205,7 +217,7 @@ func (p *pacer) enter(ctx context.Context, r rank, wanted func() bool) error {
 			return errCrowded
 		}
 	}
-	p.waiting = slices.Delete(p.waiting, i, i+1)
+	p.leave(i, i+1)
 	p.owed += r.cost()
 	return errCrowded
 }
@@ -252,7 +264,7 @@ func (p *pacer) admitWanted() {
 		case p.waiting[p.next].wanted():
 			p.asked = time.Now()
 			close(p.waiting[p.next].in)
-			p.waiting = slices.Delete(p.waiting, p.next, p.next+1)
+			p.leave(p.next, p.next+1)
 		default:
 			p.next++
 		}
@@ -277,7 +289,7 @@ func (p *pacer) advance(now time.Time) {
 		close(w.in)
 		n++
 	}
-	p.waiting = slices.Delete(p.waiting, 0, n)
+	p.leave(0, n)
 }
 
 // judge adapts the rate to what was measured since it was last. p.mu is held.
@@ -312,15 +324,15 @@ func (p *pacer) load() (waiting int, rate float64) {
 	return len(p.waiting), p.rate
 }
 
-// pace has an Inform wait its turn, before anything is done for it.
-func (sv *Server) pace(ctx context.Context, m *Inform) error {
+// pace has an Inform with a body of size bytes wait its turn, before anything is done for it.
+func (sv *Server) pace(ctx context.Context, m *Inform, size int64) error {
 	standing := func() Standing {
 		if r, ok := sv.handler.(Ranker); ok {
 			return r.Standing(m)
 		}
 		return Known
 	}
-	if err := sv.pacer.enter(ctx, rankOf(m, standing()), func() bool { return standing() == Wanted }); err != nil {
+	if err := sv.pacer.enter(ctx, rankOf(m, standing()), size, func() bool { return standing() == Wanted }); err != nil {
 		return &Refused{Status: http.StatusServiceUnavailable, RetryAfter: sv.pacer.retryAfter(), Reason: busy}
 	}
 	return nil

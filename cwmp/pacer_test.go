@@ -2,6 +2,7 @@ package cwmp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -94,7 +95,7 @@ func TestPacerRanks(t *testing.T) {
 	// Somebody begins to wait for a CPE whose Inform waits already.
 	late := make(chan error, 1)
 	var isWanted bool
-	go func() { late <- p.enter(t.Context(), rankPeriodic, func() bool { return isWanted }) }()
+	go func() { late <- p.enter(t.Context(), rankPeriodic, 1, func() bool { return isWanted }) }()
 	for n := 0; n != 1; n, _ = p.load() {
 		runtime.Gosched()
 	}
@@ -141,7 +142,7 @@ func TestPacerSendsAway(t *testing.T) {
 		never := func() bool { return false }
 		results := make(chan string, 4*maxWaiting)
 		enter := func(name string, r rank) {
-			go func() { results <- fmt.Sprint(name, p.enter(t.Context(), r, never) == nil) }()
+			go func() { results <- fmt.Sprint(name, p.enter(t.Context(), r, 1, never) == nil) }()
 			synctest.Wait()
 		}
 		for range maxWaiting {
@@ -161,7 +162,7 @@ func TestPacerSendsAway(t *testing.T) {
 			}
 		}
 		for range 2000 {
-			if err := p.enter(t.Context(), rankStranger, never); err == nil {
+			if err := p.enter(t.Context(), rankStranger, 1, never); err == nil {
 				t.Fatal("a stranger was let in")
 			}
 		}
@@ -206,6 +207,34 @@ func TestPacerRate(t *testing.T) {
 	})
 }
 
+// The bodies of those that wait have a bound, whoever they are, and who leaves makes room.
+func TestPacerHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := stopped()
+		p.rate, p.least = 1e6, 1e6
+		never := func() bool { return false }
+		ctx, cancel := context.WithCancel(t.Context())
+		first := make(chan error)
+		go func() { first <- p.enter(ctx, rankStranger, maxHeld, never) }()
+		synctest.Wait()
+		start := time.Now()
+		if err := p.enter(t.Context(), rankChange, 1, never); !errors.Is(err, errCrowded) || time.Since(start) > 0 {
+			t.Error("beyond the bound:", err, time.Since(start))
+		}
+		cancel()
+		if err := <-first; !errors.Is(err, errCrowded) {
+			t.Error(err)
+		}
+		p.mu.Lock()
+		p.tokens = 1e3
+		p.mu.Unlock()
+		if err := p.enter(t.Context(), rankChange, maxHeld, never); err != nil || p.held != 0 {
+			t.Error("with room again:", err, p.held)
+		}
+		p.close()
+	})
+}
+
 // What counts as saturated is more while nobody waits for a CPE.
 func TestPacerStrict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -222,7 +251,7 @@ func TestPacerStrict(t *testing.T) {
 		}
 		p.advance(time.Now())
 		want(looseLateness)
-		if err := p.enter(t.Context(), rankWanted, nil); err != nil {
+		if err := p.enter(t.Context(), rankWanted, 1, nil); err != nil {
 			t.Fatal(err)
 		}
 		want(maxLateness)

@@ -54,7 +54,7 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s != nil && r.ContentLength != 0 && s.receiving() {
 		limit = sv.opts.MaxBody
 	}
-	env, sum, err := sv.readMessage(r, limit, t)
+	env, of, err := sv.readMessage(r, limit, t)
 	t.received(s, env)
 	if err != nil {
 		sv.reject(w, r, certain, err) // what is no message proves nothing of whose it is
@@ -74,7 +74,7 @@ func (sv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
-		sv.inform(w, r, c, env, sum, who)
+		sv.inform(w, r, c, env, of, who)
 		return
 	}
 	sv.meet(w, r, s, env)
@@ -217,10 +217,10 @@ func (sv *Server) newSession(ctx context.Context, m *Inform, namespace string) *
 }
 
 // inform opens a session: after the end of the CPE's former one, if that is still there. who is nil without an Auth.
-func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, env *Envelope, sum uint64, who *caller) {
+func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, env *Envelope, of imprint, who *caller) {
 	m := env.Body.(*Inform)
 	s := sv.newSession(r.Context(), m, env.Namespace)
-	s.informSum = sum
+	s.informSum = of.sum
 	if who != nil {
 		s.Username = who.user
 	}
@@ -237,13 +237,13 @@ func (sv *Server) inform(w http.ResponseWriter, r *http.Request, c *connState, e
 		write(w, s.envelope(env.ID, f))
 		return
 	}
-	if former, body := sv.repeated(m, sum); former != nil {
+	if former, body := sv.repeated(m, of.sum); former != nil {
 		s.cancel(ErrSessionClosed)
 		sv.metrics.repeated.Inc()
 		greet(w, c, former, body)
 		return
 	}
-	if err := sv.pace(r.Context(), m); err != nil {
+	if err := sv.pace(r.Context(), m, of.size); err != nil {
 		sv.refuse(w, s, env.ID, err)
 		return
 	}
