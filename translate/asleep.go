@@ -110,7 +110,7 @@ func (d *Device) mustStayAwake(now time.Time) bool {
 	cached := d.tree != nil || d.held > 0 || d.told != nil || len(d.lookedUp) > 0 || d.inform.params != nil
 	working := d.session != nil || len(d.queue) > 0 || len(d.operations) > 0 || len(d.journals) > 0 || len(d.testing) > 0 || d.adopting || d.polling ||
 		d.asking || d.pressing || d.opened != nil || d.booted != nil || d.known != nil && d.model == nil
-	odd := d.lost > 0 || d.silent || d.haste.level > 0 || d.rivals != nil || d.outsider != "" || d.claim != nil || d.unheard > 0 || d.trial != nil || now.Before(d.resting)
+	odd := d.lost > 0 || d.silent || d.mute > 0 || d.haste.level > 0 || d.rivals != nil || d.outsider != "" || d.claim != nil || d.unheard > 0 || d.trial != nil || now.Before(d.resting)
 	return owed || cached || working || odd
 }
 

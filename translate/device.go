@@ -84,6 +84,7 @@ type awake struct {
 	transfer uint64    // sum of what the CPE has done by itself and told last
 	batch    int       // names of one GetParameterValues that this CPE takes
 	booleans uint8     // the forms of Boolean values that the CPE has used: usesWords, usesDigits
+	mute     int       // names of the GetParameterValues over which the last session was lost; 0: as many were answered since
 	silent   bool      // it was asked for all its names at once, and has not answered
 	unheard  int       // sessions in a row that did not go beyond the Inform
 	trial    *bool     // whether the session tries an XML declaration; nil: it tries nothing

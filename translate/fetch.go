@@ -226,10 +226,16 @@ func (d *Device) valuesOf(ctx context.Context, c cwmp.Caller, names []string, n 
 		if d.batch != 0 {
 			d.batch = max(d.batch, len(names)) // it was not the number that the CPE could not do
 		}
+		if len(names) >= d.mute {
+			d.mute = 0
+		}
 		d.mu.Unlock()
 		d.take(resp.ParameterList, names, n)
 		return nil
 	case !errors.As(err, &f):
+		if errors.Is(err, cwmp.ErrUnknownOutcome) {
+			d.unanswered(len(names))
+		}
 		return err
 	case len(names) == 1:
 		if f.Code == cwmp.FaultInvalidParameterName {
@@ -251,6 +257,18 @@ func (d *Device) valuesOf(ctx context.Context, c cwmp.Caller, names []string, n 
 		return err
 	}
 	return d.valuesOf(ctx, c, names[half:], n)
+}
+
+// unanswered notes that the session was lost over a GetParameterValues of n names. Once that may be the network's doing; a CPE to which it happens again over as many
+// takes fewer from then on.
+func (d *Device) unanswered(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mute != 0 && n >= d.mute {
+		d.batch = max(1, n/2)
+		n = d.batch
+	}
+	d.mute = n
 }
 
 // take stores values that the CPE gave; names is what was asked, and only that, or what is known anyway, is believed.

@@ -2,8 +2,10 @@ package translate
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -76,6 +78,33 @@ func TestR9_BatchOfAModel(t *testing.T) {
 	told, _ := w.boot(nil)
 	if most := mostNames(told); most != 7 {
 		t.Errorf("by its profile a CPE was asked for %d names", most)
+	}
+}
+
+// TestR9_Silence: a CPE that does not survive a GetParameterValues of many names is asked for fewer when it comes back.
+func TestR9_Silence(t *testing.T) {
+	const most = 20
+	w := newWorld(t, live)
+	var conn atomic.Pointer[net.Conn]
+	c, id := w.boot(func(cfg *cpe.Config) {
+		cfg.RetryWait = 20 * time.Millisecond
+		cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			if err == nil {
+				conn.Store(&nc)
+			}
+			return nc, err
+		}
+		cfg.Faults.Answer = func(req, response cwmp.RPC) cwmp.RPC {
+			if g, ok := req.(*cwmp.GetParameterValues); ok && len(g.ParameterNames) > most {
+				(*conn.Load()).Close()
+			}
+			return response
+		}
+	})
+	w.want(id, ssid, c.Value(ssid))
+	if n := c.Sessions(); n > 4 {
+		t.Errorf("%d sessions", n)
 	}
 }
 
