@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,7 +63,18 @@ type server struct {
 	once sync.Once
 }
 
-func (s *server) stop() { s.once.Do(func() { _ = s.Close() }) }
+// stop first lets those go that are going: mochi takes a lock for reading twice as it closes, and hangs if a client that leaves wants it in between.
+func (s *server) stop() {
+	const look, most = 20 * time.Millisecond, 100
+	s.once.Do(func() {
+		connected := func() int64 { return atomic.LoadInt64(&s.Info.ClientsConnected) }
+		for before, n := int64(-1), 0; before != connected() && n < most; n++ {
+			before = connected()
+			time.Sleep(look)
+		}
+		_ = s.Close()
+	})
+}
 
 func addressOf(t testing.TB, s *server) string {
 	t.Helper()
