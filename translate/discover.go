@@ -87,7 +87,8 @@ func (d *Device) readAll(ctx context.Context, c cwmp.Caller, n *news) error {
 	var rpcs []string
 	if like != nil {
 		rpcs = like.rpcs
-	} else {
+	}
+	if rpcs == nil { // the first of them may have been asked too early
 		resp, err := cwmp.Call(ctx, c, &cwmp.GetRPCMethods{})
 		var f *cwmp.Fault
 		if err != nil && !errors.As(err, &f) {

@@ -259,11 +259,14 @@ func (d *Device) valuesOf(ctx context.Context, c cwmp.Caller, names []string, n 
 	return d.valuesOf(ctx, c, names[half:], n)
 }
 
-// unanswered notes that the session was lost over a GetParameterValues of n names. Once that may be the network's doing; a CPE to which it happens again over as many
-// takes fewer from then on.
+// unanswered notes that the session was lost over a GetParameterValues of n names. Over fewer than a batch it says nothing of the batch. Once it may be the network's
+// doing; a CPE to which it happens again over as many takes fewer from then on.
 func (d *Device) unanswered(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if n < cmp.Or(d.batch, d.habit().NamesPerGet, firstBatch) {
+		return
+	}
 	if d.mute != 0 && n >= d.mute {
 		d.batch = max(1, n/2)
 		n = d.batch

@@ -81,12 +81,10 @@ func TestR9_BatchOfAModel(t *testing.T) {
 	}
 }
 
-// TestR9_Silence: a CPE that does not survive a GetParameterValues of many names is asked for fewer when it comes back.
-func TestR9_Silence(t *testing.T) {
-	const most = 20
-	w := newWorld(t, live)
-	var conn atomic.Pointer[net.Conn]
-	c, id := w.boot(func(cfg *cpe.Config) {
+// hangUp has a CPE close its connection in place of an answer to each GetParameterValues that is to be lost.
+func hangUp(lost func(names int) bool) func(*cpe.Config) {
+	return func(cfg *cpe.Config) {
+		var conn atomic.Pointer[net.Conn]
 		cfg.RetryWait = 20 * time.Millisecond
 		cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -96,12 +94,19 @@ func TestR9_Silence(t *testing.T) {
 			return nc, err
 		}
 		cfg.Faults.Answer = func(req, response cwmp.RPC) cwmp.RPC {
-			if g, ok := req.(*cwmp.GetParameterValues); ok && len(g.ParameterNames) > most {
+			if g, ok := req.(*cwmp.GetParameterValues); ok && lost(len(g.ParameterNames)) {
 				(*conn.Load()).Close()
 			}
 			return response
 		}
-	})
+	}
+}
+
+// TestR9_Silence: a CPE that does not survive a GetParameterValues of many names is asked for fewer when it comes back.
+func TestR9_Silence(t *testing.T) {
+	const most = 20
+	w := newWorld(t, live)
+	c, id := w.boot(hangUp(func(names int) bool { return names > most }))
 	var lost []int
 	for _, call := range c.Calls("GetParameterValues") {
 		if n := len(call.Request.(*cwmp.GetParameterValues).ParameterNames); n > most {
@@ -112,6 +117,25 @@ func TestR9_Silence(t *testing.T) {
 		t.Errorf("it was asked for %v names", lost)
 	}
 	w.want(id, ssid, c.Value(ssid))
+}
+
+// TestR9_LostOverFew: sessions that are lost over a few names say nothing of how many a CPE takes.
+func TestR9_LostOverFew(t *testing.T) {
+	var armed atomic.Bool
+	var losses atomic.Int32
+	w := newWorld(t, live)
+	_, id := w.boot(hangUp(func(names int) bool { return armed.Load() && names == 1 && losses.Add(1) <= 4 }))
+	armed.Store(true)
+	for losses.Load() <= 4 {
+		_, _ = w.get(id, liveSSID) // it may be lost, or answered by the next session
+	}
+	w.over(id)
+	d := w.device(id)
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.batch != 0 || d.mute != 0 {
+		t.Errorf("it is asked for %d names at a time now; the last session was lost over %d", d.batch, d.mute)
+	}
 }
 
 // TestR9_BusyForAMoment: that every CPE of a model refuses a batch once does not make the batches of the model smaller.

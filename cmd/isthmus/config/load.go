@@ -61,8 +61,8 @@ func Load(file string, environ []string) (c *Config, unknown []string, err error
 			return nil, nil, fmt.Errorf("configuration file: %w", err)
 		}
 	}
-	c = Default()
 	l := &loader{file: file, lines: map[string]int{}, variables: map[string]string{}}
+	c = Default()
 	l.parse(text, c)
 	unknown = l.overlay(c, environ)
 	l.check(c)
